@@ -1,0 +1,180 @@
+r"""aLRP Loss: the LRP error of the list cut at each positive, averaged over the positives.
+
+.. math:: \mathcal L^{aLRP} = \frac1{|\mathcal P|} \sum_{i \in \mathcal P} \ell^{LRP}(i)
+          = \mathcal L_{cls} + \mathcal L_{loc}
+
+The two parts share the rank. That is the point of the loss: a badly localised box costs more
+the higher it is scored, because it then enters the error of every positive below it.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from alrp_ref import checks, error_driven
+from alrp_ref.ap import precision_error
+from alrp_ref.ranking import StepMatrix, ranks
+from alrp_ref.self_balance import SelfBalance
+
+LocStep = Literal["hard", "smoothed"]
+
+NO_FALSE_POSITIVES = 1e-5
+"""The release treats a positive with a smaller N_FP as having no negative above it: p(j|i) would be 0/0."""
+
+
+class ALRP(NamedTuple):
+    """The two components of aLRP Loss, scalars, and the rank of each positive (|P|,)."""
+
+    cls: Tensor
+    loc: Tensor
+    rank: Tensor
+
+
+def lrp_error(n_fp: Tensor, e_loc: Tensor, e_above: Tensor, rank: Tensor) -> Tensor:
+    r"""The LRP error of the list cut at each positive.
+
+    .. math:: \ell^{LRP}(i) = \frac1{\mathrm{rank}(i)} \Big( N_{FP}(i) + \mathcal E_{loc}(i)
+              + \sum_{k \in \mathcal P, k \ne i} \mathcal E_{loc}(k) H(x_{ik}) \Big)
+
+    Args: `e_above`, the sum over the other positives; the rest by name.
+    Shape: four times (|P|,) -> (|P|,).
+    Source: Section 4.
+    """
+    return (n_fp + e_loc + e_above) / rank
+
+
+def target_lrp_error(e_loc: Tensor, rank: Tensor) -> Tensor:
+    r"""What is left of the error when nothing stands above positive `i`: its own localisation error.
+
+    .. math:: \ell^{LRP*}(i) = \mathcal E_{loc}(i) / \mathrm{rank}(i)
+
+    No ranking can remove it, so no score gradient should try: with 0 as the target, training diverges.
+
+    Shape: (|P|,), (|P|,) -> (|P|,).
+    Source: Section 4.
+    """
+    return e_loc / rank
+
+
+def localisation_component(
+    loc_errors: Tensor, s_pos: Tensor, rank: Tensor, h_pos: StepMatrix, loc_step: LocStep
+) -> Tensor:
+    r"""The localisation part of the loss, a function of the localisation errors alone: ranks are constants.
+
+    .. math:: \mathcal L_{loc} = \frac1{|\mathcal P|} \sum_{i \in \mathcal P} \frac1{\mathrm{rank}(i)}
+              \Big( \mathcal E_{loc}(i) + \sum_{k \in \mathcal P, k \ne i} \mathcal E_{loc}(k) H(x_{ik}) \Big)
+
+    With the hard step the sum over `k` is a running sum down the list of positives. `loc_step` is explained at
+    `alrp_loss`.
+
+    Shape: `loc_errors`, `s_pos`, `rank` (|P|,), `h_pos` (|P|, |P|) -> scalar.
+    Source: Section 4.
+    """
+    if loc_step == "hard":
+        best_first = s_pos.argsort(stable=True).flip(0)  # of tied positives the last counts first, as in the release
+        return (loc_errors[best_first].cumsum(0) / rank[best_first]).mean()
+    # Collect by k instead of by i: E_loc(k) enters its own term with 1 and the term of i with H(x_ik).
+    share = h_pos.T @ (1 / rank) + 0.5 / rank  # the matrix holds H(0) = 1/2 at k = i; the formula has 1
+    return (loc_errors * share).mean()
+
+
+def alrp_loss(
+    logits: Tensor,
+    targets: Tensor,
+    loc_errors: Tensor,
+    *,
+    delta: float = 1.0,
+    loc_step: LocStep = "hard",
+    validate: bool = False,
+) -> ALRP:
+    r"""aLRP Loss, its two components and its error-driven gradient.
+
+    .. math:: \mathcal L_{cls} = \frac1{|\mathcal P|} \sum_i \frac{N_{FP}(i)}{\mathrm{rank}(i)}, \qquad
+              \mathcal L_{loc} = \frac1{|\mathcal P|} \sum_i \frac1{\mathrm{rank}(i)}
+              \Big( \mathcal E_{loc}(i) + \sum_{k \ne i} \mathcal E_{loc}(k) H(x_{ik}) \Big)
+
+    ``out.cls.backward()`` leaves on `logits` the gradient of the *whole* loss with respect to the scores, whose
+    update is :math:`\Delta x_{ij} = (\ell^{LRP*}(i) - \ell^{LRP}(i))\, H(x_{ij}) / N_{FP}(i)`;
+    ``out.loc`` is differentiable in `loc_errors` only. The loss to train with is ``out.cls + weight * out.loc``,
+    with the weight of `alrp_ref.SelfBalance`.
+
+    Args:
+        logits: scores before the sigmoid, of all examples (images, anchors, classes) in one list.
+        targets: integers, 1 positive, 0 negative, -1 ignored.
+        loc_errors: localisation error of each positive, in the order of the positives in `targets`.
+        delta: half width of the step function, in logits, above 0.
+        loc_step: `"hard"` is what the release computes: a hard order of the positives inside :math:`\mathcal L_{loc}`,
+            over the smoothed rank. `"smoothed"` is what the formula says, with one and the same step everywhere.
+            The score gradient uses the smoothed step either way.
+        validate: on a GPU, wait for the checks of values and give their full message. Elsewhere they always do.
+
+    Shape: `logits`, `targets` (n,), `loc_errors` (|P|,) -> `cls`, `loc` scalars, `rank` (|P|,); float32, or float64
+        where the logits are. In [0, 1] if no localisation error exceeds 1.
+    Returns: `ALRP(cls, loc, rank)`. Without positives both parts are zero, and connected to their inputs.
+    Raises: ValueError, naming the argument, for wrong shapes, dtypes, labels, non-finite logits, errors that are
+        negative or not finite or not as many as the positives, `delta` <= 0, an unknown `loc_step`.
+    Source: Section 4.
+
+    Example:
+        >>> logits = torch.tensor([3.0, 1.0, 2.0], requires_grad=True)
+        >>> out = alrp_loss(logits, torch.tensor([0, 1, 1]), torch.tensor([0.2, 0.4]), delta=0.5)
+        >>> out.cls.item(), out.loc.item()
+        (0.4166666567325592, 0.20000000298023224)
+    """
+    checks.examples(logits, targets, delta, validate)
+    if loc_step not in ("hard", "smoothed"):
+        raise ValueError(f'loc_step must be "hard" or "smoothed", got {loc_step!r}')
+    s_pos, s_neg = logits[targets == 1].detach(), logits[targets == 0].detach()
+    checks.localisation_errors(loc_errors, logits, s_pos.numel(), validate)
+    if s_pos.numel() == 0:
+        return ALRP(checks.zero(logits), checks.zero(loc_errors), s_pos)
+
+    _, n_fp, rank, h_pos, h_neg = ranks(s_pos, s_neg, delta)
+    e_loc = loc_errors.detach().to(rank.dtype)
+    e_above = (h_pos @ e_loc) - 0.5 * e_loc  # sum over k != i; the matrix holds H(0) = 1/2 at k = i
+
+    shared = n_fp > NO_FALSE_POSITIVES
+    p = h_neg.scale_rows(torch.where(shared, 1 / n_fp, 0))
+    ell, ell_star = lrp_error(n_fp, e_loc, e_above, rank), target_lrp_error(e_loc, rank)
+    grad = error_driven.gradient(ell, ell_star, p)
+
+    cls = error_driven.with_gradient(precision_error(n_fp, rank).mean(), logits, targets, grad)
+    loc = localisation_component(loc_errors.to(rank.dtype), s_pos, rank, h_pos, loc_step)
+    return ALRP(cls, loc.to(cls.dtype), rank.to(cls.dtype))
+
+
+class ALRPLoss(nn.Module):
+    r"""aLRP Loss with self-balance: `loc` comes back already multiplied by the weight of Section 4.2.
+
+    Args:
+        period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None: the
+            first epoch never ends and the weight stays `initial_weight`.
+        initial_weight: weight of the localisation part in the first epoch.
+        delta, loc_step: as for `alrp_loss`.
+
+    Shape, errors: as for `alrp_loss`. In training mode each call counts as one step of the self-balance, whose
+    statistics are averaged over processes where `torch.distributed` runs, and saved in `state_dict`.
+    Source: Section 4.
+    """
+
+    def __init__(
+        self,
+        period: int | None = None,
+        *,
+        initial_weight: float = 50.0,
+        delta: float = 1.0,
+        loc_step: LocStep = "hard",
+    ):
+        super().__init__()
+        self.delta, self.loc_step = delta, loc_step
+        self.self_balance = SelfBalance(period, initial_weight=initial_weight)
+
+    def forward(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> ALRP:
+        out = alrp_loss(logits, targets, loc_errors, delta=self.delta, loc_step=self.loc_step)
+        if self.training:
+            self.self_balance.update(out.cls, out.loc, has_positives=loc_errors.numel() > 0)
+        return out._replace(loc=self.self_balance.weight.to(out.loc.dtype) * out.loc)
+
+    def extra_repr(self) -> str:
+        return f"delta={self.delta}, loc_step={self.loc_step!r}"

@@ -1,0 +1,83 @@
+r"""AP Loss: one minus the mean precision at the positives, with the error-driven gradient."""
+
+import torch
+from torch import Tensor, nn
+
+from alrp_ref import checks, error_driven
+from alrp_ref.ranking import ranks
+
+
+def precision_error(n_fp: Tensor, rank: Tensor) -> Tensor:
+    r"""How imprecise the list is where it is cut at each positive.
+
+    .. math:: \ell^{AP}(i) = 1 - \mathrm{precision}(i) = 1 - \frac{\mathrm{rank}^+(i)}{\mathrm{rank}(i)}
+              = \frac{N_{FP}(i)}{\mathrm{rank}(i)}
+
+    Shape: (|P|,), (|P|,) -> (|P|,).
+    Source: Section 2; AP Loss (CVPR 2019).
+    """
+    return n_fp / rank
+
+
+def interpolate(ell: Tensor, s_pos: Tensor) -> Tensor:
+    r"""Errors under interpolated precision: the best precision at this recall or any higher one.
+
+    .. math:: \ell(i) \leftarrow \min_{k \in \mathcal P,\; s_k \le s_i} \ell(k)
+
+    Shape: `ell`, `s_pos` (|P|,) -> (|P|,).
+    Source: AP Loss (CVPR 2019). The release interpolates AP Loss, but not aLRP Loss.
+    """
+    lowest_first = s_pos.argsort(stable=True)
+    return torch.empty_like(ell).index_copy(0, lowest_first, ell[lowest_first].cummin(0).values)
+
+
+def ap_loss(
+    logits: Tensor, targets: Tensor, *, delta: float = 1.0, interpolated: bool = True, validate: bool = False
+) -> Tensor:
+    r"""AP Loss.
+
+    .. math:: \mathcal L^{AP} = \frac1{|\mathcal P|} \sum_{i \in \mathcal P} \ell^{AP}(i), \qquad
+              p(j|i) = \frac{H(x_{ij})}{N_{FP}(i)}, \qquad \ell^{AP*}(i) = 0
+
+    Args:
+        logits: scores before the sigmoid, of all examples in one list.
+        targets: integers, 1 positive, 0 negative, -1 ignored.
+        delta: half width of the step function, in logits, above 0.
+        interpolated: use interpolated precision, as the release does; the plain formula if False.
+        validate: on a GPU, wait for the checks of values and give their full message. Elsewhere they always do.
+
+    Shape: `logits`, `targets` (n,) -> scalar in [0, 1], in float32 or, for float64 logits, float64.
+    Returns: the loss; zero, and connected to `logits`, where there are no positives.
+    Raises: ValueError, naming the argument, for wrong shapes, dtypes, labels, non-finite logits, `delta` <= 0.
+    Source: Section 2; AP Loss (CVPR 2019).
+
+    Example:
+        >>> logits = torch.tensor([3.0, 1.0, 2.0], requires_grad=True)
+        >>> ap_loss(logits, torch.tensor([0, 1, 0]), delta=0.5)
+        tensor(0.6667, grad_fn=<_GivenGradientBackward>)
+    """
+    checks.examples(logits, targets, delta, validate)
+    s_pos, s_neg = logits[targets == 1].detach(), logits[targets == 0].detach()
+    if s_pos.numel() == 0:
+        return checks.zero(logits)
+    _, n_fp, rank, _, h_neg = ranks(s_pos, s_neg, delta)
+    ell = precision_error(n_fp, rank)
+    if interpolated:
+        ell = interpolate(ell, s_pos)
+    p = h_neg.scale_rows(torch.where(n_fp > 0, 1 / n_fp, 0))
+    grad = error_driven.gradient(ell, 0.0, p)
+    return error_driven.with_gradient(ell.mean(), logits, targets, grad)
+
+
+class APLoss(nn.Module):
+    """`ap_loss` as a module; see there for formula, arguments, shapes and errors."""
+
+    def __init__(self, *, delta: float = 1.0, interpolated: bool = True):
+        super().__init__()
+        self.delta, self.interpolated = delta, interpolated
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return ap_loss(logits, targets, delta=self.delta, interpolated=self.interpolated)
+
+    def extra_repr(self) -> str:
+        return f"delta={self.delta}, interpolated={self.interpolated}"

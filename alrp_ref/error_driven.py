@@ -1,0 +1,161 @@
+r"""Definition 1, the error-driven update and Theorems 1 and 2, for any ranking-based loss.
+
+A ranking-based loss is a mean of errors of the positives, :math:`\mathcal L = \frac1Z \sum_{i \in \mathcal P} \ell(i)`,
+and :math:`\ell(i)` is a count over scores: its derivative is zero almost everywhere. The paper shares the error
+of each positive among the negatives by a distribution :math:`p(j|i)`, and lets every pair push by what
+it still has to lose. Three vectors or matrices say it all:
+
+=========  ====================================================  =======================
+`ell`      :math:`\ell(i)`, the error of positive `i`            (|P|,)
+`ell_star` :math:`\ell^*(i)`, the error it should have           (|P|,)
+`p`        :math:`p(j|i)`, who is to blame for it                (|P|, |N|)
+=========  ====================================================  =======================
+
+`p` is a plain tensor or an `alrp_ref.ranking.StepMatrix`: only ``p.sum(1)`` and ``p.T @ v`` are asked of it.
+AP Loss (`alrp_ref.ap`) and aLRP Loss (`alrp_ref.alrp`) are two uses of this file.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from alrp_ref.ranking import StepMatrix
+
+Distribution = Tensor | StepMatrix
+
+
+def primary_terms(ell: Tensor, p: Tensor) -> Tensor:
+    r"""The primary terms of a ranking-based loss.
+
+    .. math:: L_{ij} = \ell(i)\, p(j|i) \quad (i \in \mathcal P,\, j \in \mathcal N), \qquad \sum_{j} p(j|i) = 1
+
+    Shape: `ell` (|P|,), `p` (|P|, |N|) as a plain tensor -> (|P|, |N|).
+    Source: Definition 1.
+    """
+    return ell[:, None] * p
+
+
+def update(ell: Tensor, ell_star: Tensor, p: Tensor) -> Tensor:
+    r"""The error-driven update, in place of :math:`-\partial \mathcal L / \partial x_{ij}`.
+
+    .. math:: \Delta x_{ij} = L^*_{ij} - L_{ij} = (\ell^*(i) - \ell(i))\, p(j|i)
+
+    Shape: `ell`, `ell_star` (|P|,), `p` (|P|, |N|) as a plain tensor -> (|P|, |N|).
+    Source: Section 3.
+    """
+    return primary_terms(ell_star, p) - primary_terms(ell, p)
+
+
+class Gradient(NamedTuple):
+    """Gradients with respect to the scores of the positives (|P|,) and of the negatives (|N|,)."""
+
+    positives: Tensor
+    negatives: Tensor
+
+
+def gradient(ell: Tensor, ell_star: Tensor | float, p: Distribution, z: float | None = None) -> Gradient:
+    r"""Gradients of the scores, from the update.
+
+    .. math:: \frac{\partial \mathcal L}{\partial s_i}
+              = \frac1Z \Big( \sum_j \Delta x_{ij} - \sum_j \Delta x_{ji} \Big)
+
+    :math:`\Delta x_{ij}` lives on pairs (positive, negative) only. So a positive keeps the first sum, over its
+    row, and a negative the second, over its column. Neither needs the matrix:
+
+    .. math:: \sum_{j} \Delta x_{ij} = (\ell^*(i) - \ell(i)) \sum_j p(j|i), \qquad
+              \sum_{i} \Delta x_{ij} = \sum_i (\ell^*(i) - \ell(i))\, p(j|i).
+
+    Args:
+        ell, ell_star: error and target error of each positive.
+        p: distribution of each positive's error over the negatives; a row of zeros shares out nothing.
+        z: the normaliser; |P| if not given.
+
+    Shape: `ell` (|P|,), `ell_star` (|P|,) or a number, `p` (|P|, |N|).
+    Source: Section 3; the update is AP Loss's.
+    """
+    z = ell.numel() if z is None else z
+    row = ell_star - ell  # (|P|,) so that delta_x_ij = row[i] * p[i, j]
+    return Gradient(positives=row * p.sum(1) / z, negatives=-(p.T @ row) / z)
+
+
+class Sides(NamedTuple):
+    """The two sides of Theorem 1."""
+
+    loss: Tensor
+    sum_of_primary_terms: Tensor
+
+
+def theorem_1(ell: Tensor, p: Distribution, z: float | None = None) -> Sides:
+    r"""The loss is the sum of its primary terms.
+
+    .. math:: \mathcal L = \frac1Z \sum_{i \in \mathcal P} \ell(i)
+              = \frac1Z \sum_{i \in \mathcal P} \sum_{j \in \mathcal N} L_{ij}
+
+    *Proof.* Sum out `j`: :math:`\sum_j \ell(i)\, p(j|i) = \ell(i)`. It needs :math:`p(\cdot|i)` to sum to one, and
+    fails by the :math:`\ell(i)` of every positive that has an error but no negative to share it with.
+
+    Shape: `ell` (|P|,), `p` (|P|, |N|) -> two scalars.
+    Source: Theorem 1.
+    """
+    z = ell.numel() if z is None else z
+    return Sides(loss=ell.sum() / z, sum_of_primary_terms=(ell * p.sum(1)).sum() / z)
+
+
+class Balance(NamedTuple):
+    """The two sides of Theorem 2, and whether its condition holds."""
+
+    positives: Tensor
+    negatives: Tensor
+    sign_condition: Tensor
+
+
+def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Distribution, z: float | None = None) -> Balance:
+    r"""Positives and negatives receive gradients of equal total magnitude, however unequal their numbers.
+
+    .. math:: \sum_{i \in \mathcal P} \Big| \frac{\partial \mathcal L}{\partial s_i} \Big|
+              = \sum_{i \in \mathcal N} \Big| \frac{\partial \mathcal L}{\partial s_i} \Big|
+
+    *Proof.* Both *signed* sums are :math:`\pm \frac1Z \sum_{ij} \Delta x_{ij}`, always. The absolute sums follow if no
+    terms cancel within them, which is the **sign condition** :math:`\ell(i) \ge \ell^*(i)` for all `i`: every
+    :math:`\Delta x_{ij} \le 0`, so positives only rise and negatives only fall.
+
+    Without it, a negative may be pushed down by one positive and up by another. The two cancel in its
+    own sum, but not in the sum over positives, and the balance is lost: `negatives` < `positives`.
+
+    Shape: `ell` (|P|,), `ell_star` (|P|,) or a number, `p` (|P|, |N|) -> three scalars, the last one boolean.
+    Source: Theorem 2.
+    """
+    grad = gradient(ell, ell_star, p, z)
+    return Balance(grad.positives.abs().sum(), grad.negatives.abs().sum(), (ell >= ell_star).all())
+
+
+class _GivenGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value: Tensor, logits: Tensor, grad: Tensor) -> Tensor:
+        ctx.save_for_backward(grad)
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_output: Tensor):
+        (grad,) = ctx.saved_tensors
+        return None, (grad_output * grad).to(grad.dtype), None
+
+
+def with_gradient(value: Tensor, logits: Tensor, targets: Tensor, grad: Gradient) -> Tensor:
+    r"""`value` as a scalar whose `backward()` leaves the error-driven gradient on `logits`.
+
+    Args:
+        value: the loss, a scalar.
+        logits, targets: all examples; targets 1 positive, 0 negative, anything else ignored (gradient 0).
+        grad: what `gradient` returned for the positives and the negatives, in their order of appearance.
+
+    Shape: `logits`, `targets` (n,) -> scalar, in float32 or, where the logits are, float64.
+    Source: Section 3.
+    """
+    on_logits = torch.zeros_like(logits)
+    on_logits[targets == 1] = grad.positives.to(logits.dtype)
+    on_logits[targets == 0] = grad.negatives.to(logits.dtype)
+    return _GivenGradient.apply(value.to(torch.promote_types(logits.dtype, torch.float32)), logits, on_logits)

@@ -1,0 +1,60 @@
+r"""Self-balance: the weight of the localisation part, renewed every epoch (Section 4.2)."""
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+class SelfBalance(nn.Module):
+    r"""How much the gradients of the boxes are scaled up to match those of the scores.
+
+    Early in training :math:`N_{FP}/\mathrm{rank} \approx 1`: ranks are huge, and since they divide
+    :math:`\mathcal L_{loc}`, boxes hardly learn. The score gradients sum to about :math:`\mathcal L^{aLRP}`, so
+
+    .. math:: w = \frac{\mathrm{mean}\,\mathcal L_{cls} + \mathrm{mean}\,\mathcal L_{loc}}{\mathrm{mean}\,\mathcal L_{loc}}
+              \quad \text{over the last epoch}, \qquad w = 50 \text{ in the first}
+
+    gives :math:`w \mathcal L_{loc}` the same size. The ratio is one of means, not a mean of ratios.
+
+    Args:
+        period: steps in an epoch; None, and the first epoch never ends.
+        initial_weight: the weight of the first epoch.
+
+    The window closes *with* its last step, and that step already uses the new weight: so does the release.
+    Steps without positives on any process do not count. Weight and window live in `state_dict`.
+    Source: Section 4.2.
+    """
+
+    def __init__(self, period: int | None = None, *, initial_weight: float = 50.0):
+        super().__init__()
+        if period is not None and (isinstance(period, bool) or not isinstance(period, int) or period < 1):
+            raise ValueError(f"period must be a number of steps, 1 or more, or None, got {period!r}")
+        if not 0 < initial_weight < float("inf"):
+            raise ValueError(f"initial_weight must be a finite number above 0, got {initial_weight!r}")
+        self.period = period
+        self.register_buffer("weight", torch.tensor(float(initial_weight)))
+        self.register_buffer("window", torch.zeros(3))  # sums of L_cls and L_loc, number of steps
+
+    @torch.no_grad()
+    def update(self, cls: Tensor, loc: Tensor, *, has_positives: bool = True) -> Tensor:
+        """Count one training step and return the weight to use in it.
+
+        Every process must call it in every step; `has_positives` says whether its own losses mean anything.
+        No value leaves the device.
+
+        Shape: `cls` and the unweighted `loc` are scalars -> scalar.
+        Source: Section 4.2.
+        """
+        one = torch.ones_like(self.weight)
+        step = torch.stack([cls.to(one), loc.to(one), one]) * float(has_positives)
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(step)
+        self.window += step / step[2].clamp(min=1)  # mean over the processes that have positives
+        cls_sum, loc_sum, steps = self.window
+        full = steps >= (float("inf") if self.period is None else self.period)
+        # A window without any localisation error has no ratio: the weight stays.
+        self.weight.copy_(torch.where(full & (loc_sum > 0), (cls_sum + loc_sum) / loc_sum, self.weight))
+        self.window *= ~full
+        return self.weight
+
+    def extra_repr(self) -> str:
+        return f"period={self.period}"
