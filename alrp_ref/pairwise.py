@@ -1,16 +1,14 @@
 r"""The judge: the paper's losses once more, over all pairs, line by line as the formulas read.
 
-Every sum of the paper runs over pairs of examples, so write all pairs down. Three letters name the axes throughout:
+Every sum of the paper runs over pairs of examples, so write all pairs down. Three letters name the axes:
 
-====  =========================  ==============================
-`i`   a positive                 rows of every matrix
-`j`   a negative                 columns of (|P|, |N|) matrices
-`k`   another positive           columns of (|P|, |P|) matrices
-====  =========================  ==============================
+    i   a positive          the rows of every matrix
+    j   a negative          the columns of (|P|, |N|) matrices
+    k   another positive    the columns of (|P|, |P|) matrices
 
-This takes O(|P| (|P| + |N|)) time *and* memory: hopeless for the millions of negatives of a detector, and obvious.
-The fast files of the package are tested against this one; it imports nothing of theirs, so that it can judge them.
-It takes their arguments and gives their results, but checks nothing: bad input is their business.
+That takes O(|P| (|P| + |N|)) time *and* memory: obvious, and hopeless for a detector's millions of negatives.
+The fast files of the package are tested against this one; it imports nothing of theirs, so that it can judge.
+Its losses take their arguments and give their results, in float64 inside, but do not check their input.
 """
 
 from typing import NamedTuple
@@ -18,78 +16,66 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# --- Section 2: from scores to ranks -------------------------------------------------------------------------------
+# Section 2: from scores to ranks
 
 
 def step(x: Tensor, delta: float = 1.0) -> Tensor:
-    r"""The smoothed step function.
+    r"""The smoothed step function, on any shape.
 
     .. math:: H(x) = \mathrm{clip}\left(\tfrac{x}{2\delta} + \tfrac12,\; 0,\; 1\right)
-
-    Shape: any -> the same.
     """
     return (x / (2 * delta) + 0.5).clamp(0, 1)
 
 
 def differences(s_i: Tensor, s_j: Tensor) -> Tensor:
-    r"""The difference transform: above zero where `j` outranks `i`.
+    r"""The difference transform, above zero where `j` outranks `i`. Shape: (I,), (J,) -> (I, J).
 
     .. math:: x_{ij} = -(s_i - s_j) = s_j - s_i
-
-    Shape: (I,), (J,) -> (I, J).
     """
     return s_j[None, :] - s_i[:, None]
 
 
 def others_above(s_pos: Tensor, delta: float = 1.0) -> Tensor:
-    r"""How far each *other* positive `k` outranks `i`: :math:`H(x_{ik})` for `k` != `i`, and 0 on the diagonal.
+    r"""How far each *other* positive outranks `i`: 0 on the diagonal. Shape: (|P|,) -> (|P|, |P|).
 
-    Shape: (|P|,) -> (|P|, |P|).
+    .. math:: H(x_{ik}), \quad k \in \mathcal P,\; k \ne i
     """
     return step(differences(s_pos, s_pos), delta).fill_diagonal_(0)
 
 
 def rank_pos(s_pos: Tensor, delta: float = 1.0) -> Tensor:
-    r"""Rank among the positives.
+    r"""Rank among the positives. Shape: (|P|,) -> (|P|,).
 
     .. math:: \mathrm{rank}^+(i) = 1 + \sum_{k \in \mathcal P, k \ne i} H(x_{ik})
-
-    Shape: (|P|,) -> (|P|,).
     """
     return 1 + others_above(s_pos, delta).sum(1)
 
 
 def n_fp(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0) -> Tensor:
-    r"""Number of false positives: the negatives that outrank a positive.
+    r"""Number of false positives: the negatives that outrank `i`. Shape: (|P|,), (|N|,) -> (|P|,).
 
     .. math:: N_{FP}(i) = \sum_{j \in \mathcal N} H(x_{ij})
-
-    Shape: (|P|,), (|N|,) -> (|P|,).
     """
     return step(differences(s_pos, s_neg), delta).sum(1)
 
 
 def rank(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0) -> Tensor:
-    r"""Rank among all examples.
+    r"""Rank among all examples. Shape: (|P|,), (|N|,) -> (|P|,).
 
     .. math:: \mathrm{rank}(i) = \mathrm{rank}^+(i) + N_{FP}(i)
-
-    Shape: (|P|,), (|N|,) -> (|P|,).
     """
     return rank_pos(s_pos, delta) + n_fp(s_pos, s_neg, delta)
 
 
-# --- Section 3: from an error per positive to a gradient per score -------------------------------------------------
+# Section 3: from an error per positive to a gradient per score
 
 
 def distribution(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0, eps: float = 0.0) -> Tensor:
-    r"""Who is to blame for the error of positive `i`: the negatives above it, each by its step.
+    r"""Who is to blame for the error of `i`: the negatives above it. Shape: (|P|,), (|N|,) -> (|P|, |N|).
 
     .. math:: p(j|i) = H(x_{ij}) / N_{FP}(i)
 
     With no negative above (:math:`N_{FP}(i) \le` `eps`) that is 0/0: nobody is to blame, and the row is 0.
-
-    Shape: (|P|,), (|N|,) -> (|P|, |N|).
     """
     h_ij = step(differences(s_pos, s_neg), delta)
     n_fp_i = h_ij.sum(1, keepdim=True)
@@ -97,24 +83,20 @@ def distribution(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0, eps: float = 
 
 
 def primary_terms(ell: Tensor, p: Tensor) -> Tensor:
-    r"""Definition 1.
+    r"""Definition 1: each positive's error, shared out. Shape: (|P|,), (|P|, |N|) -> (|P|, |N|).
 
     .. math:: L_{ij} = \ell(i)\, p(j|i)
-
-    Shape: (|P|,), (|P|, |N|) -> (|P|, |N|).
     """
     return ell[:, None] * p
 
 
 def gradient(ell: Tensor, ell_star: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    r"""The error-driven update, collected per score.
+    r"""The error-driven update, collected per score. Shape: (|P|,), (|P|,), (|P|, |N|) -> (|P|,), (|N|,).
 
     .. math:: \Delta x_{ij} = L^*_{ij} - L_{ij}, \qquad \frac{\partial \mathcal L}{\partial s_i}
               = \frac1{|\mathcal P|} \Big( \sum_j \Delta x_{ij} - \sum_j \Delta x_{ji} \Big)
 
-    Only pairs (positive, negative) have an update: a positive sees the first sum, a negative the second.
-
-    Shape: `ell`, `ell_star` (|P|,), `p` (|P|, |N|) -> (|P|,), (|N|,).
+    Only pairs (positive, negative) have an update: a positive keeps the first sum, a negative the second.
     """
     delta_x = primary_terms(ell_star, p) - primary_terms(ell, p)
     return delta_x.sum(1) / len(ell), -delta_x.sum(0) / len(ell)
@@ -124,7 +106,7 @@ def carry(value: Tensor, logits: Tensor, targets: Tensor, grad: tuple[Tensor, Te
     """`value` as a scalar whose `backward()` puts the gradients of positives and negatives on `logits`."""
     slope = torch.zeros_like(logits, dtype=value.dtype)
     slope[targets == 1], slope[targets == 0] = grad
-    still = logits.to(value.dtype) - logits.detach().to(value.dtype)  # zero, but its derivative is one
+    still = logits.to(value.dtype) - logits.detach().to(value.dtype)  # always 0, but its derivative is 1
     return (value + (slope * still).sum()).to(torch.promote_types(logits.dtype, torch.float32))
 
 
@@ -133,15 +115,13 @@ def nothing(x: Tensor) -> Tensor:
     return (0 * x).sum(dtype=torch.promote_types(x.dtype, torch.float32))
 
 
-# --- AP Loss -------------------------------------------------------------------------------------------------------
+# AP Loss
 
 
 def interpolate(precision: Tensor, s_pos: Tensor) -> Tensor:
-    r"""Interpolated precision: the best at this recall or any higher one.
+    r"""The best precision at this recall or any higher one. Shape: (|P|,), (|P|,) -> (|P|,).
 
     .. math:: \mathrm{precision}(i) \leftarrow \max_{k \in \mathcal P,\; s_k \le s_i} \mathrm{precision}(k)
-
-    Shape: (|P|,), (|P|,) -> (|P|,).
     """
     return torch.where(differences(s_pos, s_pos) <= 0, precision[None, :], 0).amax(1)
 
@@ -149,7 +129,7 @@ def interpolate(precision: Tensor, s_pos: Tensor) -> Tensor:
 def ap_loss(
     logits: Tensor, targets: Tensor, *, delta: float = 1.0, interpolated: bool = True, validate: bool = False
 ) -> Tensor:
-    r"""AP Loss, as `alrp_ref.ap_loss`.
+    r"""AP Loss: see `alrp_ref.ap_loss`.
 
     .. math:: \ell^{AP}(i) = 1 - \mathrm{rank}^+(i) / \mathrm{rank}(i), \qquad \ell^{AP*}(i) = 0
     """
@@ -164,7 +144,7 @@ def ap_loss(
     return carry(ell.mean(), logits, targets, grad)
 
 
-# --- aLRP Loss -----------------------------------------------------------------------------------------------------
+# Section 4: aLRP Loss
 
 
 class ALRP(NamedTuple):
@@ -176,12 +156,10 @@ class ALRP(NamedTuple):
 
 
 def hard_order(s_pos: Tensor) -> Tensor:
-    """1 where positive `k` is counted before `i`, by score; of a tie, the one that appears later comes first.
-
-    Shape: (|P|,) -> (|P|, |P|), with 0 on the diagonal.
-    """
+    """1 where `k` counts before `i`: by score, of a tie the later one. Shape: (|P|,) -> (|P|, |P|)."""
     x_ik = differences(s_pos, s_pos)
-    return ((x_ik > 0) | (x_ik == 0) & torch.ones_like(x_ik, dtype=torch.bool).triu(1)).double()
+    is_later = torch.ones_like(x_ik).triu(1) > 0
+    return ((x_ik > 0) | (x_ik == 0) & is_later).double()
 
 
 def alrp_loss(
@@ -193,7 +171,7 @@ def alrp_loss(
     loc_step: str = "hard",
     validate: bool = False,
 ) -> ALRP:
-    r"""aLRP Loss, as `alrp_ref.alrp_loss`.
+    r"""aLRP Loss: see `alrp_ref.alrp_loss`.
 
     .. math:: \ell^{LRP}(i) = \frac1{\mathrm{rank}(i)} \Big( N_{FP}(i) + \mathcal E_{loc}(i)
               + \sum_{k \ne i} \mathcal E_{loc}(k) H(x_{ik}) \Big), \qquad
@@ -206,10 +184,10 @@ def alrp_loss(
 
     e_loc = loc_errors.detach().double()
     ell, ell_star = (n_fp_i + e_loc + h_ik @ e_loc) / rank_i, e_loc / rank_i
-    p = distribution(s_pos, s_neg, delta, eps=1e-5)  # the release shares out nothing below this N_FP
+    p = distribution(s_pos, s_neg, delta, eps=1e-5)  # at a smaller N_FP the release shares out nothing
     cls = carry((n_fp_i / rank_i).mean(), logits, targets, gradient(ell, ell_star, p))
 
-    above = hard_order(s_pos) if loc_step == "hard" else h_ik  # the release orders hard, over the smoothed rank
-    e_loc = loc_errors.double()  # not detached: this part is the boxes' loss
+    # The release orders the positives hard, over the smoothed rank. Not detached: this part trains the boxes.
+    e_loc, above = loc_errors.double(), hard_order(s_pos) if loc_step == "hard" else h_ik
     loc = ((e_loc + above @ e_loc) / rank_i).mean()
     return ALRP(cls, loc.to(cls.dtype), rank_i.to(cls.dtype))

@@ -1,0 +1,113 @@
+"""Run a detector over a split, in the form the evaluation reads."""
+
+import os
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.ops import box_convert
+from tqdm import tqdm
+
+from alrp_ref.coco.dataset import CocoDataset
+from alrp_ref.detection.preprocess import SIZE_DIVISOR, keep_ratio_size, to_input
+
+BATCH = 16
+MAX_WORKERS = 8
+
+
+@torch.no_grad()
+def detect(
+    model: nn.Module, dataset: CocoDataset, device: torch.device | str, progress: bool = True
+) -> list[dict[str, Any]]:
+    """Detect on every image of `dataset`, at the test size of the model's recipe.
+
+    Args:
+        model: a detector of :func:`alrp_ref.detection.build_detector`; it is moved to `device`.
+        dataset: made with ``keep_empty=True``, so that detections on images without objects count too;
+            its transform is not used.
+        device: where to compute.
+        progress: show a progress bar.
+
+    Returns:
+        COCO detections for :func:`alrp_ref.coco.evaluate`: ``{"image_id", "category_id", "bbox", "score"}``,
+        the box as x, y, width, height in pixels of the image file.
+
+    Raises:
+        ValueError: the model's classes are not the data set's.
+        DataError: an image that is missing or broken.
+    """
+    _check_classes(model, dataset)
+    device = torch.device(device)
+    was_training = model.training
+    model.to(device).eval()
+    images = _TestImages(dataset, model.recipe.test_size)
+    loader = DataLoader(
+        images,
+        batch_sampler=images.batches(),
+        collate_fn=_collate,
+        # On the CPU the model itself is what takes the time, and has every core already.
+        num_workers=0 if device.type == "cpu" else min(MAX_WORKERS, os.cpu_count() or 1),
+    )
+    detections: list[dict[str, Any]] = []
+    with tqdm(total=len(images), unit=" images", desc="detect", disable=not progress) as bar:
+        for ids, pixels, sizes, scales in loader:
+            found = model(pixels.to(device), image_sizes=list(sizes))
+            for image_id, scale, one in zip(ids, scales, found, strict=True):
+                detections += _coco_detections(image_id, scale, one, dataset.category_ids)
+            bar.update(len(ids))
+    model.train(was_training)
+    return detections
+
+
+class _TestImages(Dataset):
+    """The images of a split as a detector expects them: id, pixels (3, H, W), size before padding, scale."""
+
+    def __init__(self, dataset: CocoDataset, test_size: tuple[int, int]):
+        self.dataset, self.test_size = dataset, test_size
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor, tuple[int, int], tuple[float, float]]:
+        image_id = self.dataset.ids[index]
+        return image_id, *to_input(self.dataset.read_image(image_id), self.test_size)
+
+    def batches(self) -> list[list[int]]:
+        """Images that are equally large once padded: no result hangs on which others share the batch."""
+        alike = defaultdict(list)
+        for index, image_id in enumerate(self.dataset.ids):
+            info = self.dataset.coco.imgs[image_id]
+            size = keep_ratio_size(info["height"], info["width"], self.test_size)
+            alike[tuple(-(-side // SIZE_DIVISOR) for side in size)].append(index)
+        return [group[k : k + BATCH] for group in alike.values() for k in range(0, len(group), BATCH)]
+
+
+def _collate(batch: list[tuple]) -> tuple:
+    """From one tuple an image to one tuple a quantity; the images are stacked: (B, 3, H, W)."""
+    ids, pixels, sizes, scales = zip(*batch, strict=True)
+    return ids, torch.stack(pixels), sizes, scales
+
+
+def _coco_detections(
+    image_id: int, scale: tuple[float, float], found: dict[str, Tensor], category_ids: list[int]
+) -> list[dict[str, Any]]:
+    boxes = found["boxes"].cpu().double() / torch.tensor([*scale, *scale], dtype=torch.float64)
+    boxes = box_convert(boxes, "xyxy", "xywh")
+    return [
+        {"image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score}
+        for box, label, score in zip(
+            boxes.tolist(), found["labels"].tolist(), found["scores"].tolist(), strict=True
+        )
+    ]
+
+
+def _check_classes(model: nn.Module, dataset: CocoDataset) -> None:
+    names = getattr(model, "class_names", None)
+    if model.num_classes != len(dataset.class_names) or names not in (None, dataset.class_names):
+        raise ValueError(
+            f"the model detects {model.num_classes} classes ({', '.join(names or ['unnamed'])}), but "
+            f"{dataset.annotation_file} has {len(dataset.class_names)} ({', '.join(dataset.class_names)}); "
+            "use the data set the model was trained on"
+        )

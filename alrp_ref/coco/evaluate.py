@@ -1,0 +1,155 @@
+"""COCO's average precision and optimal LRP for a set of detections."""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from hotcoco import COCO, COCOeval
+
+from alrp_ref.coco.errors import DataError
+from alrp_ref.coco.metrics import Metrics
+from alrp_ref.coco.olrp import optimal_lrp_by_class
+
+# Positions in the evaluator's arrays: precision (IoU, recall, class, area, detections), and recall, which
+# lacks the second axis.
+IOU_50, IOU_75, IOU_90 = 0, 5, 8  # of 0.50, 0.55, ..., 0.95
+ALL, SMALL, MEDIUM, LARGE = range(4)
+ONE, TEN, HUNDRED = range(3)
+
+NUMBER = (int, float, np.number)
+PathLike = str | os.PathLike[str]
+
+
+def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]]) -> Metrics:
+    """Evaluate detections against ground truth in COCO's format.
+
+    Args:
+        gt: an annotation file, or what it holds: ``{"images": ..., "annotations": ..., "categories": ...}``.
+        detections: a result file, or what it holds: ``[{"image_id", "category_id", "bbox", "score"}, ...]``,
+            the box as x, y, width, height in pixels. An empty list is a fair answer: AP 0, oLRP 1.
+
+    Returns:
+        :class:`Metrics`. AP and AR are exactly pycocotools', from an evaluator about a hundred times as fast;
+        oLRP is the exact minimum over all detections.
+
+    Raises:
+        ValueError: a detection that is malformed or names an unknown image or category; it is shown.
+        DataError: a file that is missing or not what it should be.
+    """
+    truth = _ground_truth(gt)
+    if isinstance(detections, (str, os.PathLike)):
+        detections = _load_json(detections)
+    rows = _rows(detections, {i["id"] for i in truth["images"]}, {c["id"] for c in truth["categories"]})
+    coco = COCO(truth)
+    evaluator = COCOeval(coco, coco.load_res(rows), "bbox")
+    evaluator.evaluate()
+    evaluator.accumulate()
+    precision, recall = (np.asarray(evaluator.eval[name]) for name in ("precision", "recall"))
+    lrp_of = optimal_lrp_by_class(truth, rows)
+
+    names = {c["id"]: c["name"] for c in truth["categories"]}
+    category_ids = sorted(names)  # the order of the evaluator's class axis
+    return Metrics(
+        overall=_average_precision(precision, recall) | _optimal_lrp(lrp_of.values()),
+        per_class={
+            names[c]: _average_precision(precision[:, :, [k]], recall[:, [k]]) | _optimal_lrp([lrp_of[c]])
+            for k, c in enumerate(category_ids)
+        },
+        lrp_thresholds={names[c]: float(lrp_of[c].threshold) for c in category_ids},
+    )
+
+
+def _average_precision(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+    """COCO's means over IoU thresholds, recall levels and classes."""
+    best = precision[..., HUNDRED]
+    return {
+        "AP": _mean(best[..., ALL]),
+        "AP50": _mean(best[IOU_50, ..., ALL]),
+        "AP75": _mean(best[IOU_75, ..., ALL]),
+        "AP90": _mean(best[IOU_90, ..., ALL]),
+        "APs": _mean(best[..., SMALL]),
+        "APm": _mean(best[..., MEDIUM]),
+        "APl": _mean(best[..., LARGE]),
+        "AR1": _mean(recall[..., ALL, ONE]),
+        "AR10": _mean(recall[..., ALL, TEN]),
+        "AR100": _mean(recall[..., ALL, HUNDRED]),
+    }
+
+
+def _optimal_lrp(classes: Iterable) -> dict[str, float]:
+    olrp, loc, fp, fn, _ = np.array([[float(part) for part in one] for one in classes]).reshape(-1, 5).T
+    return {"oLRP": _mean(olrp), "oLRP_loc": _mean(loc), "oLRP_fp": _mean(fp), "oLRP_fn": _mean(fn)}
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean over what is defined: classes without ground truth are -1 in COCO's arrays and NaN in LRP."""
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else math.nan
+
+
+def _load_json(path: PathLike) -> Any:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; check its name") from None
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); write it again") from error
+
+
+def _ground_truth(gt: PathLike | dict[str, Any]) -> dict[str, list]:
+    """Just what the evaluation of boxes needs: most of a COCO file is segmentations."""
+    name = "gt" if isinstance(gt, dict) else gt
+    content = gt if isinstance(gt, dict) else _load_json(gt)
+    try:
+        return {
+            "images": [{k: i[k] for k in ("id", "width", "height")} for i in content["images"]],
+            "annotations": [
+                {"id": number, "iscrowd": a.get("iscrowd", 0)}
+                | {k: a[k] for k in ("image_id", "category_id", "bbox", "area")}
+                for number, a in enumerate(content["annotations"], 1)
+            ],
+            "categories": [{k: c[k] for k in ("id", "name")} for c in content["categories"]],
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{name} is not COCO ground truth ({type(error).__name__}: {error}); it must hold images (id, "
+            "width, height), annotations (image_id, category_id, bbox, area) and categories (id, name)"
+        ) from error
+
+
+def _rows(detections: Any, image_ids: set[int], category_ids: set[int]) -> np.ndarray:
+    """Check every detection; return them as rows (image, x, y, w, h, score, category): (m, 7)."""
+    if not isinstance(detections, list):
+        raise ValueError(f"detections must be a list of dictionaries, got {type(detections).__name__}")
+    for number, detection in enumerate(detections):
+        if problem := _problem(detection, image_ids, category_ids):
+            raise ValueError(f"detections[{number}] {problem}: {detection!r:.200}")
+    return np.array(
+        [[d["image_id"], *d["bbox"], d["score"], d["category_id"]] for d in detections], dtype=np.float64
+    ).reshape(-1, 7)
+
+
+def _problem(detection: Any, image_ids: set[int], category_ids: set[int]) -> str | None:
+    if not isinstance(detection, dict):
+        return "is not a dictionary"
+    if missing := {"image_id", "category_id", "bbox", "score"} - detection.keys():
+        return f"lacks {', '.join(sorted(missing))}"
+    box, score = detection["bbox"], detection["score"]
+    if not (isinstance(score, NUMBER) and math.isfinite(score)):
+        return "has a score that is not a finite number"
+    if not (
+        isinstance(box, (list, tuple))
+        and len(box) == 4
+        and all(isinstance(v, NUMBER) and math.isfinite(v) for v in box)
+        and min(box[2:]) >= 0
+    ):
+        return "has a bbox that is not [x, y, width, height] with finite numbers and no negative size"
+    if detection["image_id"] not in image_ids:
+        return "names an image that the ground truth does not have"
+    if detection["category_id"] not in category_ids:
+        return "names a category that the ground truth does not have"
+    return None

@@ -1,0 +1,59 @@
+"""Anchors: the boxes a RetinaNet starts from, a few at every location of every level."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+def base_anchors(stride: int, anchor_scale: float, scales_per_octave: int, ratios: tuple[float, ...]) -> Tensor:
+    r"""The anchors of one location, around the origin.
+
+    .. math:: \mathrm{side} = \mathrm{stride} \cdot \mathrm{anchor\_scale} \cdot 2^{i/n}, \qquad
+              h = \mathrm{side} \sqrt r, \quad w = \mathrm{side} / \sqrt r
+
+    for the `n` scales of an octave and the ratios r = h / w; ordered by ratio first, scale second.
+    torchvision's generator orders them the other way round, and rounds their corners to whole pixels.
+
+    Returns: boxes x1, y1, x2, y2 in pixels, float64.
+    Shape: (len(ratios) * n, 4).
+    """
+    octave = torch.arange(scales_per_octave, dtype=torch.float64) / scales_per_octave
+    side = stride * anchor_scale * 2**octave
+    root = torch.tensor(ratios, dtype=torch.float64).sqrt()[:, None]
+    half = torch.stack([side / root, side * root], dim=-1).reshape(-1, 2) / 2
+    return torch.cat([-half, half], dim=1)
+
+
+def level_anchors(base: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    """The anchors of one level: `base` at each location (stride * x, stride * y), row by row.
+
+    Locations are corners of the feature map's cells, not their centres; anchors that stick out of the image stay.
+
+    Args: `base` (A, 4), in pixels; `size` (h, w) of the feature map.
+    Shape: -> (h * w * A, 4).
+    """
+    rows, columns = (torch.arange(n, dtype=base.dtype) * stride for n in size)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    shift = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)
+    return (shift + base).reshape(-1, 4)
+
+
+@lru_cache(maxsize=16)
+def pyramid_anchors(
+    sizes: tuple[tuple[int, int], ...],
+    strides: tuple[int, ...],
+    anchor_scale: float,
+    scales_per_octave: int,
+    ratios: tuple[float, ...],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Tensor, ...]:
+    """The anchors of all levels, one tensor (h * w * A, 4) each, in pixels of the input.
+
+    Training images share one size, so the last few answers are kept. Nobody may write into them.
+    """
+    return tuple(
+        level_anchors(base_anchors(stride, anchor_scale, scales_per_octave, ratios), size, stride).to(device, dtype)
+        for size, stride in zip(sizes, strides, strict=True)
+    )

@@ -1,0 +1,94 @@
+"""Which anchors are positive, and for which ground-truth box.
+
+An assigner takes the anchors of each level and the boxes of one image, and returns for every anchor the index of
+its box, `NEGATIVE` or `IGNORED`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from alrp_ref.detection.boxes import centre_size
+
+NEGATIVE = -1
+IGNORED = -2
+
+Assigner = Callable[[Sequence[Tensor], Tensor], Tensor]
+
+
+def iou_assign(
+    anchors: Sequence[Tensor], boxes: Tensor, *, positive_iou: float = 0.5, negative_iou: float = 0.4
+) -> Tensor:
+    """The assigner of RetinaNet: by the IoU of anchor and box.
+
+    An anchor is positive, for the box of its best IoU, from `positive_iou` on; negative below `negative_iou`; ignored
+    between. Then each box in turn takes all anchors that tie for its own best IoU, however small and even from
+    another box. (torchvision's matcher gives such an anchor to the box *it* overlaps most instead.)
+
+    Args: `anchors`, (A_l, 4) for each level; `boxes` (G, 4); x1, y1, x2, y2 in pixels.
+    Shape: -> (sum of A_l,), int64.
+    """
+    anchors = torch.cat(list(anchors))
+    if len(boxes) == 0:
+        return anchors.new_full((len(anchors),), NEGATIVE, dtype=torch.int64)
+    iou = box_iou(boxes, anchors)  # (G, A)
+    best_iou, matched = iou.max(dim=0)
+    matched[best_iou < positive_iou] = IGNORED
+    matched[best_iou < negative_iou] = NEGATIVE
+
+    best_of_box = iou.max(dim=1, keepdim=True).values
+    takes = (iou == best_of_box) & (best_of_box > 0)
+    turn = torch.arange(len(boxes), device=boxes.device)[:, None]
+    taker = torch.where(takes, turn, -1).amax(dim=0)  # whoever comes last keeps the anchor
+    return torch.where(taker >= 0, taker, matched)
+
+
+def atss_assign(
+    anchors: Sequence[Tensor], boxes: Tensor, *, candidates: int = 9, inside_margin: float = 0.01
+) -> Tensor:
+    r"""Adaptive training sample selection: each box sets its own IoU threshold.
+
+    .. math:: t_g = \mathrm{mean}_{a \in C_g} \mathrm{IoU}(a, g) + \mathrm{std}_{a \in C_g} \mathrm{IoU}(a, g)
+
+    where the candidates C_g are, on every level, the anchors whose centres are nearest to the box's. A candidate is
+    positive if its IoU reaches t_g and its centre lies inside the box by more than `inside_margin` pixels; one that
+    two boxes claim goes to the higher IoU. All other anchors are negative: there is no ignored band.
+
+    Args: `anchors`, (A_l, 4) for each level; `boxes` (G, 4); x1, y1, x2, y2 in pixels.
+    Shape: -> (sum of A_l,), int64.
+    Source: ATSS (CVPR 2020). The standard deviation is the unbiased one.
+    """
+    all_anchors = torch.cat(list(anchors))
+    matched = all_anchors.new_full((len(all_anchors),), NEGATIVE, dtype=torch.int64)
+    if len(boxes) == 0:
+        return matched
+    nearest = _nearest_anchors(anchors, centre_size(boxes)[0], candidates)  # (G, C) indices
+    iou = box_iou(boxes, all_anchors).gather(1, nearest)
+    centre = centre_size(all_anchors)[0][nearest]  # (G, C, 2)
+    inside = torch.cat([centre - boxes[:, None, :2], boxes[:, None, 2:] - centre], dim=2).amin(dim=2)
+    threshold = iou.mean(dim=1, keepdim=True) + iou.std(dim=1, keepdim=True)
+    positive = (iou >= threshold) & (inside > inside_margin)
+
+    claim = iou.new_full((len(boxes), len(all_anchors)), -1.0)  # (G, A): IoU where g claims a, else -1
+    claim.scatter_(1, nearest, torch.where(positive, iou, -1.0))
+    best_claim, claimant = claim.max(dim=0)
+    return torch.where(best_claim >= 0, claimant, matched)
+
+
+def _nearest_anchors(anchors: Sequence[Tensor], box_centres: Tensor, k: int) -> Tensor:
+    """Indices (G, C) of the k anchors of each level whose centres are nearest to each box's.
+
+    The scales of one location tie. Which of them takes a last place is left to `topk`, as in the release: to order
+    ties by a rule would miss its numbers.
+    """
+    chosen, start = [], 0
+    for level in anchors:
+        distance = torch.cdist(box_centres, centre_size(level)[0], compute_mode="donot_use_mm_for_euclid_dist")
+        chosen.append(start + distance.topk(min(k, len(level)), dim=1, largest=False).indices)
+        start += len(level)
+    return torch.cat(chosen, dim=1)
+
+
+ASSIGNERS: dict[str, Assigner] = {"iou": iou_assign, "atss": atss_assign}

@@ -1,0 +1,152 @@
+"""Backbones: images in, the feature maps C3, C4, C5 (strides 8, 16, 32) out."""
+
+import os
+import pickle
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.ops import Conv2dNormActivation
+
+STRIDES = (8, 16, 32)
+"""Input pixels between neighbouring locations of C3, C4 and C5."""
+
+
+class Backbone(nn.Module):
+    """A chain of layers of which three are tapped.
+
+    Args:
+        layers: the chain, by name; it is cut after the last tapped layer.
+        taps: name of the layer that ends in C3, in C4 and in C5 -> its channels.
+        frozen: names of the layers that never learn.
+        frozen_norm: keep batch norm in evaluation mode while training, since the few images a detector sees at a time
+            make poor statistics. Its affine weights still learn, unless their layer is frozen. (torchvision's
+            `FrozenBatchNorm2d` would freeze them, too.)
+
+    Shape: (B, 3, H, W) -> {"c3": (B, C, H/8, W/8), "c4": .../16, "c5": .../32}.
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[tuple[str, nn.Module]],
+        taps: dict[str, int],
+        *,
+        frozen: Iterable[str] = (),
+        frozen_norm: bool = True,
+    ):
+        super().__init__()
+        chain = OrderedDict(layers)
+        last = list(chain).index(list(taps)[-1])
+        self.body = nn.Sequential(OrderedDict(list(chain.items())[: last + 1]))
+        self.channels = list(taps.values())
+        self.frozen_norm = frozen_norm
+        self._taps = dict(zip(taps, ("c3", "c4", "c5"), strict=True))
+        for name in frozen:
+            self.body.get_submodule(name).requires_grad_(False)
+
+    def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
+        features = OrderedDict()
+        for name, layer in self.body.named_children():
+            x = layer(x)
+            if name in self._taps:
+                features[self._taps[name]] = x
+        return features
+
+    def train(self, mode: bool = True) -> "Backbone":
+        super().train(mode)
+        if self.frozen_norm:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+
+def resnet(depth: int, pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
+    """torchvision's ResNet without its classifier; the stem and layer1 are frozen.
+
+    `pretrained` downloads torchvision's first ImageNet weights, which the release starts from.
+    """
+    network = models.get_model(f"resnet{depth}", weights="IMAGENET1K_V1" if pretrained else None)
+    network.fc = nn.Identity()
+    if weights_file is not None:
+        _load(network, weights_file, drop="fc.")
+    layers = [(name, layer) for name, layer in network.named_children() if name not in ("avgpool", "fc")]
+    taps = {f"layer{i}": layer_channels(getattr(network, f"layer{i}")) for i in (2, 3, 4)}
+    return Backbone(layers, taps, frozen=("conv1", "bn1", "layer1"))
+
+
+def layer_channels(layer: nn.Sequential) -> int:
+    """Output channels of a ResNet layer: those of its first shortcut's projection."""
+    return layer[0].downsample[0].out_channels
+
+
+def mobilenet_v2(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
+    """torchvision's MobileNetV2 without its last, widest convolution; the layers up to stride 4 are frozen."""
+    features = models.mobilenet_v2(weights="IMAGENET1K_V1" if pretrained else None).features
+    if weights_file is not None:
+        _load(features, weights_file, drop="classifier.", prefix="features.")
+    return Backbone(features.named_children(), {"6": 32, "13": 96, "17": 320}, frozen=("0", "1", "2", "3"))
+
+
+def tiny(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
+    """A few convolutions, learnt from scratch in minutes on two CPU cores.
+
+    Its batch norm is live: from random weights there are no statistics to freeze.
+    """
+    if pretrained or weights_file is not None:
+        raise ValueError("the tiny backbone is trained from scratch: it has no pretrained weights to load")
+    layers = OrderedDict(
+        stem=_conv(3, 16, stride=2),
+        layer1=_conv(16, 32, stride=2),
+        layer2=nn.Sequential(_conv(32, 64, stride=2), _conv(64, 64)),
+        layer3=nn.Sequential(_conv(64, 96, stride=2), _conv(96, 96)),
+        layer4=nn.Sequential(_conv(96, 128, stride=2), _conv(128, 128)),
+    )
+    return Backbone(layers.items(), {"layer2": 64, "layer3": 96, "layer4": 128}, frozen_norm=False)
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return Conv2dNormActivation(inputs, outputs, kernel_size=3, stride=stride)
+
+
+BACKBONES = {
+    "resnet50": lambda pretrained, weights_file: resnet(50, pretrained, weights_file),
+    "resnet101": lambda pretrained, weights_file: resnet(101, pretrained, weights_file),
+    "mobilenet_v2": mobilenet_v2,
+    "tiny": tiny,
+}
+
+
+def build_backbone(
+    name: str, *, pretrained: bool = False, weights_file: str | os.PathLike | None = None
+) -> Backbone:
+    """A backbone by name.
+
+    Args:
+        name: one of `BACKBONES`.
+        pretrained: download torchvision's ImageNet weights.
+        weights_file: or read them from a file, a state dict with torchvision's names.
+
+    Raises:
+        ValueError: an unknown name, or weights that do not fit.
+        FileNotFoundError: no such file.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got {name!r}")
+    return BACKBONES[name](pretrained, weights_file)
+
+
+def _load(network: nn.Module, weights_file: str | os.PathLike, *, drop: str, prefix: str = "") -> None:
+    """Load a torchvision state dict, without its classifier (`drop`) and without `prefix` in its names."""
+    path = Path(weights_file)
+    if not path.is_file():
+        raise FileNotFoundError(f"no backbone weights at {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = {name.removeprefix(prefix): value for name, value in state.items() if not name.startswith(drop)}
+        network.load_state_dict(state)
+    except (RuntimeError, pickle.UnpicklingError, AttributeError, EOFError) as error:
+        raise ValueError(f"{path} does not hold weights of this backbone: {error}") from error

@@ -1,0 +1,35 @@
+"""From a recipe to a detector."""
+
+import os
+
+from alrp_ref.detection.backbones import build_backbone
+from alrp_ref.detection.recipes import Recipe, get_recipe
+from alrp_ref.detection.retinanet import RetinaNet
+
+
+def build_detector(
+    recipe: str | Recipe,
+    num_classes: int = 80,
+    pretrained_backbone: bool = False,
+    self_balance_period: int | None = None,
+    backbone_weights: str | os.PathLike | None = None,
+) -> RetinaNet:
+    """The detector of a recipe, ready to train or to load weights into.
+
+    Args:
+        recipe: a name of `RECIPES`, or a `Recipe` of your own.
+        num_classes: labels are 0..num_classes-1.
+        pretrained_backbone: download torchvision's ImageNet weights for the backbone.
+        self_balance_period: training steps in an epoch, usually ``len(data_loader)``; without it the weight of the
+            localisation part of aLRP Loss stays at 50.
+        backbone_weights: or read the backbone's weights from a file with torchvision's names.
+
+    Raises:
+        ValueError: an unknown recipe, a number of classes below 1, or weights that do not fit.
+        FileNotFoundError: no such file.
+    """
+    recipe = get_recipe(recipe)
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise ValueError(f"num_classes must be a whole number, 1 or more, got {num_classes!r}")
+    backbone = build_backbone(recipe.backbone, pretrained=pretrained_backbone, weights_file=backbone_weights)
+    return RetinaNet(recipe, backbone, num_classes, self_balance_period=self_balance_period)

@@ -1,0 +1,78 @@
+"""Raw images to what a detector expects: resized, normalised, padded."""
+
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+"""ImageNet's statistics, which every pretrained backbone expects its input to be normalised with."""
+
+SIZE_DIVISOR = 32
+"""Sides are padded to a multiple of the stride of C5, so that the levels of the pyramid line up."""
+
+RawImage = Image.Image | str | os.PathLike | Tensor
+
+
+def to_input(image: RawImage, test_size: tuple[int, int]) -> tuple[Tensor, tuple[int, int], tuple[float, float]]:
+    """One raw image, ready for a detector in evaluation mode.
+
+    Args:
+        image: a PIL image, the path of one, or a uint8 RGB tensor (3, H, W).
+        test_size: (short, longest): the short side becomes `short` pixels, unless the other would exceed `longest`.
+
+    Returns:
+        - the image (3, H', W'), float, normalised, and padded with zeros below and to the right;
+        - its size (h, w) before the padding, which is where detections are clipped;
+        - the scale factors (x, y) that led there: divide boxes by them to get pixels of the raw image.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that cannot be decoded, a tensor that is not (3, H, W) uint8, or another type.
+    """
+    raw = _to_tensor(image)
+    height, width = raw.shape[-2:]
+    size = keep_ratio_size(height, width, test_size)
+    resized = v2.functional.resize(raw, list(size), antialias=True)
+    normalised = v2.functional.normalize(v2.functional.to_dtype(resized, torch.float32, scale=True), IMAGE_MEAN, IMAGE_STD)
+    return pad_to_multiple(normalised), size, (size[1] / width, size[0] / height)
+
+
+def keep_ratio_size(height: int, width: int, test_size: tuple[int, int]) -> tuple[int, int]:
+    """The size (h, w) of an image that is scaled until one of its sides reaches its limit; see `to_input`."""
+    short, longest = test_size
+    scale = min(short / min(height, width), longest / max(height, width))
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+
+def pad_to_multiple(image: Tensor, divisor: int = SIZE_DIVISOR) -> Tensor:
+    """Zeros below and to the right of `image` (..., H, W), until both sides are multiples of `divisor`."""
+    height, width = image.shape[-2:]
+    return F.pad(image, (0, -width % divisor, 0, -height % divisor))
+
+
+def _to_tensor(image: RawImage) -> Tensor:
+    if isinstance(image, Tensor):
+        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+            raise ValueError(f"an image tensor must be uint8 (3, H, W), got {image.dtype} {tuple(image.shape)}")
+        return image
+    if isinstance(image, str | os.PathLike):
+        image = _open(Path(image))
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"an image must be a PIL image, a path or a uint8 tensor, got {type(image).__name__}")
+    return v2.functional.pil_to_tensor(image.convert("RGB"))
+
+
+def _open(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise FileNotFoundError(f"no image at {path}")
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be decoded as an image: {error}") from error

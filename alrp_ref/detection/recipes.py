@@ -1,0 +1,125 @@
+"""Recipes: everything that defines a training run, in one frozen dataclass a reader can print and replace parts of."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A detector and its training run; the defaults are the paper's at 500 pixels. Override by `dataclasses.replace`.
+
+    Fields:
+        name: what the run is called.
+        backbone: one of `alrp_ref.detection.backbones.BACKBONES`.
+        loss: the criterion, classification and localisation.
+        assigner: how anchors become positives.
+        scales_per_octave, ratios: the anchors at each location; a ratio is height / width.
+        anchor_scale: side of the smallest anchor of a level, in strides.
+        levels: of the pyramid, counted from stride 8; 5 are P3 to P7.
+        fpn_channels, head_channels, head_convs: widths, and depth of the head's two towers.
+        separable_head: depthwise-separable convolutions in the towers.
+        train_size: side in pixels of the square a training image is resized to.
+        test_size: (short, longest) limits in pixels of the sides of a test image, which keeps its ratio.
+        augmentation: "ssd" is the paper's; see `alrp_ref.coco.train_transform`.
+        lr, momentum, weight_decay: of the optimiser; `lr` belongs to `batch_size` images over all processes.
+        epochs, lr_steps: length of training, and the epochs after which the learning rate falls to a tenth.
+        clip_norm: bound on the norm of the gradient, None for no bound.
+        warmup_iters, warmup_factor: steps over which it rises linearly, and the fraction it starts from.
+    """
+
+    name: str
+    backbone: Literal["resnet50", "resnet101", "mobilenet_v2", "tiny"] = "resnet50"
+    loss: Literal["alrp", "ap", "focal"] = "alrp"
+    assigner: Literal["iou", "atss"] = "atss"
+    scales_per_octave: int = 2
+    ratios: tuple[float, ...] = (1.0,)
+    anchor_scale: float = 4.0
+    levels: int = 5
+    fpn_channels: int = 256
+    head_channels: int = 256
+    head_convs: int = 4
+    separable_head: bool = False
+    train_size: int = 512
+    test_size: tuple[int, int] = (500, 833)
+    augmentation: Literal["ssd", "light", "none"] = "ssd"
+    optimizer: Literal["sgd"] = "sgd"
+    lr: float = 0.008
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    batch_size: int = 32
+    epochs: int = 100
+    lr_steps: tuple[int, ...] = (75, 95)
+    warmup_iters: int = 500
+    warmup_factor: float = 0.001
+    clip_norm: float | None = None
+
+
+_ATSS_500 = Recipe(name="alrp_retinanet_r50_atss_500")
+_IOU_500 = replace(
+    _ATSS_500, name="alrp_retinanet_r50_500", assigner="iou", ratios=(0.5, 1.0, 2.0), lr_steps=(60, 80)
+)
+
+_TINY = Recipe(
+    name="alrp_tiny",
+    backbone="tiny",
+    anchor_scale=2.0,
+    levels=3,
+    fpn_channels=64,
+    head_channels=64,
+    head_convs=2,
+    train_size=160,
+    test_size=(160, 160),
+    augmentation="none",
+    lr=0.02,
+    batch_size=16,
+    epochs=12,
+    lr_steps=(9, 11),
+    warmup_iters=100,
+)
+
+_MOBILENET = Recipe(
+    name="alrp_mobilenet_320",
+    backbone="mobilenet_v2",
+    scales_per_octave=1,
+    anchor_scale=5.0,
+    levels=4,
+    fpn_channels=96,
+    head_channels=96,
+    head_convs=2,
+    separable_head=True,
+    train_size=320,
+    test_size=(320, 533),
+    augmentation="light",
+    lr=0.01,
+    batch_size=8,
+    epochs=14,
+    lr_steps=(10, 13),
+    warmup_iters=100,
+    clip_norm=2.0,
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        _IOU_500,
+        _ATSS_500,
+        replace(_IOU_500, name="ap_retinanet_r50_500", loss="ap", lr=0.002),
+        # Not the release's: RetinaNet as usual, with its usual rate of 0.01 per 16 images, and its three scales.
+        replace(_IOU_500, name="focal_retinanet_r50_500", loss="focal", scales_per_octave=3, lr=0.02),
+        _TINY,
+        replace(_TINY, name="ap_tiny", loss="ap"),
+        replace(_TINY, name="focal_tiny", loss="focal"),
+        _MOBILENET,
+        replace(_MOBILENET, name="ap_mobilenet_320", loss="ap"),
+        replace(_MOBILENET, name="focal_mobilenet_320", loss="focal"),
+    )
+}
+
+
+def get_recipe(recipe: str | Recipe) -> Recipe:
+    """A recipe by name, or the recipe itself. Raises: ValueError for an unknown name."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
+    return RECIPES[recipe]

@@ -1,0 +1,68 @@
+"""Ground truth: its checks, and its assignment to the anchors of a batch."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from alrp_ref.detection.assigners import Assigner
+from alrp_ref.detection.criteria import Assigned
+
+Target = dict[str, Tensor]
+
+
+def check_targets(targets: Sequence[Target] | None, num_images: int, num_classes: int) -> None:
+    """Raise ValueError, naming the target and what it got, unless `targets` fit a batch.
+
+    Each needs "boxes" (n, 4), x1, y1, x2, y2 in pixels, finite, with x1 < x2 and y1 < y2, and "labels" (n,), int64
+    in 0..num_classes-1.
+    """
+    if targets is None:
+        raise ValueError("in training mode a detector needs targets: call model.eval() to detect")
+    if len(targets) != num_images:
+        raise ValueError(f"there must be one target for each of the {num_images} images, got {len(targets)}")
+    for i, target in enumerate(targets):
+        _check_target(f"targets[{i}]", target, num_classes)
+
+
+def _check_target(name: str, target: Target, num_classes: int) -> None:
+    for key in ("boxes", "labels"):
+        if not isinstance(target.get(key), Tensor):
+            raise ValueError(f'{name}["{key}"] must be a tensor, got {type(target.get(key)).__name__}')
+    boxes, labels = target["boxes"], target["labels"]
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not boxes.is_floating_point():
+        raise ValueError(f'{name}["boxes"] must be floating point (n, 4), got {tuple(boxes.shape)} {boxes.dtype}')
+    if labels.shape != boxes.shape[:1] or labels.dtype != torch.int64:
+        raise ValueError(
+            f'{name}["labels"] must be int64 ({len(boxes)},), one for each box, got {tuple(labels.shape)} {labels.dtype}'
+        )
+    finite = boxes.isfinite().all(dim=1)
+    _refuse(~finite, f'{name}["boxes"] must be finite', boxes)
+    _refuse((boxes[:, 2:] <= boxes[:, :2]).any(dim=1), f'{name}["boxes"] must have x1 < x2 and y1 < y2', boxes)
+    _refuse((labels < 0) | (labels >= num_classes), f'{name}["labels"] must be in 0..{num_classes - 1}', labels)
+
+
+def _refuse(wrong: Tensor, rule: str, values: Tensor) -> None:
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise ValueError(f"{rule}, got {values[row].tolist()} at row {row}")
+
+
+@torch.no_grad()
+def assign(assigner: Assigner, anchors: Sequence[Tensor], targets: Sequence[Target]) -> Assigned:
+    """Assign every anchor of every image.
+
+    Args: `anchors`, (A_l, 4) for each level, the same for all images; `targets`, one for each image.
+    """
+    flat = torch.cat(list(anchors))
+    labels, positives, boxes = [], [], []
+    for target in targets:
+        truth = target["boxes"].to(flat)
+        matched = assigner(anchors, truth)
+        positive = matched >= 0
+        label = matched.clone()  # negative and ignored stay what they are
+        label[positive] = target["labels"].to(flat.device)[matched[positive]]
+        labels.append(label)
+        positives.append(flat[positive])
+        boxes.append(truth[matched[positive]])
+    return Assigned(torch.stack(labels), torch.cat(positives), torch.cat(boxes))

@@ -1,0 +1,6 @@
+"""Training: schedule, reproducible sampling, checkpoints, the loop, and the report of a run."""
+
+from alrp_ref.training.checkpoint import load_model
+from alrp_ref.training.loop import TrainingStopped, train, validate
+
+__all__ = ["TrainingStopped", "load_model", "train", "validate"]

@@ -1,0 +1,80 @@
+"""One file that holds all a run needs to go on, written so that a crash never leaves half of it."""
+
+import os
+import pickle
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alrp_ref.coco import DataError
+from alrp_ref.detection import Recipe, build_detector
+from alrp_ref.detection.retinanet import RetinaNet
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` to a file beside `path`, and move it there when it is whole and on the disk."""
+    temporary = path.with_name(path.name + ".part")
+    with open(temporary, "wb") as file:
+        torch.save({"format": FORMAT, **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def describe(model: RetinaNet, category_ids: list[int]) -> dict[str, Any]:
+    """What defines a detector apart from its weights, as plain values."""
+    return {"recipe": asdict(model.recipe), "class_names": model.class_names, "category_ids": category_ids}
+
+
+def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a checkpoint. Raises: DataError, naming the file, if it is missing or not one of ours."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path} is missing: give the checkpoint.pt that `alrp train` wrote")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(f"{path} is not a checkpoint of `alrp train` (format {FORMAT})")
+    return content
+
+
+def check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise DataError, listing what differs, unless a checkpoint belongs to the run that wants to go on from it."""
+    differences = []
+    for key, value in wanted.items():
+        old = saved.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            parts = [(f"{key}.{k}", old.get(k), v) for k, v in value.items()]
+        else:
+            parts = [(key, old, value)]
+        differences += [f"{name}: {before!r:.60} there, {now!r:.60} now" for name, before, now in parts if before != now]
+    if differences:
+        raise DataError(
+            f"{path} is from another run; give another --out, or the same settings:\n  " + "\n  ".join(differences)
+        )
+
+
+def load_model(path: str | os.PathLike) -> tuple[RetinaNet, dict[str, Any]]:
+    """The trained detector in evaluation mode, and the rest of its checkpoint.
+
+    Raises: DataError, naming the file, if it is missing, not a checkpoint, or does not fit this version's recipe.
+    """
+    content = load_checkpoint(path)
+    known = {field.name for field in fields(Recipe)}
+    if unknown := content["recipe"].keys() - known:
+        raise DataError(f"{path} was written by another version: its recipe has {', '.join(sorted(unknown))}")
+    # A tuple stays one on its way through a file; nothing else of a recipe could change.
+    model = build_detector(Recipe(**content["recipe"]), num_classes=len(content["class_names"]))
+    try:
+        model.load_state_dict(content["model"])
+    except RuntimeError as error:
+        raise DataError(f"{path} does not fit its recipe: {error}") from error
+    model.class_names = content["class_names"]
+    return model.eval(), content

@@ -1,0 +1,39 @@
+"""One process, or one of many that `torchrun` started."""
+
+import os
+from typing import NamedTuple
+
+import torch
+from torch import distributed
+
+
+class Process(NamedTuple):
+    """This process's place among all."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Only the first process prints and writes."""
+        return self.rank == 0
+
+
+def start(device: str | None = None) -> Process:
+    """Join the processes of `torchrun`, if it started this one, and choose the device."""
+    if "WORLD_SIZE" not in os.environ:
+        return Process(0, 1, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    on_gpu = torch.cuda.is_available() and device != "cpu"
+    place = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(place)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if on_gpu else "gloo")
+    return Process(distributed.get_rank(), distributed.get_world_size(), place)
+
+
+def stop() -> None:
+    """Leave the group, if there is one."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()

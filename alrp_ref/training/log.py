@@ -1,0 +1,68 @@
+"""What a run writes down at every step: a table on disk, TensorBoard, and a line on the terminal."""
+
+import csv
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+COLUMNS = ("step", "epoch", "lr", "loss_cls", "loss_loc", "weight", "images_per_s")
+
+
+class RunLog:
+    """`metrics.csv` and TensorBoard's files in `out`, and a progress bar.
+
+    `loss_loc` is the localisation part as trained with; `weight` is the self-balance weight it holds (1 for losses
+    without one), so `loss_loc / weight` is the part itself.
+
+    Args:
+        out: the run's folder.
+        start, stop: steps. Rows from `start` on, left by a run that went further than its checkpoint, are dropped.
+    """
+
+    def __init__(self, out: Path, start: int, stop: int):
+        self.path = out / "metrics.csv"
+        rows = [row for row in read_metrics(self.path) if row["step"] < start]
+        self._file = open(self.path, "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed in close()
+        self._csv = csv.DictWriter(self._file, COLUMNS)
+        self._csv.writeheader()
+        self._csv.writerows(rows)
+        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start)
+        self._bar = tqdm(total=stop, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
+
+    def step(self, row: dict[str, float]) -> None:
+        """Write one step down. A file is only as good as its last flush: once a step is cheap."""
+        self._csv.writerow(row)
+        self._file.flush()
+        for name in ("lr", "loss_cls", "loss_loc", "weight"):
+            self._board.add_scalar(name, row[name], row["step"])
+        self._bar.update(1)
+        self._bar.set_postfix_str(
+            f"cls {row['loss_cls']:.3f}, loc {row['loss_loc']:.3f}, weight {row['weight']:.0f}, "
+            f"{row['images_per_s']:.1f} images/s",
+            refresh=False,
+        )
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        """The result of an evaluation, for TensorBoard."""
+        for name, value in values.items():
+            self._board.add_scalar(f"val/{name}", value, step)
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        self._bar.write(text)
+
+    def close(self) -> None:
+        """Flush and close everything."""
+        self._bar.close()
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a `metrics.csv`, without a last one that was cut short; none if there is no file."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row.values() and "" not in row.values()]
+    return [{k: int(v) if k in ("step", "epoch") else float(v) for k, v in row.items()} for row in rows]

@@ -1,0 +1,255 @@
+"""The training loop: from a recipe and a data set in COCO's layout to a trained detector."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from alrp_ref.coco import CocoDataset, Metrics, collate, detect, evaluate, train_transform
+from alrp_ref.detection import Recipe, build_detector
+from alrp_ref.detection.recipes import get_recipe
+from alrp_ref.detection.retinanet import RetinaNet
+from alrp_ref.training import distributed
+from alrp_ref.training.checkpoint import check_same, describe, load_checkpoint, save_checkpoint
+from alrp_ref.training.log import RunLog
+from alrp_ref.training.sampling import SeededDataset, StepSampler
+from alrp_ref.training.schedule import learning_rate
+
+
+class TrainingStopped(Exception):
+    """Training cannot go on: the message says at which step, for which images, and what is safe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A recipe's schedule in steps, for a data set and a length of training."""
+
+    batch_size: int
+    steps_per_epoch: int
+    total_steps: int
+    lr: float
+    warmup_steps: int
+    milestones: tuple[int, ...]
+
+    @staticmethod
+    def of(recipe: Recipe, num_images: int, *, steps: int | None, epochs: float | None) -> "Plan":
+        """The plan for `num_images` training images; `steps` or `epochs` shorten the recipe's schedule in proportion."""
+        steps_per_epoch = num_images // recipe.batch_size
+        if steps_per_epoch == 0:
+            raise ValueError(f"batch_size must not exceed the {num_images} training images, got {recipe.batch_size}")
+        full = recipe.epochs * steps_per_epoch
+        total = steps if steps is not None else round((recipe.epochs if epochs is None else epochs) * steps_per_epoch)
+        if total < 1:
+            raise ValueError(f"a run needs at least 1 step, got {total}")
+        return Plan(
+            batch_size=recipe.batch_size,
+            steps_per_epoch=steps_per_epoch,
+            total_steps=total,
+            lr=recipe.lr,
+            # A tenth of a short run may warm up, not all of it.
+            warmup_steps=min(recipe.warmup_iters, math.ceil(total / 10)) if total < full else recipe.warmup_iters,
+            milestones=tuple(round(total * epoch / recipe.epochs) for epoch in recipe.lr_steps),
+        )
+
+
+def with_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
+    """The recipe for another batch size, its learning rate scaled linearly with it."""
+    return replace(recipe, batch_size=batch_size, lr=recipe.lr * batch_size / recipe.batch_size)
+
+
+def train(
+    recipe: str | Recipe,
+    coco: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    steps: int | None = None,
+    epochs: float | None = None,
+    backbone_weights: str | os.PathLike | None = None,
+    pretrained_backbone: bool = False,
+    eval_every: int | None = None,
+    workers: int = 2,
+    device: str | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> tuple[RetinaNet, Metrics | None]:
+    """Train a detector, or go on where the same command was stopped.
+
+    Args:
+        recipe: a name of `RECIPES`, or a `Recipe`.
+        coco: folder in COCO's layout; trains on train2017, evaluates on val2017 where that exists.
+        out: folder of the run: `checkpoint.pt`, `metrics.csv`, `tensorboard/`, `detections.json`, `metrics.json`.
+        steps, epochs: a shorter (or longer) run than the recipe's, its schedule scaled in proportion.
+        backbone_weights: file with the backbone's ImageNet weights.
+        pretrained_backbone: or download torchvision's.
+        eval_every: evaluate every so many epochs, not only at the end.
+        workers: processes that read and augment images.
+        device: "cpu", "cuda", ...; the GPU if there is one.
+        seed: of the initial weights, the order of the images and their augmentation.
+        say: where messages go.
+
+    Returns: the model, in evaluation mode, and what it reaches on val2017 (None on all but the first process).
+    Raises: DataError or ValueError for input that cannot be used; TrainingStopped if the loss is no longer finite.
+    """
+    recipe, out = get_recipe(recipe), Path(out)
+    process = distributed.start(device)
+    say = say if process.is_first else lambda text: None
+    if recipe.batch_size % process.world:
+        raise ValueError(f"batch_size must be a multiple of the {process.world} processes, got {recipe.batch_size}")
+    data = CocoDataset(coco, "train2017", train_transform(recipe))
+    plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
+
+    torch.manual_seed(seed)
+    model = build_detector(
+        recipe,
+        num_classes=len(data.class_names),
+        pretrained_backbone=pretrained_backbone,
+        self_balance_period=plan.steps_per_epoch,
+        backbone_weights=backbone_weights,
+    )
+    model.class_names = data.class_names
+    model.to(process.device, memory_format=torch.channels_last)  # a quarter faster, on CPU and GPU alike
+    learnable = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(learnable, plan.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+    path = out / "checkpoint.pt"
+    identity = describe(model, data.category_ids) | {"plan": asdict(plan), "seed": seed}
+    start = 0
+    if path.is_file():
+        saved = load_checkpoint(path)
+        check_same(path, saved, identity)
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        start = saved["step"]
+        say(f"going on from step {start} of {path}")
+    out.mkdir(parents=True, exist_ok=True)
+
+    sampler = StepSampler(
+        len(data), plan.batch_size, start, plan.total_steps, seed=seed, rank=process.rank, world=process.world
+    )
+    loader = DataLoader(
+        SeededDataset(data, seed),
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=process.device.type == "cuda",
+    )
+    wrapped: nn.Module = model
+    if process.world > 1:
+        wrapped = nn.parallel.DistributedDataParallel(model)
+    say(_summary(recipe, plan, len(data), process))
+    log = RunLog(out, start, plan.total_steps) if process.is_first else None
+
+    def save(step: int) -> None:
+        if process.is_first:
+            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+            save_checkpoint(path, identity | state)
+
+    metrics = None
+    try:
+        model.train()
+        began = time.perf_counter()
+        for step, (images, targets) in enumerate(loader, start):
+            lr = learning_rate(
+                step,
+                plan.lr,
+                warmup_steps=plan.warmup_steps,
+                warmup_factor=recipe.warmup_factor,
+                milestones=plan.milestones,
+            )
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+            losses = _losses(wrapped, images, targets, process.device, step, path)
+            optimiser.zero_grad()
+            sum(losses.values()).backward()
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(learnable, recipe.clip_norm)
+            optimiser.step()
+
+            now = time.perf_counter()
+            if log is not None:
+                log.step(
+                    {
+                        "step": step,
+                        "epoch": step // plan.steps_per_epoch,
+                        "lr": lr,
+                        "loss_cls": float(losses["loss_cls"]),
+                        "loss_loc": float(losses["loss_loc"]),
+                        "weight": float(model.self_balance.weight) if model.self_balance else 1.0,
+                        "images_per_s": plan.batch_size / (now - began),
+                    }
+                )
+            began = now
+            done = step + 1
+            if done % plan.steps_per_epoch == 0 or done == plan.total_steps:
+                save(done)
+                epoch = done // plan.steps_per_epoch
+                last = done == plan.total_steps
+                if process.is_first and (last or (eval_every and epoch % eval_every == 0)):
+                    metrics = validate(model, coco, out, process.device)
+                    log.metrics(done, dict(metrics))
+                    log.say(f"after epoch {epoch}: AP {metrics['AP']:.4f}, AP50 {metrics['AP50']:.4f}, "
+                            f"oLRP {metrics['oLRP']:.4f}")  # fmt: skip
+                    model.train()
+                began = time.perf_counter()
+    finally:
+        if log is not None:
+            log.close()
+        distributed.stop()
+    if metrics is None and process.is_first:  # the run was complete before
+        metrics = validate(model, coco, out, process.device)
+    return model.eval(), metrics
+
+
+def validate(model: RetinaNet, coco: str | os.PathLike, out: Path | None, device: torch.device) -> Metrics:
+    """Evaluate on val2017; with `out`, write `detections.json` and `metrics.json` there."""
+    data = CocoDataset(coco, "val2017", keep_empty=True)
+    detections = detect(model.eval(), data, device)
+    metrics = evaluate(data.annotation_file, detections)
+    if out is not None:
+        _write_json(out / "detections.json", detections)
+        _write_json(out / "metrics.json", metrics.to_dict())
+    return metrics
+
+
+def _losses(
+    model: nn.Module, images: torch.Tensor, targets: list[dict], device: torch.device, step: int, path: Path
+) -> dict[str, torch.Tensor]:
+    ids = [target["image_id"] for target in targets]
+    images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
+    targets = [{name: target[name].to(device) for name in ("boxes", "labels")} for target in targets]
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            losses = model(images, targets)
+        reason = next((f"{name} is {float(loss)}" for name, loss in losses.items() if not loss.isfinite()), None)
+    except ValueError as error:  # the loss refuses logits and boxes that are not finite
+        reason = str(error)
+    if reason:
+        safe = f"{path} holds the last whole epoch" if path.is_file() else "there is no checkpoint yet"
+        raise TrainingStopped(f"training stopped at step {step}, images {ids}: {reason}; {safe}. Try a lower --lr.")
+    return losses
+
+
+def _summary(recipe: Recipe, plan: Plan, num_images: int, process: distributed.Process) -> str:
+    lines = [
+        f"{recipe.name}: {num_images} images, {plan.total_steps} steps of {plan.batch_size} "
+        f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {process.world} x {process.device.type}",
+        f"learning rate {plan.lr:g}, a tenth of it from steps {', '.join(map(str, plan.milestones))}",
+    ]
+    if recipe.loss == "alrp":
+        lines.append(
+            "loss_loc holds the self-balance weight, which is renewed every epoch: the total may rise there, and should"
+        )
+    return "\n".join(lines)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")

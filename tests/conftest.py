@@ -1,0 +1,58 @@
+"""What all tests share: where the material lies, and how hypothesis and torch behave while they run."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+
+# "fast" draws the same examples each time and writes nothing; HYPOTHESIS_PROFILE=thorough looks for new ones.
+hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None, database=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Every test starts from the same random state, whichever ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request):
+    """The tests of the paper's files rank short lists: there, threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    if request.path.parent == HERE:
+        torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of material beside the repository: photographs, weights, official numbers. It may be absent."""
+    path = HERE.parents[1] / "shared"
+    if not path.is_dir():
+        pytest.skip("needs the folder ../shared beside the repository, which is not there")
+    return path
+
+
+@pytest.fixture(scope="session")
+def official(shared: Path) -> Path:
+    """The numbers of the official release, all of them; what most tests need is copied into tests/data/."""
+    return shared / "official"
+
+
+@pytest.fixture(scope="session")
+def official_cases() -> list[dict[str, torch.Tensor]]:
+    """The 33 lists that the official release was run on, and what it gave, in float64."""
+    with np.load(HERE / "data" / "official_loss_cases.npz") as file:
+        cases = [{} for _ in range(33)]
+        for key in file.files:
+            number, field = key.split("/")
+            cases[int(number)][field] = torch.from_numpy(file[key])
+    return cases

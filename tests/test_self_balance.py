@@ -1,0 +1,159 @@
+"""Self-balance: the rule of the window, the release's own training steps, resuming, and more than one process."""
+
+import pytest
+import torch
+from lists import assert_close
+from torch import distributed, multiprocessing
+
+from alrp_ref import ALRPLoss, SelfBalance
+
+
+def run(balance: SelfBalance, steps) -> list[float]:
+    """The weight used in each step."""
+    return [balance.update(*(torch.tensor(x, dtype=torch.float64) for x in step)).item() for step in steps]
+
+
+def random_steps(n: int) -> list[list[float]]:
+    return torch.rand(n, 2, dtype=torch.float64).tolist()
+
+
+def test_official_weights_of_eight_training_steps():
+    """From the losses of the release's training steps follow the weights it used (period 3)."""
+    # loss_cls, weighted loss_loc, weight of each step, as recorded
+    recorded = [
+        (0.9998315156000779, 0.00493320741697345, 50.0),
+        (0.9986253619435758, 0.04469174592379969, 50.0),
+        (0.9900764771402498, 2.573855918941082, 424.91453998351597),
+        (0.9680694804654922, 8.82663746310112, 424.91453998351597),
+        (0.9727969468671817, 8.60165671944788, 424.91453998351597),
+        (0.9573877301499698, 1.7006433315272864, 31.514312138306387),
+        (0.907641821056114, 4.251936092219864, 31.514312138306387),
+        (0.9409985069044544, 2.3389402198497535, 31.514312138306387),
+    ]
+    weights = run(SelfBalance(3).double(), [(cls, loc / weight) for cls, loc, weight in recorded])
+    assert weights == pytest.approx([weight for *_, weight in recorded], rel=1e-12)
+
+
+def test_the_step_that_ends_the_window_already_uses_the_new_weight():
+    """50 until then; (mean cls + mean loc) / mean loc, a ratio of means, from then on; then the window is empty."""
+    weights = run(SelfBalance(2).double(), [(0.9, 0.1), (0.7, 0.3), (0.5, 0.25), (0.5, 0.25)])
+    assert weights == pytest.approx([50, 2.0 / 0.4, 2.0 / 0.4, 1.5 / 0.5])
+
+
+def test_a_window_of_one_step():
+    """With a period of 1 the weighted localisation part always equals the whole loss."""
+    assert run(SelfBalance(1).double(), [(0.9, 0.1), (0.5, 0.25)]) == pytest.approx([10, 3])
+
+
+def test_without_a_period_the_first_epoch_never_ends():
+    """The weight stays what it was set to."""
+    assert run(SelfBalance(initial_weight=7.0), random_steps(20)) == [7.0] * 20
+
+
+def test_steps_without_positives_do_not_count():
+    """Their zeros enter neither the means nor the number of steps."""
+    balance, reference = SelfBalance(3).double(), SelfBalance(3).double()
+    steps = random_steps(7)
+    zero = torch.tensor(0.0)
+    for cls, loc in steps:
+        balance.update(zero, zero, has_positives=False)
+        balance.update(torch.tensor(cls, dtype=torch.float64), torch.tensor(loc, dtype=torch.float64))
+        reference.update(torch.tensor(cls, dtype=torch.float64), torch.tensor(loc, dtype=torch.float64))
+    assert torch.equal(balance.weight, reference.weight) and balance.weight != 50
+    assert torch.equal(balance.window, reference.window)
+
+
+def test_a_window_of_perfect_boxes_keeps_the_weight():
+    """Where mean loc is 0 there is no ratio; the next window starts afresh."""
+    weights = run(SelfBalance(2).double(), [(0.9, 0.0), (0.9, 0.0), (0.5, 0.25), (0.5, 0.25)])
+    assert weights == pytest.approx([50, 50, 50, 3])
+
+
+@pytest.mark.parametrize("stop", range(1, 8))
+def test_resuming_is_exact(stop):
+    """A run stopped anywhere, saved and resumed, uses the very weights of the run that was not."""
+    steps = random_steps(8)
+    uninterrupted = run(SelfBalance(3), steps)
+    first, second = SelfBalance(3), SelfBalance(3, initial_weight=1.0)
+    before = run(first, steps[:stop])
+    second.load_state_dict(first.state_dict())
+    assert before + run(second, steps[stop:]) == uninterrupted
+
+
+def test_its_state_is_part_of_the_criterions():
+    """ALRPLoss saves weight and window with the model it is part of."""
+    state = ALRPLoss(period=10).state_dict()
+    assert {key.split(".")[0] for key in state} == {"self_balance"}
+    assert state["self_balance.weight"] == 50
+
+
+def test_the_weight_has_no_gradient():
+    """It is a constant of the step."""
+    loc = torch.tensor(0.25, requires_grad=True)
+    weight = SelfBalance(1).update(torch.tensor(0.5, requires_grad=True), loc)
+    assert not weight.requires_grad
+    (weight * loc).backward()
+    assert loc.grad == 3
+
+
+def test_a_weight_in_use_is_not_overwritten():
+    """The backward pass of a step still works after the next step was counted (gradient accumulation)."""
+    balance = SelfBalance(1)
+    loc = torch.tensor(0.25, requires_grad=True)
+    loss = balance.update(torch.tensor(0.5), loc) * loc
+    balance.update(torch.tensor(0.9), torch.tensor(0.1))
+    loss.backward()
+    assert loc.grad == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_losses_of_any_precision(dtype):
+    """The window adds in its own precision, whatever the losses come in."""
+    balance = SelfBalance(2)
+    for _ in range(2):
+        weight = balance.update(torch.tensor(0.75, dtype=dtype), torch.tensor(0.25, dtype=dtype))
+    assert weight == 4
+
+
+def test_the_mean_of_a_real_epoch_is_accurate():
+    """3665 steps in float32: the weight is right to 1e-5."""
+    steps = random_steps(3665)
+    cls, loc = torch.tensor(steps, dtype=torch.float64).mean(0)
+    assert run(SelfBalance(3665), steps)[-1] == pytest.approx(((cls + loc) / loc).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"period": 0},
+        {"period": -1},
+        {"period": 2.5},
+        {"initial_weight": 0.0},
+        {"initial_weight": float("nan")},
+    ],
+)
+def test_bad_input_is_named(argument):
+    """A ValueError that starts with the name of the argument and says what it got."""
+    ((name, value),) = argument.items()
+    with pytest.raises(ValueError, match=rf"^{name} must .*got {value}"):
+        SelfBalance(**argument)
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    """Process 0 has positives in both steps, process 1 only in the second."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    balance = SelfBalance(2).double()
+    steps = [[(0.9, 0.1, True), (0.8, 0.2, True)], [(0.0, 0.0, False), (0.4, 0.4, True)]][rank]
+    for cls, loc, has_positives in steps:
+        weight = balance.update(torch.tensor(cls), torch.tensor(loc), has_positives=has_positives)
+    torch.save(weight.clone(), f"{folder}/weight{rank}")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not distributed.is_available(), reason="this torch has no torch.distributed")
+def test_all_processes_use_one_weight(tmp_path):
+    """Each step counts with the mean over the processes that had positives: cls .9, .6 and loc .1, .3 here."""
+    multiprocessing.spawn(one_of_two, args=(str(tmp_path),), nprocs=2)
+    weights = [torch.load(tmp_path / f"weight{rank}") for rank in range(2)]
+    assert torch.equal(*weights)
+    assert_close(weights[0], (1.5 + 0.4) / 0.4, 1e-6)
