@@ -23,7 +23,9 @@ def examples(logits: Tensor, targets: Tensor, delta: float, validate: bool) -> N
     if not (isinstance(delta, int | float) and math.isfinite(delta) and delta > 0):
         raise ValueError(f"delta must be a finite number above 0, got {delta!r}")
     _values("logits", logits, torch.isfinite, "be finite", validate)
-    _values("targets", targets, lambda t: (t >= -1) & (t <= 1), "be 1 (positive), 0 (negative) or -1 (ignored)", validate)
+    least = -1 if targets.dtype.is_signed else 0  # -1 would wrap around in an unsigned comparison
+    rule = "be 1 (positive), 0 (negative) or -1 (ignored)"
+    _values("targets", targets, lambda t: (t >= least) & (t <= 1), rule, validate)
 
 
 def localisation_errors(loc_errors: Tensor, logits: Tensor, num_positives: int, validate: bool) -> None:

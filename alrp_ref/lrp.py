@@ -59,7 +59,7 @@ def optimal_lrp(scores: Tensor, ious: Tensor, num_gt: int, *, tau: float = 0.5) 
     best_first = scores.argsort(descending=True, stable=True)
     scores, ious = scores[best_first], ious[best_first]
     is_tp = ious >= tau
-    n_tp, n_fp = is_tp.cumsum(0), (~is_tp).cumsum(0)
+    n_tp, n_fp = is_tp.double().cumsum(0), (~is_tp).double().cumsum(0)  # a quotient of integers is float32 in torch
     if num_gt < 0 or is_tp.sum() > num_gt:
         raise ValueError(f"num_gt must be at least the number of true positives, {int(is_tp.sum())}, got {num_gt}")
 

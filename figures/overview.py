@@ -44,7 +44,7 @@ def draw() -> Figure:
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
     for ax, (title, ious) in zip(axes, IOUS.items(), strict=True):
-        ax.bar(range(1, 11), SCORES, color=GREY, width=0.82)
+        ax.bar(range(1, 11), SCORES.tolist(), color=GREY, width=0.82)
         for place, iou in zip(POSITIVES, ious, strict=True):
             score = float(SCORES[place])
             # A positive is filled as far as its box covers the object.

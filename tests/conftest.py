@@ -34,7 +34,7 @@ def one_thread(request):
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of material beside the repository: photographs, weights, official numbers. It may be absent."""
+    """The material beside the repository (photographs, weights, official numbers). It may be absent."""
     path = HERE.parents[1] / "shared"
     if not path.is_dir():
         pytest.skip("needs the folder ../shared beside the repository, which is not there")

@@ -40,7 +40,7 @@ ERRORS = st.floats(0, 2)
 
 @st.composite
 def examples(draw, scores=SCORES, targets=(1, 1, 0, 0, 0, -1), min_positives: int = 1) -> Examples:
-    """Short lists with ties, ignored examples, few or no negatives; `targets` as frequent as they are listed."""
+    """Short lists with ties, ignored examples, few or no negatives; labels as frequent as in `targets`."""
     labels = draw(st.lists(st.sampled_from(targets), max_size=32)) + [1] * min_positives
     logits = draw(st.lists(scores, min_size=len(labels), max_size=len(labels)))
     num_positives = labels.count(1)
@@ -53,9 +53,7 @@ def examples(draw, scores=SCORES, targets=(1, 1, 0, 0, 0, -1), min_positives: in
     )
 
 
-def random(
-    num_positives: int, num_negatives: int, num_ignored: int = 0, *, lift: float = 1.0, seed=0
-) -> Examples:
+def random(num_positives: int, num_negatives: int, num_ignored: int = 0, *, lift: float = 1.0, seed=0) -> Examples:
     """A long list in random order: normal scores, those of the positives `lift` higher."""
     rng = torch.Generator().manual_seed(seed)
     num = num_positives + num_negatives + num_ignored

@@ -84,7 +84,7 @@ def test_a_list_that_can_be_counted_by_eye():
 def test_both_parts_together_are_in_the_unit_interval(ex):
     """If no localisation error exceeds 1, neither does the loss of the formula."""
     out = losses(ex._replace(loc_errors=ex.loc_errors / 2), loc_step="smoothed")
-    assert 0 <= out.cls and 0 <= out.loc
+    assert out.cls >= 0 and out.loc >= 0
     assert out.cls + out.loc <= 1 + 1e-12
 
 
@@ -116,7 +116,7 @@ def test_hopeless_separation():
 
 
 def test_the_first_positive_counts_in_every_term_below_it():
-    """dL_loc/dE(k) = sum over the positives not above k of 1 / rank, / |P|: the correlation of score and box."""
+    """dL_loc/dE(k) is the mean of 1 / rank over k and all positives below it: scores and boxes correlate."""
     ex = make([4, 3, 2, 1], [1, 0, 1, 1], [0.5, 0.5, 0.5], delta=0.5)  # ranks 1, 3, 4
     expected = torch.tensor([1 + 1 / 3 + 1 / 4, 1 / 3 + 1 / 4, 1 / 4], dtype=torch.float64) / 3
     for loc_step in ("hard", "smoothed"):
@@ -124,7 +124,7 @@ def test_the_first_positive_counts_in_every_term_below_it():
 
 
 def test_hard_and_smoothed_differ_where_positives_are_close():
-    """Two positives within a ramp: a hard order gives all of E(k) to the one below, the smoothed step a share to each."""
+    """Two positives within a ramp: a hard order counts all of E(k) below k, the smoothed step a part of it."""
     ex = make([0.2, 0.0], [1, 1], [1.0, 0.0])  # x = 0.2: H = 0.6 and 0.4, ranks 1.4 and 1.6
     assert_close(losses(ex, loc_step="hard").loc, (1 / 1.4 + 1 / 1.6) / 2)
     assert_close(losses(ex, loc_step="smoothed").loc, (1 / 1.4 + 0.6 / 1.6) / 2)
@@ -150,7 +150,7 @@ def test_shifting_all_scores_changes_nothing(ex, shift):
 
 @given(examples(), st.sampled_from([0.25, 4.0]))
 def test_the_unit_of_the_scores_is_delta(ex, factor):
-    """Scores and delta may be scaled together: nothing changes but the unit of the gradient, which has none."""
+    """Scores and delta may be scaled together: nothing changes, and nor does the gradient, being no slope."""
     scaled = ex._replace(logits=factor * ex.logits, delta=factor * ex.delta)
     assert_close(torch.stack(losses(scaled)[:2]), torch.stack(losses(ex)[:2]))
     assert_close(loss_and_gradient(alrp_loss, scaled)[1], loss_and_gradient(alrp_loss, ex)[1], 1e-9)
@@ -159,7 +159,7 @@ def test_the_unit_of_the_scores_is_delta(ex, factor):
 @LOC_STEPS
 @given(ex=examples(), random_numbers=st.randoms(use_true_random=False))
 def test_the_order_of_the_examples_does_not_matter(ex, random_numbers, loc_step):
-    """Permuted examples give the same losses and permuted gradients (ties of positives apart, in the hard order)."""
+    """Permuted examples give the same losses and permuted gradients, if no two positives are tied."""
     is_positive = ex.targets == 1
     spread = torch.arange(len(ex.logits), dtype=torch.float64) * 1e-3 * is_positive  # parts tied positives
     ex = ex._replace(logits=ex.logits + spread)
@@ -192,7 +192,7 @@ def test_ignored_examples_might_as_well_not_be_there(ex):
 
 @given(examples())
 def test_gradient_magnitudes_are_balanced(ex):
-    """Summed gradient magnitudes of positives and negatives are equal (Theorem 2), with either sign in place."""
+    """Summed gradient magnitudes of positives and negatives are equal (Theorem 2); their signs are right."""
     grad = loss_and_gradient(alrp_loss, ex)[1]
     positives, negatives = grad[ex.targets == 1], grad[ex.targets == 0]
     assert_close(positives.abs().sum(), negatives.abs().sum())
@@ -201,7 +201,7 @@ def test_gradient_magnitudes_are_balanced(ex):
 
 
 def test_gradient_magnitude_is_the_loss_less_what_ranking_cannot_remove():
-    """Sum_P |dL/ds| = L - mean(E / rank), where every positive has a negative above it: what self-balance builds on."""
+    """Sum_P |dL/ds| = L - mean(E / rank), if no N_FP(i) is 0: what self-balance builds on."""
     ex = random(100, 5000, lift=0.5)
     out, grad = losses(ex, loc_step="smoothed"), loss_and_gradient(alrp_loss, ex)[1]
     expected = out.cls + out.loc - (ex.loc_errors / out.rank).mean()
@@ -210,7 +210,7 @@ def test_gradient_magnitude_is_the_loss_less_what_ranking_cannot_remove():
 
 @pytest.mark.parametrize("n_fp, magnitude", [(5e-5, 0.25), (9.5e-6, 0.0)])
 def test_below_1e_5_false_positives_nothing_is_shared_out(n_fp, magnitude):
-    """The release's rule, and its jump: E = 1 above, and a negative that just touches the ramp of the lower positive."""
+    """The release's rule and its jump: E = 1 above, and a negative that just touches the ramp."""
     ex = make([10, 0, 2 * n_fp - 1], [1, 1, 0], [1.0, 0.0])
     grad = loss_and_gradient(alrp_loss, ex)[1]
     assert grad.tolist() == pytest.approx([0, -magnitude, magnitude], abs=1e-4)
@@ -273,7 +273,7 @@ def test_without_negatives_only_localisation_is_left():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_logits_are_ranked_as_the_numbers_they_are(dtype):
-    """Losses come in float32 and are those of the same logits in float32; the gradient has the logits' dtype."""
+    """Losses are those of the same logits in float32; the gradient comes in the dtype of the logits."""
     ex = random(30, 500)
     half = ex._replace(logits=ex.logits.to(dtype), loc_errors=ex.loc_errors.to(dtype))
     single = half._replace(logits=half.logits.float(), loc_errors=half.loc_errors.float())
@@ -284,9 +284,7 @@ def test_half_precision_logits_are_ranked_as_the_numbers_they_are(dtype):
     assert torch.equal(grad, reference.to(dtype))
 
 
-@pytest.mark.parametrize(
-    "dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool]
-)
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool])
 def test_targets_of_any_integer_type(dtype):
     """Labels are labels, however they are stored."""
     ex = random(5, 50)
@@ -339,7 +337,7 @@ def test_the_module_weights_the_localisation_part(loc_step):
 
 
 def test_the_module_counts_training_steps_only():
-    """The weight is renewed by the step that ends the period, in training mode and where there are positives."""
+    """Steps in evaluation mode and steps without positives do not bring the period to its end."""
     ex, empty = random(20, 200), make([1.0, 2.0], [0, 0])
     criterion = ALRPLoss(period=2)
     criterion(ex.logits, ex.targets, ex.loc_errors)

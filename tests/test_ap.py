@@ -52,9 +52,7 @@ def test_a_list_that_can_be_counted_by_eye():
     ex = make([5, 4, 3, 2, 9], [1, 0, 1, 1, -1], delta=0.5)
     assert_close(loss_and_gradient(ap_loss, ex, interpolated=False)[0], 1 - (1 + 2 / 3 + 3 / 4) / 3)
     assert_close(loss_and_gradient(ap_loss, ex, interpolated=True)[0], 1 - (1 + 3 / 4 + 3 / 4) / 3)
-    assert_close(
-        precision_error(torch.tensor([0.0, 1.0, 1.0]), torch.tensor([1.0, 3.0, 4.0]))[1], 1 / 3, 1e-7
-    )
+    assert_close(precision_error(torch.tensor([0.0, 1.0, 1.0]), torch.tensor([1.0, 3.0, 4.0]))[1], 1 / 3, 1e-7)
 
 
 @given(examples())
@@ -78,12 +76,10 @@ def test_it_is_in_the_unit_interval_and_interpolation_lowers_it(ex):
 
 @INTERPOLATED
 def test_perfect_and_hopeless_separation(interpolated):
-    """0, without gradient, where all positives are on top; 1 - mean of k / (|N| + k) where all are at the bottom."""
+    """0, without gradient, with all positives on top; 1 - mean of k / (|N| + k) with all at the bottom."""
     value, grad = loss_and_gradient(ap_loss, make([5, 4, 1, 0], [1, 1, 0, 0]), interpolated=interpolated)
     assert value == 0 and not grad.any()
-    value, _ = loss_and_gradient(
-        ap_loss, make([0, -9, 8, 9], [1, 1, 0, 0], delta=0.5), interpolated=interpolated
-    )
+    value, _ = loss_and_gradient(ap_loss, make([0, -9, 8, 9], [1, 1, 0, 0], delta=0.5), interpolated=interpolated)
     assert_close(value, 1 - (2 / 4 + 2 / 4 if interpolated else 1 / 3 + 2 / 4) / 2)
 
 
@@ -95,9 +91,7 @@ def test_perfect_and_hopeless_separation(interpolated):
 def test_shifting_all_scores_changes_nothing(ex, shift, interpolated):
     """Only differences of scores matter."""
     shifted = loss_and_gradient(ap_loss, ex._replace(logits=ex.logits + shift), interpolated=interpolated)
-    assert_close(
-        torch.hstack(shifted), torch.hstack(loss_and_gradient(ap_loss, ex, interpolated=interpolated)), 1e-11
-    )
+    assert_close(torch.hstack(shifted), torch.hstack(loss_and_gradient(ap_loss, ex, interpolated=interpolated)), 1e-11)
 
 
 @INTERPOLATED
@@ -117,9 +111,7 @@ def test_ignored_examples_might_as_well_not_be_there(ex):
     """They change neither loss nor gradient, and receive none."""
     kept = ex.targets >= 0
     value, grad = loss_and_gradient(ap_loss, ex)
-    expected, expected_grad = loss_and_gradient(
-        ap_loss, ex._replace(logits=ex.logits[kept], targets=ex.targets[kept])
-    )
+    expected, expected_grad = loss_and_gradient(ap_loss, ex._replace(logits=ex.logits[kept], targets=ex.targets[kept]))
     assert torch.equal(value, expected)
     assert torch.equal(grad[kept], expected_grad)
     assert not grad[~kept].any()
@@ -127,12 +119,10 @@ def test_ignored_examples_might_as_well_not_be_there(ex):
 
 @given(examples())
 def test_negatives_far_below_might_as_well_not_be_there(ex):
-    """A negative more than delta below the lowest positive changes nothing: the release's pruning is exact."""
+    """Negatives more than delta below the lowest positive change nothing: the release leaves them out."""
     kept = (ex.targets != 0) | (ex.logits > ex.s_pos.min() - ex.delta)
     value, grad = loss_and_gradient(ap_loss, ex)
-    expected, expected_grad = loss_and_gradient(
-        ap_loss, ex._replace(logits=ex.logits[kept], targets=ex.targets[kept])
-    )
+    expected, expected_grad = loss_and_gradient(ap_loss, ex._replace(logits=ex.logits[kept], targets=ex.targets[kept]))
     assert_close(value, expected)
     assert_close(grad[kept], expected_grad)
     assert_close(grad[~kept], torch.zeros_like(grad[~kept]))
@@ -144,7 +134,7 @@ def test_negatives_far_below_might_as_well_not_be_there(ex):
 @INTERPOLATED
 @given(ex=examples())
 def test_gradient_magnitudes_are_balanced_and_equal_the_loss(ex, interpolated):
-    """Summed gradient magnitudes of positives and of negatives are equal (Theorem 2), and equal the loss itself."""
+    """Summed gradient magnitudes of positives and negatives are equal (Theorem 2), and equal the loss."""
     value, grad = loss_and_gradient(ap_loss, ex, interpolated=interpolated)
     positives, negatives = grad[ex.targets == 1], grad[ex.targets == 0]
     assert_close(positives.abs().sum(), value)
@@ -177,7 +167,7 @@ def test_without_positives_it_is_zero_and_connected(targets, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_logits_are_ranked_as_the_numbers_they_are(dtype):
-    """The loss comes in float32 and is that of the same logits in float32; the gradient has the logits' dtype."""
+    """The loss is that of the same logits in float32; the gradient comes in the dtype of the logits."""
     ex = random(30, 500)
     half = ex._replace(logits=ex.logits.to(dtype))
     (value, grad), (expected, expected_grad) = (
@@ -203,9 +193,7 @@ def test_on_a_gpu_it_is_the_same():
     """A GPU gives the loss and the gradient of the CPU."""
     ex = random(200, 50_000, 100)
     there = ex._replace(logits=ex.logits.cuda(), targets=ex.targets.cuda())
-    assert_close(
-        torch.hstack(loss_and_gradient(ap_loss, there)).cpu(), torch.hstack(loss_and_gradient(ap_loss, ex))
-    )
+    assert_close(torch.hstack(loss_and_gradient(ap_loss, there)).cpu(), torch.hstack(loss_and_gradient(ap_loss, ex)))
 
 
 @INTERPOLATED

@@ -28,7 +28,7 @@ def alrp(ex):
 
 
 def ndcg(ex):
-    """Errors of 1 - NDCG, which may be negative; their targets, the error at rank 1; and the normaliser, 1."""
+    """Errors of 1 - NDCG, which may be negative; their targets, the error at rank 1; the normaliser, 1."""
     gain = 1 / torch.log2(1 + ranks(ex.s_pos, ex.s_neg, ex.delta).rank)
     num = len(gain)
     g_max = (1 / torch.log2(1 + torch.arange(1, num + 1, dtype=torch.float64))).sum()
@@ -40,7 +40,7 @@ EACH_LOSS = pytest.mark.parametrize("loss", [ap, alrp, ndcg])
 
 
 def with_a_negative_on_top(ex):
-    """One more negative, tied with the highest score: then no positive has N_FP = 0, and p(j|i) is defined."""
+    """One more negative, tied with the highest score: then no N_FP(i) is 0, and p(j|i) is defined."""
     targets = torch.cat([ex.targets, ex.targets.new_zeros(1)])
     return ex._replace(logits=torch.cat([ex.logits, ex.logits.max()[None]]), targets=targets)
 
@@ -76,9 +76,7 @@ def test_the_gradient_collects_the_update_over_pairs(ex, loss):
     by_loops = []
     for i in range(num):
         by_loops.append((sum(delta_x[i][j] for j in range(num)) - sum(delta_x[j][i] for j in range(num))) / z)
-    assert_close(
-        torch.cat(ed.gradient(ell, ell_star, p, z)), torch.tensor(by_loops, dtype=torch.float64), 1e-9
-    )
+    assert_close(torch.cat(ed.gradient(ell, ell_star, p, z)), torch.tensor(by_loops, dtype=torch.float64), 1e-9)
     assert_close(torch.cat(ed.gradient(ell, ell_star, dense, z)), torch.tensor(by_loops, dtype=torch.float64))
 
 
@@ -95,9 +93,7 @@ def test_theorem_1(ex, loss):
 
 def test_the_ndcg_errors_sum_to_one_minus_ndcg():
     """With hard ranks 2 and 3 of two positives: NDCG = (1/log2 3 + 1/log2 4) / (1/log2 2 + 1/log2 3)."""
-    ex = random(2, 1)._replace(
-        logits=torch.tensor([2.0, 1.0, 3.0]), targets=torch.tensor([1, 1, 0]), delta=0.1
-    )
+    ex = random(2, 1)._replace(logits=torch.tensor([2.0, 1.0, 3.0]), targets=torch.tensor([1, 1, 0]), delta=0.1)
     ell, _, z = ndcg(ex)
     assert_close(ell.sum() / z, 1 - (0.63092975357 + 0.5) / (1 + 0.63092975357), 1e-10)
 
@@ -125,7 +121,7 @@ def test_theorem_2(ex, loss):
 
 @given(ALL_HAVE_NEGATIVES_ABOVE)
 def test_theorem_2_holds_for_alrp_with_zero_as_the_target(ex):
-    """Zero as the target of aLRP also meets the sign condition: what it breaks is training, not the balance."""
+    """Zero as the target of aLRP meets the sign condition too: it breaks training, not the balance."""
     ell, _, z = alrp(ex)
     balance = ed.theorem_2(ell, 0.0, distribution(ex)[0], z)
     assert balance.sign_condition
@@ -142,7 +138,7 @@ def test_theorem_2_needs_the_sign_condition():
 
 
 def test_ndcg_with_zero_as_the_target_is_out_of_balance():
-    """NDCG's errors are negative at the top; with 0 as their target the negatives get less than the positives."""
+    """NDCG's errors are negative at the top: with 0 as their target, negatives get less than positives."""
     ex = random(30, 300, lift=2.0)
     ell, ell_star, z = ndcg(ex)
     p = pairwise.distribution(ex.s_pos, ex.s_neg)
@@ -168,7 +164,7 @@ def test_z_is_the_number_of_positives_unless_given():
 
 
 def test_with_gradient_puts_each_gradient_on_its_example():
-    """Positives and negatives in their order of appearance; ignored examples 0; scaled as the chain rule asks."""
+    """Positives and negatives in order of appearance; ignored examples 0; scaled by the chain rule."""
     logits = torch.zeros(5, requires_grad=True)
     targets = torch.tensor([0, 1, -1, 0, 1])
     grad = ed.Gradient(positives=torch.tensor([-1.0, -2.0]), negatives=torch.tensor([3.0, 4.0]))
@@ -179,7 +175,7 @@ def test_with_gradient_puts_each_gradient_on_its_example():
 
 
 def test_there_is_no_second_derivative():
-    """The gradient is a constant of the backward pass, and differentiating it is an error, not a silent zero."""
+    """The gradient is a constant of the backward pass: differentiating it is an error, not a silent zero."""
     logits = torch.zeros(2, requires_grad=True)
     grad = ed.Gradient(positives=torch.tensor([-1.0]), negatives=torch.tensor([1.0]))
     loss = ed.with_gradient(torch.tensor(0.5), logits, torch.tensor([1, 0]), grad)

@@ -1,6 +1,6 @@
-"""Figure 1 of the paper: ten anchors, four positives, three rankings of their boxes, and the numbers printed there.
+"""Figure 1 of the paper: ten anchors, four positives, three orders of their boxes, and the numbers printed there.
 
-The anchors score 1.0, 0.9, ..., 0.1; the first, third, sixth and tenth are positive. The three cases R1, R2, R3 give
+The anchors score 1.0, 0.9, ..., 0.1; the first, third, sixth and tenth are positive. The cases R1, R2 and R3 give
 the same four IoUs to the positives in a different order: best box first, mixed, and best box last.
 Neighbours are 0.1 apart, so with delta <= 0.1 the step is hard.
 """
@@ -28,7 +28,7 @@ def localisation_errors(case: str) -> torch.Tensor:
 @BOTH_PATHS
 @HARD_DELTA
 def test_ap_loss_is_the_same_for_all_three(path_alrp, path_ap, delta):
-    """AP Loss .36 = 1 - (1 + 2/3 + 3/6 + 4/10) / 4: it does not see the boxes. Interpolation makes no difference."""
+    """AP Loss .36 = 1 - (1 + 2/3 + 3/6 + 4/10) / 4, interpolated or not: it does not see the boxes."""
     for interpolated in (True, False):
         loss = path_ap(SCORES, TARGETS, delta=delta, interpolated=interpolated)
         assert_close(loss, 1 - (1 + 2 / 3 + 3 / 6 + 4 / 10) / 4)
@@ -37,9 +37,7 @@ def test_ap_loss_is_the_same_for_all_three(path_alrp, path_ap, delta):
 
 @BOTH_PATHS
 @HARD_DELTA
-@pytest.mark.parametrize(
-    "case, loc, printed", [("R1", 0.1717, "0.53"), ("R2", 0.3342, "0.69"), ("R3", 0.5342, "0.89")]
-)
+@pytest.mark.parametrize("case, loc, printed", [("R1", 0.1717, "0.53"), ("R2", 0.3342, "0.69"), ("R3", 0.5342, "0.89")])
 def test_alrp_loss_prefers_the_best_box_on_top(path_alrp, path_ap, delta, case, loc, printed):
     """aLRP Loss .53, .69 and .89: L_cls .3583 in each, and a localisation part that sees the order."""
     for loc_step in ("hard", "smoothed"):
@@ -51,7 +49,7 @@ def test_alrp_loss_prefers_the_best_box_on_top(path_alrp, path_ap, delta, case, 
 
 
 def test_cross_entropy_is_the_same_for_all_three():
-    """Cross entropy .87: the mean over the ten anchors, scores taken as probabilities; it does not see the boxes."""
+    """Cross entropy .87: the mean over the anchors, scores as probabilities; it does not see the boxes."""
     loss = torch.nn.functional.binary_cross_entropy(SCORES, TARGETS.double())
     assert f"{loss:.2f}" == "0.87"
 

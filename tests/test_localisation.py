@@ -66,10 +66,12 @@ def test_only_giou_pulls_disjoint_boxes_together():
 
 @BOTH
 @pytest.mark.parametrize(
-    "box", [[1.0, 1, 1, 1], [1, 1, 1, 5], [5, 5, 1, 1]], ids=["point", "line", "inside out"]
+    "box",
+    [[1.0, 1, 1, 1], [1.0, 1, 1, 5], [5.0, 5, 1, 1], [0.0, 0, 1e-19, 1e-19]],
+    ids=["point", "line", "inside out", "speck"],
 )
 def test_boxes_without_area_have_finite_errors_and_gradients(error, box):
-    """A prediction that has collapsed is wrong, not NaN; even against a ground truth that has collapsed too."""
+    """A prediction that has collapsed is wrong, not NaN, even if its ground truth has collapsed too."""
     for target in (torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([box])):
         pred = torch.tensor([box], requires_grad=True)
         value = error(pred, target)

@@ -39,9 +39,7 @@ def test_official_alrp_localisation_part(official_cases, number, path):
     if case["alrp_loc"].isnan():
         # The release resolved these ties by chance; we count the later of two tied positives first.
         assert ex.s_pos.unique().numel() < ex.s_pos.numel()
-        order = torch.tensor(
-            sorted(range(len(ex.s_pos)), key=lambda i: (ex.s_pos[i].item(), i), reverse=True)
-        )
+        order = torch.tensor(sorted(range(len(ex.s_pos)), key=lambda i: (ex.s_pos[i].item(), i), reverse=True))
         assert_close(loc, (ex.loc_errors[order].cumsum(0) / case["rank"][order]).mean())
     else:
         assert_close(loc, case["alrp_loc"])

@@ -24,9 +24,7 @@ def test_it_imports_torch_and_nothing_of_the_package():
 def test_its_losses_are_called_like_the_fast_ones(name):
     """Same arguments, same order, same defaults."""
     fast, judge = (inspect.signature(getattr(module, name)).parameters for module in (alrp_ref, pairwise))
-    assert [(p.name, p.kind, p.default) for p in judge.values()] == [
-        (p.name, p.kind, p.default) for p in fast.values()
-    ]
+    assert [(p.name, p.kind, p.default) for p in judge.values()] == [(p.name, p.kind, p.default) for p in fast.values()]
 
 
 def test_ranks_that_can_be_counted_by_eye():
@@ -73,7 +71,7 @@ def alrp_by_loops(ex: Examples) -> tuple[float, float, torch.Tensor]:
 
 
 def ap_by_loops(ex: Examples, interpolated: bool) -> tuple[float, torch.Tensor]:
-    """AP Loss and its gradient, one pair at a time; interpolation walks the positives upwards, as the release does."""
+    """AP Loss and its gradient, one pair at a time; interpolation walks the positives upwards."""
     s, y, delta = ex.logits.tolist(), ex.targets.tolist(), ex.delta
     positives, negatives = ([i for i, t in enumerate(y) if t == label] for label in (1, 0))
     loss, best, grad = 1.0, 0.0, [0.0] * len(s)

@@ -72,7 +72,7 @@ def test_a_delta_below_the_rounding_of_the_scores_is_the_hard_step(delta):
 
 @given(st.lists(SCORES, max_size=12), st.lists(SCORES, max_size=40), st.sampled_from([0.1, 1.0, 3.0]))
 def test_products_with_the_step_matrix_are_those_of_the_matrix(s_i, s_j, delta):
-    """H @ w, H.T @ c and row sums equal those of the dense matrix, for weights of either sign and empty sides."""
+    """H @ w, H.T @ c and row sums are those of the dense matrix, with weights of any sign and empty sides."""
     s_i, s_j = torch.tensor(s_i, dtype=torch.float64), torch.tensor(s_j, dtype=torch.float64)
     w, c = torch.randn_like(s_j), torch.randn_like(s_i)
     dense, matrix = pairwise.step(pairwise.differences(s_i, s_j), delta), StepMatrix(s_i, s_j, delta)
@@ -96,9 +96,7 @@ def test_scaling_rows_leaves_the_matrix_alone():
 def test_highly_ranked_rows_keep_their_relative_precision():
     """A positive above almost all of 10^6 negatives has its small N_FP to 1e-10, not to 1e-10 of 10^6."""
     torch.manual_seed(1)
-    s_neg = torch.cat(
-        [torch.randn(1_000_000, dtype=torch.float64), torch.tensor([9.001], dtype=torch.float64)]
-    )
+    s_neg = torch.cat([torch.randn(1_000_000, dtype=torch.float64), torch.tensor([9.001], dtype=torch.float64)])
     s_pos = torch.tensor([10.0, 0.0], dtype=torch.float64)
     n_fp = ranks(s_pos, s_neg, delta=1.0).n_fp
     assert n_fp[0].item() == pytest.approx(0.0005, rel=1e-10)
@@ -121,7 +119,7 @@ class Record(TorchDispatchMode):
 
 
 def test_no_loop_over_examples_and_no_matrix():
-    """The number of operations does not depend on the size of the list, and no tensor grows with |P| x |N|."""
+    """The number of operations is the same for any list, and no tensor grows with |P| x |N|."""
     records = []
     for num_pos, num_neg in [(2, 5), (500, 20_000)]:
         s_pos, s_neg = torch.randn(num_pos), torch.randn(num_neg)

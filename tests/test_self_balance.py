@@ -1,4 +1,4 @@
-"""Self-balance: the rule of the window, the release's own training steps, resuming, and more than one process."""
+"""Self-balance: the rule of the window, the release's own training steps, resuming, several processes."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_official_weights_of_eight_training_steps():
 
 
 def test_the_step_that_ends_the_window_already_uses_the_new_weight():
-    """50 until then; (mean cls + mean loc) / mean loc, a ratio of means, from then on; then the window is empty."""
+    """50 until then; (mean cls + mean loc) / mean loc from then on, a ratio of means; the window empties."""
     weights = run(SelfBalance(2).double(), [(0.9, 0.1), (0.7, 0.3), (0.5, 0.25), (0.5, 0.25)])
     assert weights == pytest.approx([50, 2.0 / 0.4, 2.0 / 0.4, 1.5 / 0.5])
 
@@ -152,7 +152,7 @@ def one_of_two(rank: int, folder: str) -> None:
 
 @pytest.mark.skipif(not distributed.is_available(), reason="this torch has no torch.distributed")
 def test_all_processes_use_one_weight(tmp_path):
-    """Each step counts with the mean over the processes that had positives: cls .9, .6 and loc .1, .3 here."""
+    """A step counts with the mean over the processes that had positives: cls .9, .6 and loc .1, .3 here."""
     multiprocessing.spawn(one_of_two, args=(str(tmp_path),), nprocs=2)
     weights = [torch.load(tmp_path / f"weight{rank}") for rank in range(2)]
     assert torch.equal(*weights)

@@ -1,18 +1,20 @@
 """One picture of the generated data set: cluttered background, overlapping shapes, tight boxes.
 
 A shape is a signed distance: negative inside, in pixels. Its coverage of a pixel is then
-clip(1/2 - distance, 0, 1), which draws smooth edges without a drawing library.
+clip(1/2 - distance, 0, 1): smooth edges in one line.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 MIN_VISIBLE = 0.3  # an object of which less can be seen would be a riddle, not a training example
 MIN_CONTRAST = 60.0  # distance of an object's colour from what lies under it, of at most 442
 RADII = (0.05, 0.42)  # smallest and largest, as a fraction of the picture; sizes are log-uniform
 MAX_OBJECTS = 8
+SOFT_SIZE = 40  # the background's soft part is drawn at this size and then enlarged: fast, and nobody sees it
 
 
 def _circle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -70,19 +72,20 @@ def draw(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[Object]]
     for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
         name = str(rng.choice(list(SHAPES)))
         for _ in range(20):  # a crowded picture has no room left: it then gets fewer objects
-            coverage = _coverage(rng, size, SHAPES[name])
+            window, coverage = _place(rng, size, SHAPES[name])
             covered = coverage >= 0.5
-            left = np.bincount(owner[~covered & (owner >= 0)], minlength=len(names))
-            if np.all(left >= MIN_VISIBLE * np.array(full_areas)):
+            hidden = np.bincount(owner[window][covered] + 1, minlength=len(names) + 1)[1:]
+            visible = np.bincount(owner.ravel() + 1, minlength=len(names) + 1)[1:]
+            if np.all(visible - hidden >= MIN_VISIBLE * np.array(full_areas)):
                 break
         else:
             continue
-        owner[covered] = len(names)
+        owner[window][covered] = len(names)
         names.append(name)
         full_areas.append(int(covered.sum()))
-        colour = _contrasting_colour(rng, picture[covered].mean(0))
-        _paint(picture, coverage, colour * _shade(rng, size))
-    picture += 4 * rng.standard_normal(picture.shape, dtype=np.float32)  # grain
+        colour = _contrasting_colour(rng, picture[window][covered].mean(0))
+        _paint(picture[window], coverage, colour * _shade(rng, len(coverage)))
+    picture += rng.integers(-7, 8, picture.shape, dtype=np.int8)  # grain
     objects = [_object(name, owner == number) for number, name in enumerate(names)]
     return picture.round().clip(0, 255).astype(np.uint8), objects
 
@@ -94,18 +97,37 @@ def _object(name: str, visible: np.ndarray) -> Object:
     return Object(name, box, int(visible.sum()))
 
 
-def _coverage(rng: np.random.Generator, size: int, distance: Callable) -> np.ndarray:
-    """Place a shape of random size, position and angle in the picture; how much of each pixel it covers."""
+def _place(
+    rng: np.random.Generator, size: int, distance: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Give a shape a random size, place and angle in the picture.
+
+    Returns: the square window of the picture it lies in, and how much of each pixel there it covers.
+    """
     radius = size * np.exp(rng.uniform(*np.log(RADII)))
-    centre = rng.uniform(radius + 1, size - radius - 1, 2)
+    side = 2 * int(np.ceil(radius)) + 2
+    left, top = rng.integers(0, size - side + 1, 2)
     angle = rng.uniform(0, 2 * np.pi)
-    x, y = _grid(size, centre)
+    x, y = _grid(side, rng.uniform(-0.5, 0.5, 2) + side / 2)
     u, v = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    return (0.5 - radius * distance(u / radius, v / radius)).clip(0, 1)
+    coverage = (0.5 - radius * distance(u / radius, v / radius)).clip(0, 1)
+    return (slice(top, top + side), slice(left, left + side)), coverage
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A colour gradient with soft waves, then blobs and lines that are no object."""
+    """Soft colours, and lines that are no object: (size, size, 3) float32."""
+    colours = _soft_colours(rng, SOFT_SIZE)
+    channels = [
+        Image.fromarray(colours[..., k]).resize((size, size), Image.Resampling.BICUBIC) for k in range(3)
+    ]
+    picture = np.stack([np.asarray(channel) for channel in channels], -1)
+    for _ in range(rng.integers(0, 6)):
+        _paint(picture, _line(rng, size), rng.uniform(0, 255, 3))
+    return picture
+
+
+def _soft_colours(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A gradient with waves and blobs: (size, size, 3) float32."""
     x, y = _grid(size, (size / 2, size / 2))
     direction = rng.uniform(0, 2 * np.pi)
     ramp = (0.5 + (np.cos(direction) * x + np.sin(direction) * y) / size).clip(0, 1)
@@ -118,8 +140,6 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
         x, y = _grid(size, rng.uniform(0, size, 2))
         width = rng.uniform(0.04, 0.15) * size
         _paint(picture, 0.7 * np.exp(-(x**2 + y**2) / (2 * width**2)), rng.uniform(0, 255, 3))
-    for _ in range(rng.integers(0, 6)):
-        _paint(picture, _line(rng, size), rng.uniform(0, 255, 3))
     return picture
 
 

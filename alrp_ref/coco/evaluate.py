@@ -105,7 +105,7 @@ def _ground_truth(gt: PathLike | dict[str, Any]) -> dict[str, list]:
     name = "gt" if isinstance(gt, dict) else gt
     content = gt if isinstance(gt, dict) else _load_json(gt)
     try:
-        return {
+        truth = {
             "images": [{k: i[k] for k in ("id", "width", "height")} for i in content["images"]],
             "annotations": [
                 {"id": number, "iscrowd": a.get("iscrowd", 0)}
@@ -114,7 +114,9 @@ def _ground_truth(gt: PathLike | dict[str, Any]) -> dict[str, list]:
             ],
             "categories": [{k: c[k] for k in ("id", "name")} for c in content["categories"]],
         }
-    except (KeyError, TypeError, AttributeError) as error:
+        COCO(truth)  # checks the type of every field
+        return truth
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(
             f"{name} is not COCO ground truth ({type(error).__name__}: {error}); it must hold images (id, "
             "width, height), annotations (image_id, category_id, bbox, area) and categories (id, name)"
@@ -148,8 +150,7 @@ def _problem(detection: Any, image_ids: set[int], category_ids: set[int]) -> str
         and min(box[2:]) >= 0
     ):
         return "has a bbox that is not [x, y, width, height] with finite numbers and no negative size"
-    if detection["image_id"] not in image_ids:
-        return "names an image that the ground truth does not have"
-    if detection["category_id"] not in category_ids:
-        return "names a category that the ground truth does not have"
+    for key, known in (("image_id", image_ids), ("category_id", category_ids)):
+        if not isinstance(detection[key], NUMBER) or detection[key] not in known:
+            return f"has the unknown {key} {detection[key]!r}"
     return None

@@ -1,12 +1,12 @@
 """Anchors: the boxes a RetinaNet starts from, a few at every location of every level."""
 
-from functools import lru_cache
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 
-def base_anchors(stride: int, anchor_scale: float, scales_per_octave: int, ratios: tuple[float, ...]) -> Tensor:
+def base_anchors(stride: int, anchor_scale: float, scales_per_octave: int, ratios: Sequence[float]) -> Tensor:
     r"""The anchors of one location, around the origin.
 
     .. math:: \mathrm{side} = \mathrm{stride} \cdot \mathrm{anchor\_scale} \cdot 2^{i/n}, \qquad
@@ -39,21 +39,18 @@ def level_anchors(base: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     return (shift + base).reshape(-1, 4)
 
 
-@lru_cache(maxsize=16)
 def pyramid_anchors(
-    sizes: tuple[tuple[int, int], ...],
-    strides: tuple[int, ...],
+    sizes: Sequence[tuple[int, int]],
+    strides: Sequence[int],
     anchor_scale: float,
     scales_per_octave: int,
-    ratios: tuple[float, ...],
-    dtype: torch.dtype,
-    device: torch.device,
-) -> tuple[Tensor, ...]:
-    """The anchors of all levels, one tensor (h * w * A, 4) each, in pixels of the input.
+    ratios: Sequence[float],
+) -> list[Tensor]:
+    """The anchors of all levels, one tensor (h * w * A, 4) each, in pixels of the input, float64.
 
-    Training images share one size, so the last few answers are kept. Nobody may write into them.
+    Args: `sizes` (h, w) and strides of the levels; the rest as for `base_anchors`.
     """
-    return tuple(
-        level_anchors(base_anchors(stride, anchor_scale, scales_per_octave, ratios), size, stride).to(device, dtype)
+    return [
+        level_anchors(base_anchors(stride, anchor_scale, scales_per_octave, ratios), size, stride)
         for size, stride in zip(sizes, strides, strict=True)
-    )
+    ]

@@ -92,3 +92,10 @@ def _nearest_anchors(anchors: Sequence[Tensor], box_centres: Tensor, k: int) -> 
 
 
 ASSIGNERS: dict[str, Assigner] = {"iou": iou_assign, "atss": atss_assign}
+
+
+def get_assigner(name: str) -> Assigner:
+    """The assigner "iou" or "atss". Raises: ValueError for another name."""
+    if name not in ASSIGNERS:
+        raise ValueError(f"assigner must be one of {', '.join(ASSIGNERS)}, got {name!r}")
+    return ASSIGNERS[name]

@@ -74,21 +74,24 @@ def resnet(depth: int, pretrained: bool, weights_file: str | os.PathLike | None)
     if weights_file is not None:
         _load(network, weights_file, drop="fc.")
     layers = [(name, layer) for name, layer in network.named_children() if name not in ("avgpool", "fc")]
-    taps = {f"layer{i}": layer_channels(getattr(network, f"layer{i}")) for i in (2, 3, 4)}
+    taps = {f"layer{i}": _layer_channels(getattr(network, f"layer{i}")) for i in (2, 3, 4)}
     return Backbone(layers, taps, frozen=("conv1", "bn1", "layer1"))
 
 
-def layer_channels(layer: nn.Sequential) -> int:
+def _layer_channels(layer: nn.Sequential) -> int:
     """Output channels of a ResNet layer: those of its first shortcut's projection."""
     return layer[0].downsample[0].out_channels
 
 
 def mobilenet_v2(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
-    """torchvision's MobileNetV2 without its last, widest convolution; the layers up to stride 4 are frozen."""
+    """torchvision's MobileNetV2 without its last, widest convolution; the layers up to C3 are frozen.
+
+    They hold most of the pixels and few of the weights: frozen, they cost no backward pass.
+    """
     features = models.mobilenet_v2(weights="IMAGENET1K_V1" if pretrained else None).features
     if weights_file is not None:
         _load(features, weights_file, drop="classifier.", prefix="features.")
-    return Backbone(features.named_children(), {"6": 32, "13": 96, "17": 320}, frozen=("0", "1", "2", "3"))
+    return Backbone(features.named_children(), {"6": 32, "13": 96, "17": 320}, frozen=map(str, range(7)))
 
 
 def tiny(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
@@ -120,9 +123,7 @@ BACKBONES = {
 }
 
 
-def build_backbone(
-    name: str, *, pretrained: bool = False, weights_file: str | os.PathLike | None = None
-) -> Backbone:
+def build_backbone(name: str, *, pretrained: bool = False, weights_file: str | os.PathLike | None = None) -> Backbone:
     """A backbone by name.
 
     Args:

@@ -50,9 +50,7 @@ def load_official_checkpoint(model: RetinaNet, state_dict: Mapping[str, Any]) ->
             continue
         found[name] = tensor
         if tensor.shape != wanted[name].shape:
-            problems.append(
-                f"shape: {official} is {tuple(tensor.shape)}, {name} needs {tuple(wanted[name].shape)}"
-            )
+            problems.append(f"shape: {official} is {tuple(tensor.shape)}, {name} needs {tuple(wanted[name].shape)}")
     problems += [f"missing: {name}" for name in wanted if name not in found]
     if problems:
         raise ValueError(

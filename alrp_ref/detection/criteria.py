@@ -97,9 +97,7 @@ class FocalCriterion(nn.Module):
         focal = sigmoid_focal_loss(
             logits[counted], targets[counted].to(logits.dtype), alpha=0.25, gamma=2.0, reduction="sum"
         )
-        smooth_l1 = F.smooth_l1_loss(
-            predicted, encode(assigned.boxes, assigned.anchors), beta=1 / 9, reduction="sum"
-        )
+        smooth_l1 = F.smooth_l1_loss(predicted, encode(assigned.boxes, assigned.anchors), beta=1 / 9, reduction="sum")
         return {"loss_cls": focal / num_positives, "loss_loc": smooth_l1 / num_positives}
 
 

@@ -19,12 +19,19 @@ class RetinaHead(nn.Module):
         num_classes: one sigmoid each, no background output.
         separable: depthwise-separable towers, about eight times cheaper.
 
-    Shape: levels of (B, in_channels, H, W) -> logits (B, N, num_classes), deltas (B, N, 4), where N counts the
-        anchors of all levels; the anchors of a level in (y, x, anchor) order.
+    Shape: for each level, (B, in_channels, H, W) -> logits (B, H * W * num_anchors, num_classes) and deltas
+        (B, H * W * num_anchors, 4); anchors in the order (y, x, anchor), which is that of `level_anchors`.
     """
 
     def __init__(
-        self, in_channels: int, channels: int, convs: int, num_anchors: int, num_classes: int, *, separable: bool = False
+        self,
+        in_channels: int,
+        channels: int,
+        convs: int,
+        num_anchors: int,
+        num_classes: int,
+        *,
+        separable: bool = False,
     ):
         super().__init__()
         self.num_classes = num_classes
@@ -38,7 +45,7 @@ class RetinaHead(nn.Module):
         nn.init.constant_(self.cls_logits.bias, math.log(PRIOR_PROBABILITY / (1 - PRIOR_PROBABILITY)))
 
     def forward(self, levels: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The logits (B, N_l, num_classes) and the deltas (B, N_l, 4) of each level."""
+        """The logits and the deltas of each level."""
         logits, deltas = [], []
         for x in levels:
             logits.append(_flatten(self.cls_logits(self.cls_tower(x)), self.num_classes))
@@ -50,7 +57,10 @@ def _tower(in_channels: int, channels: int, convs: int, separable: bool) -> nn.S
     layers = []
     for inputs in [in_channels] + [channels] * (convs - 1):
         if separable:
-            layers += [nn.Conv2d(inputs, inputs, kernel_size=3, padding=1, groups=inputs), nn.Conv2d(inputs, channels, 1)]
+            layers += [
+                nn.Conv2d(inputs, inputs, kernel_size=3, padding=1, groups=inputs),
+                nn.Conv2d(inputs, channels, 1),
+            ]
         else:
             layers += [nn.Conv2d(inputs, channels, kernel_size=3, padding=1)]
         layers += [nn.ReLU()]

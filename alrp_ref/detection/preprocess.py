@@ -39,7 +39,8 @@ def to_input(image: RawImage, test_size: tuple[int, int]) -> tuple[Tensor, tuple
     height, width = raw.shape[-2:]
     size = keep_ratio_size(height, width, test_size)
     resized = v2.functional.resize(raw, list(size), antialias=True)
-    normalised = v2.functional.normalize(v2.functional.to_dtype(resized, torch.float32, scale=True), IMAGE_MEAN, IMAGE_STD)
+    unit = v2.functional.to_dtype(resized, torch.float32, scale=True)
+    normalised = v2.functional.normalize(unit, IMAGE_MEAN, IMAGE_STD)
     return pad_to_multiple(normalised), size, (size[1] / width, size[0] / height)
 
 

@@ -20,9 +20,7 @@ class ExtraLevels(ExtraFPNBlock):
             nn.init.zeros_(conv.bias)
             self.add_module(f"p{6 + i}", conv)
 
-    def forward(
-        self, results: list[Tensor], x: list[Tensor], names: list[str]
-    ) -> tuple[list[Tensor], list[str]]:
+    def forward(self, results: list[Tensor], x: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
         level = x[-1]
         for name, conv in self.named_children():
             level = conv(level)

@@ -55,9 +55,7 @@ class Recipe:
 
 
 _ATSS_500 = Recipe(name="alrp_retinanet_r50_atss_500")
-_IOU_500 = replace(
-    _ATSS_500, name="alrp_retinanet_r50_500", assigner="iou", ratios=(0.5, 1.0, 2.0), lr_steps=(60, 80)
-)
+_IOU_500 = replace(_ATSS_500, name="alrp_retinanet_r50_500", assigner="iou", ratios=(0.5, 1.0, 2.0), lr_steps=(60, 80))
 
 _TINY = Recipe(
     name="alrp_tiny",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from alrp_ref.detection.anchors import pyramid_anchors
-from alrp_ref.detection.assigners import ASSIGNERS
+from alrp_ref.detection.assigners import get_assigner
 from alrp_ref.detection.backbones import STRIDES, Backbone
 from alrp_ref.detection.criteria import Losses, build_criterion
 from alrp_ref.detection.head import RetinaHead
@@ -33,9 +33,7 @@ class RetinaNet(nn.Module):
         training sets them).
     """
 
-    def __init__(
-        self, recipe: Recipe, backbone: Backbone, num_classes: int, *, self_balance_period: int | None = None
-    ):
+    def __init__(self, recipe: Recipe, backbone: Backbone, num_classes: int, *, self_balance_period: int | None = None):
         super().__init__()
         self.recipe, self.num_classes = recipe, num_classes
         self.class_names: list[str] | None = None
@@ -50,7 +48,7 @@ class RetinaNet(nn.Module):
             num_classes,
             separable=recipe.separable_head,
         )
-        self.assigner = ASSIGNERS[recipe.assigner]
+        self.assigner = get_assigner(recipe.assigner)
         self.criterion = build_criterion(recipe.loss, self_balance_period)
 
     @property
@@ -73,9 +71,7 @@ class RetinaNet(nn.Module):
         Raises: ValueError for images, targets or sizes that do not fit, naming which and what it got.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise ValueError(
-                f"images must be floating point (B, 3, H, W), got {tuple(images.shape)} {images.dtype}"
-            )
+            raise ValueError(f"images must be floating point (B, 3, H, W), got {tuple(images.shape)} {images.dtype}")
         if self.training:
             check_targets(targets, len(images), self.num_classes)
             return self.losses(images, targets)
@@ -85,19 +81,11 @@ class RetinaNet(nn.Module):
         """The levels of the pyramid, P3 first."""
         return list(self.fpn(self.backbone(images)).values())
 
-    def anchors(self, levels: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """The anchors of each level, (A_l, 4) in pixels of the input."""
-        sizes = tuple((level.shape[-2], level.shape[-1]) for level in levels)
-        recipe = self.recipe
-        return pyramid_anchors(
-            sizes,
-            self.strides,
-            recipe.anchor_scale,
-            recipe.scales_per_octave,
-            recipe.ratios,
-            dtype,
-            levels[0].device,
-        )
+    def anchors(self, levels: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+        """The anchors of each level, (A_l, 4) in pixels of the input, with the dtype and device of `like`."""
+        recipe, sizes = self.recipe, [tuple(level.shape[-2:]) for level in levels]
+        anchors = pyramid_anchors(sizes, self.strides, recipe.anchor_scale, recipe.scales_per_octave, recipe.ratios)
+        return [level.to(like) for level in anchors]
 
     def losses(self, images: Tensor, targets: Sequence[Target]) -> Losses:
         """What `forward` returns in training mode."""
@@ -106,7 +94,7 @@ class RetinaNet(nn.Module):
         # A ranking over millions of scores needs more than half precision, whatever the network ran in.
         with torch.autocast(images.device.type, enabled=False):
             logits, deltas = _at_least_float32(logits), _at_least_float32(deltas)
-            assigned = assign(self.assigner, self.anchors(levels, logits.dtype), targets)
+            assigned = assign(self.assigner, self.anchors(levels, logits), targets)
             return self.criterion(logits, deltas, assigned)
 
     @torch.no_grad()
@@ -124,7 +112,7 @@ class RetinaNet(nn.Module):
             raise ValueError(f"there must be one size for each of the {len(images)} images, got {len(image_sizes)}")
         levels = self.features(images)
         logits, deltas = ([_at_least_float32(x) for x in parts] for parts in self.head(levels))
-        anchors = self.anchors(levels, logits[0].dtype)
+        anchors = self.anchors(levels, logits[0])
         return [
             detections_of_image(
                 [x[i] for x in logits], [x[i] for x in deltas], anchors, size, score_threshold=score_threshold
@@ -133,9 +121,7 @@ class RetinaNet(nn.Module):
         ]
 
     @torch.no_grad()
-    def predict(
-        self, images: Sequence[RawImage], score_threshold: float | None = None
-    ) -> list[Detections]:
+    def predict(self, images: Sequence[RawImage], score_threshold: float | None = None) -> list[Detections]:
         """Detect on raw images of any sizes; boxes come back in each image's own pixels.
 
         Args:

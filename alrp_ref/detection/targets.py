@@ -22,10 +22,13 @@ def check_targets(targets: Sequence[Target] | None, num_images: int, num_classes
     if len(targets) != num_images:
         raise ValueError(f"there must be one target for each of the {num_images} images, got {len(targets)}")
     for i, target in enumerate(targets):
-        _check_target(f"targets[{i}]", target, num_classes)
+        _check_shapes(f"targets[{i}]", target)
+    valid = torch.cat([_valid(target, num_classes) for target in targets])
+    if not bool(valid.all()):  # one question to the device for the whole batch
+        _refuse(targets, num_classes)
 
 
-def _check_target(name: str, target: Target, num_classes: int) -> None:
+def _check_shapes(name: str, target: Target) -> None:
     for key in ("boxes", "labels"):
         if not isinstance(target.get(key), Tensor):
             raise ValueError(f'{name}["{key}"] must be a tensor, got {type(target.get(key)).__name__}')
@@ -33,19 +36,25 @@ def _check_target(name: str, target: Target, num_classes: int) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not boxes.is_floating_point():
         raise ValueError(f'{name}["boxes"] must be floating point (n, 4), got {tuple(boxes.shape)} {boxes.dtype}')
     if labels.shape != boxes.shape[:1] or labels.dtype != torch.int64:
-        raise ValueError(
-            f'{name}["labels"] must be int64 ({len(boxes)},), one for each box, got {tuple(labels.shape)} {labels.dtype}'
-        )
-    finite = boxes.isfinite().all(dim=1)
-    _refuse(~finite, f'{name}["boxes"] must be finite', boxes)
-    _refuse((boxes[:, 2:] <= boxes[:, :2]).any(dim=1), f'{name}["boxes"] must have x1 < x2 and y1 < y2', boxes)
-    _refuse((labels < 0) | (labels >= num_classes), f'{name}["labels"] must be in 0..{num_classes - 1}', labels)
+        got = f"{tuple(labels.shape)} {labels.dtype}"
+        raise ValueError(f'{name}["labels"] must be int64 ({len(boxes)},), one for each box, got {got}')
 
 
-def _refuse(wrong: Tensor, rule: str, values: Tensor) -> None:
-    if bool(wrong.any()):
-        row = int(wrong.nonzero()[0])
-        raise ValueError(f"{rule}, got {values[row].tolist()} at row {row}")
+def _valid(target: Target, num_classes: int) -> Tensor:
+    """Which boxes are finite, have an area and a label of ours; (n,) of bool."""
+    boxes, labels = target["boxes"], target["labels"].to(target["boxes"].device)
+    has_area = (boxes[:, :2] < boxes[:, 2:]).all(dim=1)
+    return boxes.isfinite().all(dim=1) & has_area & (labels >= 0) & (labels < num_classes)
+
+
+def _refuse(targets: Sequence[Target], num_classes: int) -> None:
+    """Raise the ValueError of the first box that is not valid."""
+    for i, target in enumerate(targets):
+        for row in (~_valid(target, num_classes)).nonzero().flatten().tolist():
+            box, label = target["boxes"][row].tolist(), int(target["labels"][row])
+            if not 0 <= label < num_classes:
+                raise ValueError(f'targets[{i}]["labels"][{row}] must be in 0..{num_classes - 1}, got {label}')
+            raise ValueError(f'targets[{i}]["boxes"][{row}] must be finite, with x1 < x2 and y1 < y2, got {box}')
 
 
 @torch.no_grad()

@@ -2,15 +2,13 @@
 
 from typing import Any, NamedTuple
 
-import official
 import pytest
-import torch
+from detection import official
 from torch import Tensor
 from torch.testing import assert_close
 
 from alrp_ref.detection import build_detector, load_official_checkpoint
 from alrp_ref.detection.checkpoint import our_name
-from alrp_ref.detection.retinanet import RetinaNet
 
 RECIPES = ("alrp_retinanet_r50_500", "alrp_retinanet_r50_atss_500", "ap_retinanet_r50_500")
 
@@ -27,16 +25,11 @@ class Run(NamedTuple):
     detections: list[dict[str, Tensor]]
 
 
-def detector(recipe: str, expected: dict[str, Any], self_balance_period: int | None = None) -> RetinaNet:
-    model = build_detector(recipe, self_balance_period=self_balance_period).double().train()
-    load_official_checkpoint(model, official.state_dict(expected["shapes"]))
-    return model
-
-
 @pytest.fixture(scope="module", params=RECIPES)
 def run(request) -> Run:
     expected = official.expected(request.param)
-    model = detector(request.param, expected)
+    model = build_detector(request.param).double().train()
+    load_official_checkpoint(model, official.state_dict(expected["shapes"]))
     seen = {}
     model.fpn.register_forward_hook(lambda module, args, output: seen.update(levels=list(output.values())))
     model.head.register_forward_hook(lambda module, args, output: seen.update(logits=output[0], deltas=output[1]))
@@ -62,9 +55,7 @@ def test_official_gradient_norms(run: Run):
         assert_close(run.grad_norms[name].item(), norm, rtol=1e-5, atol=0, msg=lambda text, n=name: f"{n}: {text}")
 
 
-@pytest.mark.parametrize(
-    "ours, theirs", [("levels", "feat_norms"), ("logits", "cls_norms"), ("deltas", "bbox_norms")]
-)
+@pytest.mark.parametrize("ours, theirs", [("levels", "feat_norms"), ("logits", "cls_norms"), ("deltas", "bbox_norms")])
 def test_official_feature_and_head_norms(run: Run, ours: str, theirs: str):
     """Every level of the pyramid, and of both outputs of the head, has the release's norm."""
     norms = [level.norm().item() for level in getattr(run, ours)]
@@ -83,24 +74,3 @@ def test_official_detections(run: Run, request):
     expected = official.expected_detections(request.node.callspec.params["run"])
     for found, wanted in zip(run.detections, expected, strict=True):
         assert_close(found, wanted, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.slow
-def test_official_trajectory():
-    """Eight SGD steps with a self-balance period of three follow the release's losses and weights."""
-    expected = official.expected("trajectory")
-    name = "alrp_retinanet_r50_atss_500"
-    model = detector(name, official.expected(name), expected["self_balance_period"])
-    learning = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(
-        learning, expected["lr"], momentum=expected["momentum"], weight_decay=expected["weight_decay"]
-    )
-    images, targets = official.images(), official.targets()
-    for step, wanted in enumerate(expected["loss_cls_loss_loc_weight_after"]):
-        losses = model(images, targets)
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        optimizer.step()
-        got = [losses["loss_cls"].item(), losses["loss_loc"].item(), model.self_balance.weight.item()]
-        # The 1e-6 in the release's areas grows from step to step, as any difference does in training.
-        assert_close(got, wanted, rtol=1e-5 if step < 4 else 5e-3, atol=0, msg=lambda text, s=step: f"step {s}: {text}")

@@ -1,0 +1,61 @@
+# Everything runs in .venv, which `make install` makes (and so does any target that needs it).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo lab test test-fast test-all notebooks figures lint clean
+
+help:  ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## make .venv and install everything into it
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "alrp_ref needs Python 3.11 or newer, but $(PYTHON) is" `$(PYTHON) --version 2>&1`; \
+	  echo "name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),install)"; exit 2; }
+	@echo "installing into $(VENV): a few minutes, and on Linux about 6 GB, since PyTorch brings CUDA along ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	@touch $@
+
+demo: $(STAMP)  ## draw a data set of shapes, train a small detector on it, write a report
+	$(BIN)/alrp demo
+
+lab: $(STAMP)  ## open the notebooks
+	$(BIN)/jupyter lab notebooks
+
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+PYTEST := $(BIN)/python -m pytest -q
+ifneq ($(NOTEBOOKS),)
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 $(NOTEBOOKS)
+endif
+
+lint: $(STAMP)  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint  ## check everything, the notebooks too (under twenty minutes)
+	$(PYTEST) -m "not slow" tests $(NBVAL)
+
+test-fast: lint  ## the same without the notebooks
+	$(PYTEST) -m "not slow" tests
+
+test-all: lint  ## the long tests, too
+	$(PYTEST) tests $(NBVAL)
+
+notebooks: $(STAMP)  ## run the notebooks and keep their outputs
+ifeq ($(NOTEBOOKS),)
+	@echo "there are no notebooks yet"
+else
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
+endif
+
+figures: $(STAMP)  ## draw the figures again
+	@for figure in figures/*.py; do echo "$$figure"; $(BIN)/python "$$figure" || exit 1; done
+
+clean:  ## remove .venv, runs and caches
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

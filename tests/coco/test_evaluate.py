@@ -1,0 +1,317 @@
+"""AP is pycocotools' to the last bit; optimal LRP is the LRP authors'; bad detections are named."""
+
+import contextlib
+import copy
+import io
+import json
+import math
+from pathlib import Path
+
+import hotcoco
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from alrp_ref.coco import DataError, evaluate
+from alrp_ref.coco.evaluate import _ground_truth, _rows
+from alrp_ref.coco.metrics import METRICS
+from alrp_ref.coco.olrp import optimal_lrp_by_class
+
+OFFICIAL = Path(__file__).parents[1] / "data" / "olrp"
+AREA_RANGES = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))
+
+
+def pycocotools(gt, detections):
+    """The oracle."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = copy.deepcopy(gt) | {"info": {}}
+        coco.createIndex()
+        evaluator = COCOeval(coco, coco.loadRes(copy.deepcopy(detections)), "bbox")
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return evaluator
+
+
+def random_set(seed, images=6, categories=3):
+    """Boxes of three sizes, a few crowds, and detections near them and anywhere, with many equal scores."""
+    rng = np.random.default_rng(seed)
+    annotations, detections = [], []
+    for image_id in range(1, images + 1):
+        for _ in range(rng.integers(0, 6)):
+            wh = rng.choice([12, 50, 150]) * rng.uniform(0.5, 1.5, 2)
+            box = [*rng.uniform(0, 200, 2), *wh]
+            category_id = int(rng.integers(1, categories + 1))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": category_id,
+                    "bbox": [float(v) for v in box],
+                    "area": float(wh.prod() * rng.uniform(0.5, 1)),
+                    "iscrowd": int(rng.random() < 0.1),
+                }
+            )
+            for _ in range(rng.integers(0, 3)):
+                near = np.array(box) + rng.normal(0, 0.1, 4) * [*wh, *wh]
+                detections.append(detection(image_id, category_id, near.clip(0), rng.integers(1, 10) / 10))
+        for _ in range(rng.integers(0, 4)):
+            where = rng.uniform(1, 200, 4)
+            detections.append(detection(image_id, int(rng.integers(1, categories + 1)), where, rng.random()))
+    gt = {
+        "images": [
+            {"id": i, "width": 400, "height": 400, "file_name": f"{i}.jpg"} for i in range(1, images + 1)
+        ],
+        "annotations": annotations,
+        "categories": [{"id": c, "name": f"class {c}"} for c in range(1, categories + 1)],
+    }
+    return gt, detections
+
+
+def detection(image_id, category_id, bbox, score):
+    return {
+        "image_id": image_id,
+        "category_id": category_id,
+        "bbox": [float(v) for v in bbox],
+        "score": float(score),
+    }
+
+
+def brute_force_olrp(evaluator, category_index):
+    """The least LRP over every threshold, from pycocotools' own matches: two loops and the definition."""
+    images = len(evaluator.params.imgIds)
+    start = category_index * len(evaluator.params.areaRng) * images  # area "all" comes first
+    cells = [cell for cell in evaluator.evalImgs[start : start + images] if cell]
+    num_gt = sum(int((1 - cell["gtIgnore"]).sum()) for cell in cells)
+    if num_gt == 0:
+        return math.nan
+    found = []  # (score, 1 - IoU of a true positive or None)
+    for cell in cells:
+        ious = evaluator.ious[cell["image_id"], cell["category_id"]]
+        gt_ids = [g["id"] for g in evaluator._gts[cell["image_id"], cell["category_id"]]]
+        for row, score in enumerate(cell["dtScores"]):
+            match = int(cell["dtMatches"][0, row])
+            if not cell["dtIgnore"][0, row]:
+                found.append((score, 1 - ious[row, gt_ids.index(match)] if match else None))
+    found.sort(key=lambda one: -one[0])
+    best = 1.0
+    for cut in range(1, len(found) + 1):
+        errors = [error for _, error in found[:cut] if error is not None]
+        n_fp, n_fn = cut - len(errors), num_gt - len(errors)
+        best = min(best, (sum(errors) / 0.5 + n_fp + n_fn) / (len(errors) + n_fp + n_fn))
+    return best
+
+
+@given(st.integers(0, 10**6))
+def test_ap_equals_pycocotools(seed):
+    """On random data the curves are pycocotools' bit by bit, and so is every AP and AR, also per class."""
+    gt, detections = random_set(seed)
+    if not detections:
+        return
+    oracle = pycocotools(gt, detections)
+    coco = hotcoco.COCO(_ground_truth(gt))
+    ours = hotcoco.COCOeval(coco, coco.load_res(detections), "bbox")
+    ours.evaluate()
+    ours.accumulate()
+    for array in ("precision", "recall", "scores"):
+        assert np.array_equal(ours.eval[array], oracle.eval[array])
+
+    metrics = evaluate(gt, detections)
+    names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
+    for name, expected in zip(names, oracle.stats, strict=False):
+        assert metrics[name] == expected or (math.isnan(metrics[name]) and expected == -1)
+    for k, one in enumerate(metrics.per_class.values()):
+        precision = oracle.eval["precision"][:, :, k, 0, 2]
+        assert one["AP"] == precision.mean() or (math.isnan(one["AP"]) and precision.max() == -1)
+
+
+@given(st.integers(0, 10**6))
+def test_olrp_equals_brute_force(seed):
+    """For each class oLRP is the least LRP error over all thresholds, with pycocotools' matches."""
+    gt, detections = random_set(seed)
+    if not detections:
+        return
+    oracle, metrics = pycocotools(gt, detections), evaluate(gt, detections)
+    values = [brute_force_olrp(oracle, k) for k in range(3)]
+    ours = [one["oLRP"] for one in metrics.per_class.values()]
+    assert ours == pytest.approx(values, abs=1e-12, nan_ok=True)
+    defined = [value for value in values if not math.isnan(value)]
+    assert metrics["oLRP"] == pytest.approx(np.mean(defined) if defined else math.nan, abs=1e-12, nan_ok=True)
+
+
+@given(st.integers(0, 10**6))
+def test_threshold_is_where_the_error_is_least(seed):
+    """The detections from the LRP-optimal threshold up have the same oLRP as all of them."""
+    gt, detections = random_set(seed)
+    before = evaluate(gt, detections)
+    ids = {c["name"]: c["id"] for c in gt["categories"]}
+    threshold = {ids[name]: value for name, value in before.lrp_thresholds.items()}
+    after = evaluate(gt, [d for d in detections if d["score"] >= threshold[d["category_id"]]])
+    for name, one in before.per_class.items():
+        if not math.isnan(before.lrp_thresholds[name]):
+            assert after.per_class[name]["oLRP"] == pytest.approx(one["oLRP"], abs=1e-12)
+
+
+@pytest.mark.parametrize("area", range(4), ids=["all", "small", "medium", "large"])
+@pytest.mark.parametrize("dets", range(3), ids=["1", "10", "100"])
+def test_official_olrp_of_each_class(area, dets):
+    """oLRP, its parts and its threshold are the LRP authors' to 1e-9 for each class, area range and limit."""
+    expected = json.loads((OFFICIAL / "expected.json").read_text())
+    truth = _ground_truth(OFFICIAL / "gt.json")
+    detections = json.loads((OFFICIAL / "dets.json").read_text())
+    rows = _rows(detections, {i["id"] for i in truth["images"]}, {c["id"] for c in truth["categories"]})
+    ours = optimal_lrp_by_class(truth, rows, AREA_RANGES[area], (1, 10, 100)[dets])
+    for name, field in (
+        ("olrp", "olrp"),
+        ("olrp_loc", "loc"),
+        ("olrp_fp", "fp"),
+        ("olrp_fn", "fn"),
+        ("lrp_opt_thr", "threshold"),
+    ):
+        official = np.array(expected[name])[:, area, dets]
+        official[official == -1] = math.nan
+        values = [float(getattr(ours[c["id"]], field)) for c in truth["categories"]]
+        assert values == pytest.approx(official, abs=1e-9, nan_ok=True), name
+
+
+def test_official_olrp_stats():
+    """All the numbers that the LRP authors' code prints for its means are ours to 1e-9."""
+    metrics = evaluate(OFFICIAL / "gt.json", OFFICIAL / "dets.json")
+    stats = json.loads((OFFICIAL / "expected.json").read_text())["stats"]
+    names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
+    assert [metrics[name] for name in names] == pytest.approx(stats[:9], abs=1e-9)
+    names = ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
+    assert [metrics[name] for name in names] == pytest.approx(stats[12:16], abs=1e-9)
+
+
+def test_the_published_example_of_the_coco_api(shared):
+    """On COCO's 100 example images every printed number is met, and the LRP authors' to six digits."""
+    folder = shared / "coco_fakebbox100"
+    metrics = evaluate(
+        folder / "instances_val2014_100.json", folder / "instances_val2014_fakebbox100_results.json"
+    )
+    printed = {"AP": 0.505, "AP50": 0.697, "AP75": 0.573, "APs": 0.586, "APm": 0.519, "APl": 0.501}
+    printed |= {"AR1": 0.387, "AR10": 0.594, "AR100": 0.595}
+    assert {name: round(metrics[name], 3) for name in printed} == printed
+    assert round(metrics["AP"], 6) == 0.504581
+    olrp = {"oLRP": 0.501487, "oLRP_loc": 0.132969, "oLRP_fp": 0.127356, "oLRP_fn": 0.231174}
+    assert {name: round(metrics[name], 6) for name in olrp} == olrp
+
+
+TOY_GT = {
+    "images": [{"id": 1, "width": 100, "height": 100, "file_name": "1.jpg"}],
+    "annotations": [
+        {"image_id": 1, "category_id": 2, "bbox": [0, 0, 50, 50], "area": 2500, "iscrowd": 0},
+        {"image_id": 1, "category_id": 2, "bbox": [60, 60, 20, 20], "area": 400, "iscrowd": 0},
+    ],
+    "categories": [{"id": 2, "name": "cat"}, {"id": 5, "name": "dog"}],
+}
+
+
+def test_toy_example_by_hand():
+    """One box found with IoU 0.8, one missed, one false alarm below: oLRP = (0.2/0.5 + 0 + 1)/2 = 0.7."""
+    detections = [detection(1, 2, [0, 0, 50, 40], 0.9), detection(1, 2, [0, 90, 5, 5], 0.4)]
+    metrics = evaluate(TOY_GT, detections)
+    assert metrics.per_class["cat"]["oLRP"] == pytest.approx(0.7)
+    parts = [metrics[name] for name in ("oLRP_loc", "oLRP_fp", "oLRP_fn")]
+    assert parts == pytest.approx([0.2, 0.0, 0.5])
+    assert metrics.lrp_thresholds["cat"] == 0.9
+    assert metrics["AP90"] == 0 and metrics["AP50"] > 0.5
+    assert all(math.isnan(value) for value in metrics.per_class["dog"].values())
+
+
+def test_a_match_that_is_just_good_enough_counts():
+    """A detection with IoU exactly 0.5 is a true positive with error 1: oLRP 1, but found."""
+    found = evaluate(TOY_GT, [detection(1, 2, [0, 0, 50, 25], 0.9)])
+    assert found["oLRP_loc"] == 0.5 and found["oLRP"] == 1.0 and found["oLRP_fn"] == 0.5
+
+
+def test_no_detections():
+    """An empty list has AP 0 and oLRP 1."""
+    metrics = evaluate(TOY_GT, [])
+    assert metrics["AP"] == 0 and metrics["AR100"] == 0 and metrics["oLRP"] == 1 and metrics["oLRP_fn"] == 1
+
+
+def test_no_ground_truth():
+    """Without any box there is nothing to say: every metric is NaN."""
+    metrics = evaluate(TOY_GT | {"annotations": []}, [detection(1, 2, [0, 0, 5, 5], 0.5)])
+    assert all(math.isnan(value) for value in metrics.values())
+
+
+def test_files_and_contents_are_the_same(tmp_path):
+    """evaluate takes either a path or what the file holds."""
+    detections = [detection(1, 2, [0, 0, 50, 40], 0.9)]
+    (tmp_path / "gt.json").write_text(json.dumps(TOY_GT))
+    (tmp_path / "dets.json").write_text(json.dumps(detections))
+    from_files = evaluate(tmp_path / "gt.json", str(tmp_path / "dets.json"))
+    assert str(from_files.to_dict()) == str(evaluate(TOY_GT, detections).to_dict())
+
+
+def test_evaluation_is_silent(capfd):
+    """Nothing is printed."""
+    evaluate(TOY_GT, [detection(1, 2, [0, 0, 50, 40], 0.9)])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_metrics_print_as_a_table_and_go_into_json():
+    """The table has a row for each metric, in 80 columns; to_dict survives JSON, with null for undefined."""
+    metrics = evaluate(TOY_GT, [detection(1, 2, [0, 0, 50, 40], 0.9)])
+    lines = str(metrics).splitlines()
+    assert len(lines) == len(metrics) == len(METRICS) and max(map(len, lines)) <= 80
+    assert lines[0].startswith("Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.")
+    back = json.loads(json.dumps(metrics.to_dict(), allow_nan=False))
+    assert back["oLRP"] == metrics["oLRP"] and back["per_class"]["cat"]["AP"] == metrics["AP"]
+    assert back["per_class"]["dog"]["AP"] is None and back["lrp_thresholds"]["dog"] is None
+
+
+GOOD = detection(1, 2, [0, 0, 5, 5], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        (GOOD | {"image_id": 77}, "has the unknown image_id 77"),
+        (GOOD | {"category_id": 77}, "has the unknown category_id 77"),
+        (GOOD | {"image_id": [1]}, r"has the unknown image_id \[1\]"),
+        (GOOD | {"score": math.nan}, "has a score that is not a finite number"),
+        (GOOD | {"score": "high"}, "has a score that is not a finite number"),
+        (GOOD | {"bbox": [0, 0, 5]}, "has a bbox that is not"),
+        (GOOD | {"bbox": [0, 0, -5, 5]}, "has a bbox that is not"),
+        (GOOD | {"bbox": [0, 0, math.inf, 5]}, "has a bbox that is not"),
+        (GOOD | {"bbox": None}, "has a bbox that is not"),
+        ({"image_id": 1, "score": 0.5}, "lacks bbox, category_id"),
+        ([1, 2, 0.5], "is not a dictionary"),
+    ],
+)
+def test_a_bad_detection_is_named(bad, complaint):
+    """A malformed detection is a ValueError with its place in the list and what is wrong."""
+    with pytest.raises(ValueError, match=r"detections\[1\] " + complaint):
+        evaluate(TOY_GT, [GOOD, bad])
+
+
+def test_detections_must_be_a_list():
+    """A dictionary in place of the list is refused."""
+    with pytest.raises(ValueError, match="must be a list of dictionaries, got dict"):
+        evaluate(TOY_GT, {"annotations": []})
+
+
+def test_bad_files_are_named(tmp_path):
+    """A missing file, one that is not JSON and ground truth that is not COCO are named."""
+    path = tmp_path / "file.json"
+    for gt, detections in ((path, []), (TOY_GT, path)):
+        with pytest.raises(DataError, match=r"file\.json is missing"):
+            evaluate(gt, detections)
+    path.write_text("{")
+    with pytest.raises(DataError, match=r"file\.json is not JSON"):
+        evaluate(path, [])
+    for content in ("[]", '{"images": []}', '{"images": [{}], "annotations": [], "categories": []}'):
+        path.write_text(content)
+        with pytest.raises(DataError, match=r"file\.json is not COCO ground truth"):
+            evaluate(path, [])
+    broken = TOY_GT["annotations"][0] | {"bbox": [1, 2, 3]}
+    with pytest.raises(DataError, match=r"gt is not COCO ground truth .*annotations\[0\]"):
+        evaluate(TOY_GT | {"annotations": [broken]}, [])

@@ -1,0 +1,103 @@
+"""Augmentation keeps boxes on their objects and never breaks a sample."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from PIL import Image
+from torchvision import tv_tensors
+
+from alrp_ref.coco import collate, train_transform
+from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD
+
+
+@dataclass
+class Recipe:
+    augmentation: str
+    train_size: int = 64
+
+
+def sample(boxes, size=(120, 90)):
+    """White boxes on black."""
+    image = Image.new("RGB", size)
+    for x1, y1, x2, y2 in boxes:
+        image.paste((255, 255, 255), (x1, y1, x2, y2))
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size[::-1])
+    return image, {"boxes": boxes, "labels": torch.arange(len(boxes)), "image_id": 1}
+
+
+def brightness(image):
+    """Undo the normalisation: 0 (black) to 1."""
+    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (IMAGE_MEAN, IMAGE_STD))
+    return (image * std + mean).mean(0)
+
+
+@pytest.mark.parametrize("augmentation", ["ssd", "light", "none"])
+def test_boxes_stay_on_their_objects(augmentation):
+    """After any augmentation the middle of a box is bright as the object, and the box lies in the image."""
+    transform, seen = train_transform(Recipe(augmentation)), 0
+    for _ in range(40):
+        image, target = transform(*sample([(10, 10, 50, 40), (70, 50, 110, 85)]))
+        assert image.shape == (3, 64, 64) and image.dtype == torch.float32
+        assert type(target["boxes"]) is torch.Tensor and target["boxes"].dtype == torch.float32
+        assert len(target["boxes"]) == len(target["labels"])
+        assert (target["boxes"] >= 0).all() and (target["boxes"] <= 64).all()
+        for x, y in ((target["boxes"][:, :2] + target["boxes"][:, 2:]) / 2).long().tolist():
+            # Outside the objects: black, at most 0.2 after a change of contrast, or the frame's 0.45.
+            least = 0.35 if augmentation == "ssd" else 0.5
+            assert brightness(image)[y, x] > least
+            seen += 1
+    assert seen >= 30
+
+
+def test_resizing_alone_scales_boxes_with_the_image():
+    """Without augmentation a box is scaled by 64/120 in x and 64/90 in y."""
+    _, target = train_transform(Recipe("none"))(*sample([(30, 45, 60, 90)]))
+    assert target["boxes"].tolist() == [[16.0, 32.0, 32.0, 64.0]]
+
+
+def test_an_image_in_the_mean_colour_becomes_zero():
+    """Images are normalised with ImageNet's mean and standard deviation."""
+    image = Image.new("RGB", (64, 64), tuple(round(255 * m) for m in IMAGE_MEAN))
+    pixels, _ = train_transform(Recipe("none"))(image, sample([], (64, 64))[1])
+    assert pixels.abs().max() < 0.5 / 255 / min(IMAGE_STD)
+
+
+@pytest.mark.parametrize("augmentation", ["ssd", "light", "none"])
+@pytest.mark.parametrize("boxes", [[], [(60, 40, 61, 41)]])
+def test_a_sample_may_end_up_without_boxes(augmentation, boxes):
+    """With no box, or with one that resizing makes too thin to see, the target is empty and well formed."""
+    transform = train_transform(Recipe(augmentation, train_size=32))
+    empty = 0
+    for _ in range(30):
+        image, target = transform(*sample(boxes))
+        assert image.shape == (3, 32, 32) and target["boxes"].shape[1:] == (4,)
+        assert len(target["boxes"]) == len(target["labels"])
+        empty += len(target["boxes"]) == 0
+    assert empty > 0
+
+
+def test_same_seed_same_sample():
+    """Everything random comes from torch's generator."""
+    transform = train_transform(Recipe("ssd"))
+    results = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        results.append([transform(*sample([(10, 10, 50, 40)])) for _ in range(5)])
+    for (image_a, target_a), (image_b, target_b) in zip(*results, strict=True):
+        assert torch.equal(image_a, image_b) and torch.equal(target_a["boxes"], target_b["boxes"])
+
+
+def test_unknown_augmentation_is_refused():
+    """An augmentation that does not exist is a ValueError that lists those that do."""
+    with pytest.raises(ValueError, match="ssd, light, none; got 'mosaic'"):
+        train_transform(Recipe("mosaic"))
+
+
+def test_collate_stacks_images_and_lists_targets():
+    """A batch is one tensor of images and a list with one target each."""
+    transform = train_transform(Recipe("none"))
+    images, targets = collate([transform(*sample(boxes)) for boxes in ([], [(0, 0, 60, 60)])])
+    assert images.shape == (2, 3, 64, 64)
+    assert [len(target["boxes"]) for target in targets] == [0, 1]

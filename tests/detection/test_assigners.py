@@ -1,0 +1,110 @@
+"""Assigners, against their definitions as loops."""
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from alrp_ref.detection.anchors import pyramid_anchors
+from alrp_ref.detection.assigners import ASSIGNERS, IGNORED, NEGATIVE, atss_assign, iou_assign
+
+STRIDES, SIZES = (8, 16, 32), [(12, 16), (6, 8), (3, 4)]
+
+
+def anchors(scales: int, ratios: tuple[float, ...]) -> list[Tensor]:
+    return pyramid_anchors(SIZES, STRIDES, 4.0, scales, ratios)
+
+
+def random_boxes(n: int, smallest: float = 5.0) -> Tensor:
+    corner = torch.rand(n, 2, dtype=torch.float64) * torch.tensor([90.0, 60.0])
+    return torch.cat([corner, corner + smallest + torch.rand(n, 2, dtype=torch.float64) * 60], dim=1)
+
+
+def slow_iou_assign(levels: list[Tensor], boxes: Tensor) -> list[int]:
+    iou = box_iou(boxes, torch.cat(levels))
+    matched = []
+    for column in iou.T:
+        best = column.max()
+        matched.append(int(column.argmax()) if best >= 0.5 else NEGATIVE if best < 0.4 else IGNORED)
+    for g, row in enumerate(iou):
+        for a, value in enumerate(row):
+            if value == row.max() and value > 0:
+                matched[a] = g
+    return matched
+
+
+def slow_atss_assign(levels: list[Tensor], boxes: Tensor) -> list[int]:
+    all_anchors = torch.cat(levels)
+    matched, best = [NEGATIVE] * len(all_anchors), [0.0] * len(all_anchors)
+    for g, box in enumerate(boxes):
+        candidates, start = [], 0
+        for level in levels:
+            centre = (level[:, :2] + level[:, 2:]) / 2
+            distance = (centre - (box[:2] + box[2:]) / 2).norm(dim=1)
+            candidates += [start + int(a) for a in distance.argsort()[:9]]
+            start += len(level)
+        iou = box_iou(box[None], all_anchors[candidates])[0]
+        for a, value in zip(candidates, iou.tolist(), strict=True):
+            x, y = ((all_anchors[a, :2] + all_anchors[a, 2:]) / 2).tolist()
+            inside = min(x - box[0], y - box[1], box[2] - x, box[3] - y) > 0.01
+            if inside and value >= iou.mean() + iou.std() and value > best[a]:
+                matched[a], best[a] = g, value
+    return matched
+
+
+@pytest.mark.parametrize("n", [1, 3, 20])
+def test_iou_assigner_is_its_definition(n: int):
+    """The vectorised IoU assigner gives what the loop over anchors and boxes gives."""
+    levels, boxes = anchors(2, (0.5, 1.0, 2.0)), random_boxes(n)
+    matched = iou_assign(levels, boxes)
+    assert matched.tolist() == slow_iou_assign(levels, boxes)
+    assert {IGNORED, NEGATIVE, 0} <= set(matched.tolist())
+
+
+@pytest.mark.parametrize("n", [1, 3, 20])
+def test_atss_assigner_is_its_definition(n: int):
+    """The vectorised ATSS assigner gives what the loop over boxes, levels and candidates gives."""
+    levels, boxes = anchors(1, (1.0,)), random_boxes(n)
+    matched = atss_assign(levels, boxes)
+    assert matched.tolist() == slow_atss_assign(levels, boxes)
+    assert matched.max() >= 0
+    assert IGNORED not in matched
+
+
+def test_every_box_gets_an_anchor_by_iou():
+    """Even a box of one pixel has a positive anchor: the one it overlaps most."""
+    boxes = torch.tensor([[50.0, 50.0, 51.0, 51.0], [10.0, 10.0, 80.0, 70.0]], dtype=torch.float64)
+    assert set(iou_assign(anchors(2, (1.0,)), boxes).tolist()) >= {0, 1}
+
+
+def test_later_box_takes_a_shared_best_anchor():
+    """Of two equal boxes the second takes the anchors that tie for their best IoU."""
+    box = torch.tensor([[20.0, 20.0, 60.0, 55.0]], dtype=torch.float64)
+    levels = anchors(2, (1.0,))
+    best = box_iou(box, torch.cat(levels))[0].argmax()
+    assert iou_assign(levels, box.repeat(2, 1))[best] == 1
+
+
+def test_box_that_meets_no_anchor_gets_none():
+    """A box outside the picture takes no anchor, rather than all those with IoU 0."""
+    boxes = torch.tensor([[5000.0, 5000.0, 5010.0, 5010.0]], dtype=torch.float64)
+    assert (iou_assign(anchors(1, (1.0,)), boxes) == NEGATIVE).all()
+
+
+@pytest.mark.parametrize("assigner", ASSIGNERS.values(), ids=ASSIGNERS)
+def test_without_boxes_every_anchor_is_negative(assigner):
+    """An image without boxes has negatives only."""
+    matched = assigner(anchors(1, (1.0,)), torch.zeros(0, 4, dtype=torch.float64))
+    assert (matched == NEGATIVE).all()
+    assert matched.dtype == torch.int64
+
+
+@pytest.mark.parametrize("assigner", ASSIGNERS.values(), ids=ASSIGNERS)
+def test_positives_overlap_their_box(assigner):
+    """Every positive anchor meets the box it was given."""
+    levels, boxes = anchors(2, (1.0,)), random_boxes(10)
+    matched = assigner(levels, boxes)
+    positive = matched >= 0
+    iou = box_iou(boxes, torch.cat(levels))[matched[positive], positive.nonzero()[:, 0]]
+    assert positive.any()
+    assert (iou > 0).all()

@@ -1,0 +1,151 @@
+"""What holds for the project as a whole: its layers, its sizes, its set-up and what its README says."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "alrp_ref"
+PAPER = ("ranking", "error_driven", "ap", "localisation", "alrp", "self_balance", "lrp", "pairwise")
+FAST = ("ranking", "error_driven", "ap", "alrp", "self_balance")
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path: Path) -> set[str]:
+    """The full names of all modules that a file imports."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_files_need_torch_alone(name):
+    """The root of the package is the paper: it imports torch and itself, none of the machinery."""
+    outside = {module for module in imports(PACKAGE / f"{name}.py") if not module.startswith(("torch", "alrp_ref"))}
+    assert outside <= {"typing", "typing.Literal", "typing.NamedTuple", "math", "collections.abc"}
+    machinery = ("alrp_ref.detection", "alrp_ref.coco", "alrp_ref.training", "alrp_ref.cli")
+    assert not any(module.startswith(machinery) for module in imports(PACKAGE / f"{name}.py"))
+
+
+def test_the_judge_imports_nothing_of_what_it_judges():
+    """`pairwise` imports nothing of the package."""
+    assert not any("alrp_ref" in module for module in imports(PACKAGE / "pairwise.py"))
+
+
+@pytest.mark.parametrize("folder", ["detection", "coco"])
+def test_arrows_run_down(folder):
+    """Detectors and data know nothing of training or the command line; detectors know nothing of data."""
+    above = ["alrp_ref.training", "alrp_ref.cli"] + (["alrp_ref.coco"] if folder == "detection" else [])
+    for path in (PACKAGE / folder).glob("*.py"):
+        assert not any(module.startswith(tuple(above)) for module in imports(path)), path.name
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_files_stay_short(name):
+    """A file of the paper has at most about two hundred lines."""
+    assert len((PACKAGE / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 210
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_the_fast_path_neither_loops_nor_waits(name):
+    """No loop over examples, no `.item()`, no `.cuda()`, no `.tolist()` in the files the loss runs through."""
+    for node in ast.walk(tree(PACKAGE / f"{name}.py")):
+        assert not isinstance(node, ast.For | ast.While | ast.ListComp | ast.GeneratorExp), ast.dump(node)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            assert node.func.attr not in ("item", "cuda", "tolist", "cpu", "numpy")
+
+
+@pytest.mark.parametrize("name", [n for n in PAPER if n != "pairwise"])
+def test_public_functions_say_shape_and_source(name):
+    """Every public function and class of the paper's files has a docstring with shapes, and names its source."""
+    for node in tree(PACKAGE / f"{name}.py").body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            text = ast.get_docstring(node) or ""
+            assert "hape" in text, f"{name}.{node.name} gives no shapes"
+            if name not in ("localisation",):
+                assert "Source" in text, f"{name}.{node.name} names no source"
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"
+
+
+def test_the_losses_import_without_torchvision():
+    """`pip install .` is enough for the losses: they import where nothing but torch and numpy can be imported."""
+    blocked = ["torchvision", "matplotlib", "pycocotools", "hotcoco", "PIL", "tqdm", "tensorboard"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked}));import alrp_ref; print(alrp_ref.alrp_loss.__name__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.strip() == "alrp_loss"
+
+
+def test_dependencies_stand_in_one_place():
+    """pyproject.toml holds all of them: torch and numpy for the losses; conda's file installs from it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert sorted(re.match(r"\w+", d).group() for d in project["dependencies"]) == ["numpy", "torch"]
+    assert ".[all]" in (ROOT / "environment.yml").read_text(encoding="utf-8")
+
+
+def test_doctor_finds_nothing_wrong(capsys):
+    """`alrp doctor` passes here, and its lines fit a terminal of 80 columns."""
+    from alrp_ref import doctor
+
+    assert doctor.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert sum(line.startswith("[OK]") for line in lines) >= 8
+    assert any("0.5300" in line for line in lines)
+
+
+def test_doctor_names_what_is_too_old(capsys, monkeypatch):
+    """A package below its lower bound is a [FAIL] that says both versions, and the exit code is 1."""
+    from alrp_ref import doctor
+
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: "0.0.1" if name == "torch" else "99")
+    assert doctor.main() == 1
+    out = capsys.readouterr().out
+    assert re.search(r"\[FAIL\] torch +0\.0\.1, needs 2\.11 or newer", out)
+
+
+def test_the_readmes_example_prints_what_it_says(capsys):
+    """The README's ten lines run as they stand, and print the line that stands below them."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, printed = re.search(r"```python\n(.*?)```\s+```\n(.*?)```", text, re.DOTALL).groups()
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out == printed
+
+
+def test_the_readmes_links_lead_somewhere():
+    """Every file the README links to exists."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    assert links and all((ROOT / link).exists() for link in links), links
+
+
+def test_figures_are_drawn_as_they_lie_there():
+    """Every figure file has a `draw()`, and its picture lies beside it."""
+    from importlib import import_module
+
+    for path in (ROOT / "figures").glob("*.py"):
+        assert path.with_suffix(".png").exists()
+        figure = import_module(f"figures.{path.stem}").draw()
+        assert figure.axes
+
+
+def test_the_overview_prints_figure_1():
+    """The picture's losses are those the paper's Figure 1 prints: .87, .28, .36, and .53 / .69 / .89 for aLRP."""
+    from figures.overview import IOUS, losses
+
+    values = [losses(ious) for ious in IOUS.values()]
+    assert [round(v["aLRP Loss"], 4) for v in values] == [0.53, 0.6925, 0.8925]
+    for v in values:
+        assert (round(v["cross entropy"], 4), round(v["IoU loss"], 4), round(v["AP Loss"], 4)) == (0.8732, 0.275, 0.3583)
