@@ -54,7 +54,7 @@ def check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> Non
             parts = [(f"{key}.{k}", old.get(k), v) for k, v in value.items()]
         else:
             parts = [(key, old, value)]
-        differences += [f"{name}: {before!r:.60} there, {now!r:.60} now" for name, before, now in parts if before != now]
+        differences += [f"{name}: {was!r:.60} there, {now!r:.60} now" for name, was, now in parts if was != now]
     if differences:
         raise DataError(
             f"{path} is from another run; give another --out, or the same settings:\n  " + "\n  ".join(differences)

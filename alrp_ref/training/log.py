@@ -1,6 +1,7 @@
 """What a run writes down at every step: a table on disk, TensorBoard, and a line on the terminal."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -43,14 +44,12 @@ class RunLog:
             refresh=False,
         )
 
-    def metrics(self, step: int, values: dict[str, float]) -> None:
-        """The result of an evaluation, for TensorBoard."""
-        for name, value in values.items():
-            self._board.add_scalar(f"val/{name}", value, step)
-
-    def say(self, text: str) -> None:
-        """Print a line above the progress bar."""
-        self._bar.write(text)
+    def evaluation(self, done: int, metrics: Mapping[str, float]) -> None:
+        """Write down what the detector reaches after `done` steps."""
+        values = ", ".join(f"{name} {metrics[name]:.4f}" for name in ("AP", "AP50", "AP75", "oLRP"))
+        self._bar.write(f"after {done} steps: {values}")
+        for name, value in metrics.items():
+            self._board.add_scalar(f"val/{name}", value, done)
 
     def close(self) -> None:
         """Flush and close everything."""

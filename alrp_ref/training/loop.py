@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -22,6 +22,9 @@ from alrp_ref.training.checkpoint import check_same, describe, load_checkpoint, 
 from alrp_ref.training.log import RunLog
 from alrp_ref.training.sampling import SeededDataset, StepSampler
 from alrp_ref.training.schedule import learning_rate
+
+SECONDS_BETWEEN_CHECKPOINTS = 120
+"""An epoch of COCO takes an hour or more; this is the most a crash can cost."""
 
 
 class TrainingStopped(Exception):
@@ -41,7 +44,7 @@ class Plan:
 
     @staticmethod
     def of(recipe: Recipe, num_images: int, *, steps: int | None, epochs: float | None) -> "Plan":
-        """The plan for `num_images` training images; `steps` or `epochs` shorten the recipe's schedule in proportion."""
+        """The plan for `num_images` images; `steps` or `epochs` make the recipe's schedule shorter in proportion."""
         steps_per_epoch = num_images // recipe.batch_size
         if steps_per_epoch == 0:
             raise ValueError(f"batch_size must not exceed the {num_images} training images, got {recipe.batch_size}")
@@ -95,7 +98,8 @@ def train(
         seed: of the initial weights, the order of the images and their augmentation.
         say: where messages go.
 
-    Returns: the model, in evaluation mode, and what it reaches on val2017 (None on all but the first process).
+    Returns: the model, in evaluation mode, and what it reaches on val2017; None without val2017, or on all but the
+        first process.
     Raises: DataError or ValueError for input that cannot be used; TrainingStopped if the loss is no longer finite.
     """
     recipe, out = get_recipe(recipe), Path(out)
@@ -104,6 +108,8 @@ def train(
     if recipe.batch_size % process.world:
         raise ValueError(f"batch_size must be a multiple of the {process.world} processes, got {recipe.batch_size}")
     data = CocoDataset(coco, "train2017", train_transform(recipe))
+    has_val = (Path(coco) / "annotations" / "instances_val2017.json").is_file()
+    val = CocoDataset(coco, "val2017", keep_empty=True) if has_val else None
     plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
 
     torch.manual_seed(seed)
@@ -115,7 +121,7 @@ def train(
         backbone_weights=backbone_weights,
     )
     model.class_names = data.class_names
-    model.to(process.device, memory_format=torch.channels_last)  # a quarter faster, on CPU and GPU alike
+    model.to(process.device, memory_format=torch.channels_last)  # convolutions are faster so, on a CPU too
     learnable = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.SGD(learnable, plan.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
@@ -141,6 +147,13 @@ def train(
         num_workers=workers,
         pin_memory=process.device.type == "cuda",
     )
+    schedule = partial(
+        learning_rate,
+        base=plan.lr,
+        warmup_steps=plan.warmup_steps,
+        warmup_factor=recipe.warmup_factor,
+        milestones=plan.milestones,
+    )
     wrapped: nn.Module = model
     if process.world > 1:
         wrapped = nn.parallel.DistributedDataParallel(model)
@@ -152,18 +165,20 @@ def train(
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
             save_checkpoint(path, identity | state)
 
-    metrics = None
+    def check(done: int) -> Metrics | None:
+        """Evaluate on val2017, where there is one."""
+        if log is None or val is None:
+            return None
+        metrics = validate(model, val, out, process.device)
+        log.evaluation(done, metrics)
+        model.train()
+        return metrics
+
     try:
         model.train()
-        began = time.perf_counter()
+        began = saved_at = time.perf_counter()
         for step, (images, targets) in enumerate(loader, start):
-            lr = learning_rate(
-                step,
-                plan.lr,
-                warmup_steps=plan.warmup_steps,
-                warmup_factor=recipe.warmup_factor,
-                milestones=plan.milestones,
-            )
+            lr = schedule(step)
             for group in optimiser.param_groups:
                 group["lr"] = lr
             losses = _losses(wrapped, images, targets, process.device, step, path)
@@ -173,49 +188,39 @@ def train(
                 nn.utils.clip_grad_norm_(learnable, recipe.clip_norm)
             optimiser.step()
 
-            now = time.perf_counter()
+            done, now = step + 1, time.perf_counter()
             if log is not None:
-                log.step(
-                    {
-                        "step": step,
-                        "epoch": step // plan.steps_per_epoch,
-                        "lr": lr,
-                        "loss_cls": float(losses["loss_cls"]),
-                        "loss_loc": float(losses["loss_loc"]),
-                        "weight": float(model.self_balance.weight) if model.self_balance else 1.0,
-                        "images_per_s": plan.batch_size / (now - began),
-                    }
-                )
+                row = {name: float(loss.detach()) for name, loss in losses.items()}
+                row |= {"step": step, "epoch": step // plan.steps_per_epoch, "lr": lr}
+                row |= {"weight": float(model.self_balance.weight) if model.self_balance else 1.0}
+                row |= {"images_per_s": plan.batch_size / (now - began)}
+                log.step(row)
             began = now
-            done = step + 1
-            if done % plan.steps_per_epoch == 0 or done == plan.total_steps:
+            last, epoch_ends = done == plan.total_steps, done % plan.steps_per_epoch == 0
+            if last or epoch_ends or now - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
                 save(done)
-                epoch = done // plan.steps_per_epoch
-                last = done == plan.total_steps
-                if process.is_first and (last or (eval_every and epoch % eval_every == 0)):
-                    metrics = validate(model, coco, out, process.device)
-                    log.metrics(done, dict(metrics))
-                    log.say(f"after epoch {epoch}: AP {metrics['AP']:.4f}, AP50 {metrics['AP50']:.4f}, "
-                            f"oLRP {metrics['oLRP']:.4f}")  # fmt: skip
-                    model.train()
+                saved_at = now
+            if eval_every and epoch_ends and not last and done // plan.steps_per_epoch % eval_every == 0:
+                check(done)
                 began = time.perf_counter()
+        metrics = check(plan.total_steps)
     finally:
         if log is not None:
             log.close()
         distributed.stop()
-    if metrics is None and process.is_first:  # the run was complete before
-        metrics = validate(model, coco, out, process.device)
     return model.eval(), metrics
 
 
-def validate(model: RetinaNet, coco: str | os.PathLike, out: Path | None, device: torch.device) -> Metrics:
-    """Evaluate on val2017; with `out`, write `detections.json` and `metrics.json` there."""
-    data = CocoDataset(coco, "val2017", keep_empty=True)
+def validate(model: RetinaNet, data: CocoDataset, out: Path | None, device: torch.device) -> Metrics:
+    """Evaluate a detector on a split; with `out`, write `detections.json` and `metrics.json` there.
+
+    Args: `data`, made with ``keep_empty=True``, so that what is found on images without objects counts, too.
+    """
     detections = detect(model.eval(), data, device)
     metrics = evaluate(data.annotation_file, detections)
     if out is not None:
-        _write_json(out / "detections.json", detections)
-        _write_json(out / "metrics.json", metrics.to_dict())
+        for name, content in (("detections", detections), ("metrics", metrics.to_dict())):
+            (out / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     return metrics
 
 
@@ -229,11 +234,12 @@ def _losses(
     try:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             losses = model(images, targets)
-        reason = next((f"{name} is {float(loss)}" for name, loss in losses.items() if not loss.isfinite()), None)
+        wrong = [f"{name} is {float(loss.detach())}" for name, loss in losses.items() if not loss.isfinite()]
+        reason = ", ".join(wrong)
     except ValueError as error:  # the loss refuses logits and boxes that are not finite
         reason = str(error)
     if reason:
-        safe = f"{path} holds the last whole epoch" if path.is_file() else "there is no checkpoint yet"
+        safe = f"{path} holds the last good state" if path.is_file() else "there is no checkpoint yet"
         raise TrainingStopped(f"training stopped at step {step}, images {ids}: {reason}; {safe}. Try a lower --lr.")
     return losses
 
@@ -249,7 +255,3 @@ def _summary(recipe: Recipe, plan: Plan, num_images: int, process: distributed.P
             "loss_loc holds the self-balance weight, which is renewed every epoch: the total may rise there, and should"
         )
     return "\n".join(lines)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content), encoding="utf-8")

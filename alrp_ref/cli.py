@@ -1,0 +1,231 @@
+"""The command line: `alrp demo | train | eval | predict | recipes | doctor`.
+
+Nothing heavy is imported before a command needs it, so that `alrp --help` answers at once.
+"""
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
+    args = _parser().parse_args(argv)
+    if args.command is _doctor:
+        return _doctor(args)
+    try:
+        from alrp_ref.coco import DataError
+        from alrp_ref.training import TrainingStopped
+    except ImportError as error:
+        return _fail(f"{error}: the detectors need more packages: pip install 'alrp-ref[detection]'")
+    try:
+        return args.command(args)
+    except (DataError, TrainingStopped, ValueError, FileNotFoundError, PermissionError) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print(f"\n{args.command_name} interrupted", end="", file=sys.stderr)
+        if args.command in (_train, _demo):
+            print(": give the same command again to go on from the last checkpoint", end="", file=sys.stderr)
+        print(file=sys.stderr)
+        return INTERRUPTED
+
+
+def _fail(message: str) -> int:
+    print(f"alrp: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="alrp", description="Detectors trained with aLRP Loss.")
+    commands = parser.add_subparsers(dest="command_name", required=True, metavar="command")
+
+    def add(name: str, function, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command.set_defaults(command=function)
+        return command
+
+    def add_run_options(command: argparse.ArgumentParser) -> None:
+        length = command.add_mutually_exclusive_group()
+        length.add_argument("--steps", type=int, help="steps instead of the recipe's epochs; the schedule is scaled")
+        length.add_argument("--epochs", type=float, help="epochs instead of the recipe's; the schedule is scaled")
+        command.add_argument("--workers", type=int, default=2, help="processes that read images (default 2)")
+        command.add_argument("--device", help='"cpu" or "cuda" (default: a GPU if there is one)')
+        command.add_argument("--seed", type=int, default=0, help="of all random draws (default 0)")
+
+    demo = add("demo", _demo, "draw a data set of shapes, train a small detector on it, write a report")
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the run (default runs/demo)")
+    demo.add_argument("--recipe", default="alrp_tiny", help="alrp_tiny (default), ap_tiny or focal_tiny")
+    add_run_options(demo)
+
+    train = add("train", _train, "train a detector on data in COCO's layout; the same command again goes on")
+    train.add_argument("--recipe", required=True, help="one of those that `alrp recipes` lists")
+    train.add_argument("--coco", type=Path, required=True, help="folder with annotations/, train2017/, val2017/")
+    train.add_argument("--out", type=Path, help="folder of the run (default runs/RECIPE)")
+    train.add_argument("--batch-size", type=int, help="images per step over all processes; scales the learning rate")
+    train.add_argument("--lr", type=float, help="learning rate, as it is to be used")
+    train.add_argument(
+        "--backbone-weights",
+        default="imagenet",
+        metavar="FILE",
+        help='file with the backbone\'s weights, "imagenet" (default: torchvision\'s, by download) or "none"',
+    )
+    train.add_argument("--eval-every", type=int, metavar="EPOCHS", help="evaluate in between, too")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe; repeatable"
+    )
+    add_run_options(train)
+
+    evaluate = add("eval", _eval, "evaluate a trained detector: AP and optimal LRP")
+    evaluate.add_argument("--checkpoint", type=Path, required=True, help="the checkpoint.pt of a run")
+    evaluate.add_argument("--coco", type=Path, required=True, help="folder with annotations/ and val2017/")
+    evaluate.add_argument("--out", type=Path, help="folder for detections.json, metrics.json and report.html")
+    evaluate.add_argument("--device", help='"cpu" or "cuda" (default: a GPU if there is one)')
+
+    predict = add("predict", _predict, "draw what a trained detector finds on pictures")
+    predict.add_argument("--checkpoint", type=Path, required=True, help="the checkpoint.pt of a run")
+    predict.add_argument("--threshold", type=float, default=0.3, help="least score of a box (default 0.3)")
+    predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder (default predictions)")
+    predict.add_argument("images", type=Path, nargs="+", metavar="image", help="picture files")
+
+    recipes = add("recipes", _recipes, "list the recipes, or print one in full")
+    recipes.add_argument("name", nargs="?", help="recipe to print")
+
+    add("doctor", _doctor, "check that everything is installed and computes what it should")
+    return parser
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from alrp_ref.coco import make_shapes
+    from alrp_ref.training import train, write_report
+
+    coco = args.out / "shapes"
+    print(f"drawing shapes into {coco} ...")
+    make_shapes(coco, train_images=1000, val_images=200)
+    options = {name: getattr(args, name) for name in ("steps", "epochs", "workers", "device", "seed")}
+    run = args.out / args.recipe
+    _, metrics = train(args.recipe, coco, run, **options)
+    print(f"\n{metrics}\n\nAP {metrics['AP']:.3f} on held-out shapes. Report: {write_report(run, coco)}")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from alrp_ref.detection.recipes import get_recipe
+    from alrp_ref.training import train, write_report
+    from alrp_ref.training.loop import with_batch_size
+
+    recipe = get_recipe(args.recipe)
+    recipe = replace(recipe, **dict(_override(recipe, text) for text in args.set))
+    if args.batch_size is not None:
+        before = recipe
+        recipe = with_batch_size(recipe, args.batch_size)
+        print(
+            f"learning rate {recipe.lr:g} for a batch of {recipe.batch_size}, "
+            f"in proportion to {before.lr:g} for {before.batch_size}"
+        )
+    if args.lr is not None:
+        recipe = replace(recipe, lr=args.lr)
+    weights_file = None if args.backbone_weights in ("imagenet", "none") else args.backbone_weights
+    out = args.out or Path("runs") / recipe.name
+    _, metrics = train(
+        recipe,
+        args.coco,
+        out,
+        steps=args.steps,
+        epochs=args.epochs,
+        backbone_weights=weights_file,
+        pretrained_backbone=args.backbone_weights == "imagenet" and recipe.backbone != "tiny",
+        eval_every=args.eval_every,
+        workers=args.workers,
+        device=args.device,
+        seed=args.seed,
+    )
+    if metrics is not None:
+        print(f"\n{metrics}\n\nReport: {write_report(out, args.coco)}")
+    return 0
+
+
+def _override(recipe, text: str) -> tuple[str, object]:
+    """`FIELD=VALUE` as a field of the recipe and a value of its type."""
+    name, equals, value = text.partition("=")
+    if not equals or not hasattr(recipe, name):
+        raise ValueError(f"--set takes FIELD=VALUE with a field of the recipe, got {text!r}: see `alrp recipes NAME`")
+    try:
+        parsed = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        parsed = value  # a word, as in assigner=iou
+    current = getattr(recipe, name)
+    number = isinstance(current, float) and isinstance(parsed, int) and not isinstance(parsed, bool)
+    if current is not None and not number and type(parsed) is not type(current):
+        raise ValueError(f"--set {name} takes a value like {current!r}, got {value!r}")
+    return name, parsed
+
+
+def _eval(args: argparse.Namespace) -> int:
+    import time
+
+    import torch
+
+    from alrp_ref.coco import CocoDataset
+    from alrp_ref.training import load_model, validate, write_report
+
+    model, _ = load_model(args.checkpoint)
+    data = CocoDataset(args.coco, "val2017", keep_empty=True)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    began = time.perf_counter()
+    metrics = validate(model, data, args.out, device)
+    seconds = time.perf_counter() - began
+    print(f"{metrics}\n\n{len(data)} images, {len(data) / seconds:.1f} images/s, the evaluation included")
+    if args.out is not None:
+        print(f"Report: {write_report(args.out, args.coco, args.checkpoint)}")
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from alrp_ref.detection.preprocess import read_image
+    from alrp_ref.training import load_model
+    from alrp_ref.training.pictures import draw_boxes
+
+    model, _ = load_model(args.checkpoint)
+    args.out.mkdir(parents=True, exist_ok=True)
+    for path in args.images:
+        image = read_image(path)
+        (found,) = model.predict([image], score_threshold=args.threshold)
+        target = args.out / f"{path.stem}.png"
+        draw_boxes(image, found, model.class_names).save(target)
+        print(f"{path}: {len(found['labels'])} found, drawn in {target}")
+        for box, score, label in zip(*(found[k].tolist() for k in ("boxes", "scores", "labels")), strict=True):
+            print(f"  {model.class_names[label]:<16} {score:.2f}   " + "  ".join(f"{side:6.1f}" for side in box))
+    return 0
+
+
+def _recipes(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from alrp_ref.detection import RECIPES
+    from alrp_ref.detection.recipes import get_recipe
+
+    if args.name:
+        print("\n".join(f"{name:<18} {value}" for name, value in asdict(get_recipe(args.name)).items()))
+    else:
+        for recipe in RECIPES.values():
+            print(f"{recipe.name:<28} {recipe.backbone:<13} {recipe.loss:<6} {recipe.assigner:<5} {recipe.train_size} px")
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from alrp_ref import doctor
+
+    return doctor.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
