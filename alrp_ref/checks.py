@@ -72,4 +72,5 @@ def _values(name: str, tensor: Tensor, allowed: Callable[[Tensor], Tensor], rule
     elif not bool(ok.all()):
         where = int((~ok).nonzero()[0])
         count = int((~ok).sum())
-        raise ValueError(f"{name} must {rule}, got {tensor[where]:g} at position {where} ({count} such of {ok.numel()})")
+        wrong = f"{tensor[where]:g} at position {where} ({count} such of {ok.numel()})"
+        raise ValueError(f"{name} must {rule}, got {wrong}")

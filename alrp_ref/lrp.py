@@ -24,7 +24,7 @@ class OptimalLRP(NamedTuple):
     """LRP at its best score threshold, and its parts there; float64 scalars.
 
     `loc` is the mean 1 - IoU of the true positives (not divided by 1 - tau), `fp` is 1 - precision and `fn` is
-    1 - recall. NaN where undefined: everything without ground truth, `loc`, `fp` and `threshold` without a true positive.
+    1 - recall. NaN where undefined: everything without ground truth; `loc`, `fp`, `threshold` without true positives.
     """
 
     olrp: Tensor

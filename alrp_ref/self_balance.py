@@ -10,8 +10,8 @@ class SelfBalance(nn.Module):
     Early in training :math:`N_{FP}/\mathrm{rank} \approx 1`: ranks are huge, and since they divide
     :math:`\mathcal L_{loc}`, boxes hardly learn. The score gradients sum to about :math:`\mathcal L^{aLRP}`, so
 
-    .. math:: w = \frac{\mathrm{mean}\,\mathcal L_{cls} + \mathrm{mean}\,\mathcal L_{loc}}{\mathrm{mean}\,\mathcal L_{loc}}
-              \quad \text{over the last epoch}, \qquad w = 50 \text{ in the first}
+    .. math:: w = \frac{\overline{\mathcal L_{cls}} + \overline{\mathcal L_{loc}}}{\overline{\mathcal L_{loc}}}
+              \quad \text{(means over the last epoch)}, \qquad w = 50 \text{ in the first}
 
     gives :math:`w \mathcal L_{loc}` the same size. The ratio is one of means, not a mean of ratios.
 

@@ -59,8 +59,8 @@ def draw() -> Figure:
             style = {"color": ACCENT, "weight": "bold"} if name == "aLRP Loss" else {"color": INK}
             ax.text(10.5, 1.0 - 0.085 * line, f"{name}  {value:.4f}", ha="right", va="center", fontsize=9.5, **style)
     axes[0].set_ylabel("score", fontsize=9.5)
-    note = "ten anchors, best score first · grey: negatives · red: positives, filled and labelled by the IoU of their box"
-    figure.supxlabel(note, fontsize=9, color=INK)
+    key = "grey: negatives · red: positives, filled and labelled by the IoU of their box"
+    figure.supxlabel(f"ten anchors, best score first · {key}", fontsize=9, color=INK)
     return figure
 
 

@@ -24,7 +24,7 @@ class RunLog:
     def __init__(self, out: Path, start: int, stop: int):
         self.path = out / "metrics.csv"
         rows = [row for row in read_metrics(self.path) if row["step"] < start]
-        self._file = open(self.path, "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed in close()
+        self._file = open(self.path, "w", newline="", encoding="utf-8")
         self._csv = csv.DictWriter(self._file, COLUMNS)
         self._csv.writeheader()
         self._csv.writerows(rows)
