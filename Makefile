@@ -1,5 +1,6 @@
 # Everything runs in .venv, which `make install` makes (and so does any target that needs it).
 PYTHON ?= python3
+PIP_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -10,25 +11,28 @@ STAMP := $(VENV)/.installed
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-install: $(STAMP)  ## make .venv and install everything into it
+install: $(STAMP)  ## make .venv and install everything into it (PYTHON=..., PIP_FLAGS=...)
 
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "alrp_ref needs Python 3.11 or newer, but $(PYTHON) is" `$(PYTHON) --version 2>&1`; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "alrp_ref needs Python 3.11 or newer, but $(PYTHON) is: `$(PYTHON) --version 2>&1`"; \
 	  echo "name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),install)"; exit 2; }
 	@echo "installing into $(VENV): a few minutes, and on Linux about 6 GB, since PyTorch brings CUDA along ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -e '.[all]'
 	@touch $@
 
 demo: $(STAMP)  ## draw a data set of shapes, train a small detector on it, write a report
 	$(BIN)/alrp demo
 
 lab: $(STAMP)  ## open the notebooks
+	@mkdir -p notebooks
 	$(BIN)/jupyter lab notebooks
 
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
-PYTEST := $(BIN)/python -m pytest -q
+FIGURES := $(wildcard figures/*.py)
+# One run for tests and notebooks, so that its last line counts both; -rs names what was skipped, and why.
+PYTEST := $(BIN)/python -m pytest -rs
 ifneq ($(NOTEBOOKS),)
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 $(NOTEBOOKS)
 endif
@@ -54,8 +58,12 @@ else
 endif
 
 figures: $(STAMP)  ## draw the figures again
-	@for figure in figures/*.py; do echo "$$figure"; $(BIN)/python "$$figure" || exit 1; done
+ifeq ($(FIGURES),)
+	@echo "there are no figures yet"
+else
+	@for figure in $(FIGURES); do echo "$$figure"; $(BIN)/python "$$figure" || exit 1; done
+endif
 
-clean:  ## remove .venv, runs and caches
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis *.egg-info build
+clean:  ## remove .venv and caches (runs/ stays: it may hold hours of training)
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

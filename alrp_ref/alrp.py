@@ -75,7 +75,7 @@ def localisation_component(
         best_first = s_pos.argsort(stable=True).flip(0)  # of tied positives the last counts first, as in the release
         return (loc_errors[best_first].cumsum(0) / rank[best_first]).mean()
     # Collect by k instead of by i: E_loc(k) enters its own term with 1 and the term of i with H(x_ik).
-    share = h_pos.T @ (1 / rank) + 0.5 / rank  # the matrix holds H(0) = 1/2 at k = i; the formula has 1
+    share = h_pos.T @ (1 / rank) + (1 - h_pos.at_zero) / rank  # at k = i the matrix holds H(0); the formula has 1
     return (loc_errors * share).mean()
 
 
@@ -132,7 +132,7 @@ def alrp_loss(
 
     _, n_fp, rank, h_pos, h_neg = ranks(s_pos, s_neg, delta)
     e_loc = loc_errors.detach().to(rank.dtype)
-    e_above = (h_pos @ e_loc) - 0.5 * e_loc  # sum over k != i; the matrix holds H(0) = 1/2 at k = i
+    e_above = (h_pos @ e_loc) - h_pos.at_zero * e_loc  # sum over k != i; the matrix holds H(0) at k = i
 
     shared = n_fp > NO_FALSE_POSITIVES
     p = h_neg.scale_rows(torch.where(shared, 1 / n_fp, 0))

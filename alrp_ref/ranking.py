@@ -80,6 +80,8 @@ class StepMatrix:
         # As the knots were rounded, not 2 delta: a ramp that lies below all columns then sums to exactly C.
         self.width = self.knots[self.top] - self.knots[self.foot]
         self.gap = self.knots.diff()  # (2I-1,)
+        # H(0) of each row as the rounded knots give it: 1/2, but for ramps as narrow as the rounding of the scores.
+        self.at_zero = torch.where(self.width > 0, (s_i - self.knots[self.foot]) / self.width, 1)  # (I,)
         # Between knots where no ramp is open no product changes. Leaving these stretches out of the running sums
         # keeps the rounding error of a wide gap from being divided by a narrow ramp.
         self.open = torch.where(self.is_foot, 1, -1).cumsum(0)[:-1] > 0  # (2I-1,)
@@ -186,6 +188,6 @@ def ranks(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0) -> Ranks:
     Source: Section 2.
     """
     h_pos, h_neg = StepMatrix(s_pos, s_pos, delta), StepMatrix(s_pos, s_neg, delta)
-    rank_pos = 1 + (h_pos.sum(1) - 0.5)  # j = i is in the matrix, with H(0) = 1/2, but not in the sum
+    rank_pos = 1 + (h_pos.sum(1) - h_pos.at_zero)  # j = i is in the matrix, not in the sum
     n_fp = h_neg.sum(1)
     return Ranks(rank_pos, n_fp, rank_pos + n_fp, h_pos, h_neg)

@@ -52,7 +52,8 @@ class SelfBalance(nn.Module):
         cls_sum, loc_sum, steps = self.window
         full = steps >= (float("inf") if self.period is None else self.period)
         # A window without any localisation error has no ratio: the weight stays.
-        self.weight.copy_(torch.where(full & (loc_sum > 0), (cls_sum + loc_sum) / loc_sum, self.weight))
+        # A new tensor, not the old one overwritten: a loss may still be waiting for its backward pass.
+        self.weight = torch.where(full & (loc_sum > 0), (cls_sum + loc_sum) / loc_sum, self.weight)
         self.window *= ~full
         return self.weight
 

@@ -350,6 +350,17 @@ def test_the_module_counts_training_steps_only():
     assert_close(out.loc, plain.cls + plain.loc, 1e-6)  # weighted, L_loc has the size of the whole loss
 
 
+def test_the_module_can_be_called_twice_before_one_backward():
+    """Two lists may be ranked, and their losses added, before the gradients are taken."""
+    ex, criterion = random(20, 200), ALRPLoss(period=1)
+    loc_errors = ex.loc_errors.float().requires_grad_()
+    logits = ex.logits.float()
+    first, second = (criterion(scale * logits, ex.targets, loc_errors).loc for scale in (1.0, 2.0))
+    both = torch.autograd.grad(first + second, loc_errors, retain_graph=True)[0]
+    apart = [torch.autograd.grad(loss, loc_errors)[0] for loss in (first, second)]
+    assert_close(both, sum(apart), 1e-6)
+
+
 # Bad input
 
 GOOD = {

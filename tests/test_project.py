@@ -1,7 +1,10 @@
 """What holds for the project as a whole: its layers, its sizes, its set-up and what its README says."""
 
 import ast
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -20,13 +23,16 @@ def tree(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> set[str]:
-    """The full names of all modules that a file imports."""
+    """The full names of all modules that a file imports, those of relative imports too."""
     found = set()
+    folders = path.relative_to(ROOT).parent.parts
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            above = folders[: len(folders) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
     return found
 
 
@@ -87,6 +93,15 @@ def test_the_losses_import_without_torchvision():
     code = f"{block}; import alrp_ref; print(alrp_ref.alrp_loss.__name__)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout.strip() == "alrp_loss"
+
+
+def test_every_module_is_packaged():
+    """`pip install .` brings every module and the mark that they are typed: setuptools finds folders by `__init__.py`."""
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert setup["package-data"]["alrp_ref"] == ["py.typed"] and (PACKAGE / "py.typed").exists()
+    assert setup["packages"]["find"]["include"] == ["alrp_ref*"]  # and neither tests nor figures
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert len(folders) >= 4 and all((folder / "__init__.py").exists() for folder in folders)
 
 
 def test_dependencies_stand_in_one_place():
@@ -151,3 +166,45 @@ def test_the_overview_prints_figure_1():
     for value in values:
         others = [round(value[name], 4) for name in ("cross entropy", "IoU loss", "AP Loss")]
         assert others == [0.8732, 0.275, 0.3583]
+
+
+@pytest.mark.parametrize("failing", [False, True], ids=["passing", "failing"])
+@pytest.mark.parametrize("had_venv", [False, True], ids=["clean", "with .venv"])
+def test_the_check_of_a_change_leaves_nothing_behind(tmp_path, failing, had_venv):
+    """`.ci/run` hands on make's output and exit code, removes the .venv and caches it made, and no .venv it found."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    (tmp_path / "bin").mkdir()
+    make = tmp_path / "bin" / "make"
+    make.write_text(f"#!/bin/sh\nmkdir -p .venv .pytest_cache; echo $CI $@: 7 passed; exit {3 * failing}\n")
+    make.chmod(0o755)
+    if had_venv:
+        (tmp_path / ".venv").mkdir()
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", tmp_path / ".ci" / "run"]
+    run = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (3 * failing, "true test: 7 passed\n")
+    assert {p.name for p in tmp_path.iterdir()} == {".ci", "bin"} | ({".venv"} if had_venv else set())
+
+
+def complaints(notebook: dict) -> list[str]:
+    """What keeps a notebook's committed outputs from being those of one run, top to bottom."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    counts = [cell["execution_count"] for cell in cells]
+    found = [] if counts == list(range(1, len(cells) + 1)) else [f"execution counts are {counts}"]
+    silent = [cell for cell in cells if "print(" in "".join(cell["source"]) and not cell["outputs"]]
+    return found + [f"prints, but has no output: {''.join(cell['source'])}" for cell in silent]
+
+
+def test_a_stripped_notebook_is_found():
+    """A notebook without outputs would pass nbval without any comparison: the check below sees it."""
+    cell = {"cell_type": "code", "source": ["print(1)"], "execution_count": 1, "outputs": [{"text": "1"}]}
+    assert complaints({"cells": [cell, {"cell_type": "markdown", "source": []}]}) == []
+    assert complaints({"cells": [{**cell, "outputs": []}]}) == ["prints, but has no output: print(1)"]
+    assert complaints({"cells": [{**cell, "execution_count": None}]}) == ["execution counts are [None]"]
+
+
+def test_notebooks_are_committed_as_they_ran():
+    """Every notebook was run from a fresh kernel, top to bottom, and its outputs are there."""
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert complaints(json.loads(path.read_text(encoding="utf-8"))) == [], path.name

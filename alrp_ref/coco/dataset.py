@@ -89,9 +89,7 @@ class CocoDataset(CocoDetection):
         info = self.coco.imgs[id]
         boxes = torch.tensor([box for box, _ in usable], dtype=torch.float32).reshape(-1, 4)
         return {
-            "boxes": tv_tensors.BoundingBoxes(
-                boxes, format="XYXY", canvas_size=(info["height"], info["width"])
-            ),
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(info["height"], info["width"])),
             "labels": torch.tensor([label for _, label in usable], dtype=torch.int64),
             "image_id": id,
         }

@@ -97,9 +97,7 @@ def _coco_detections(
     boxes = box_convert(boxes, "xyxy", "xywh")
     return [
         {"image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score}
-        for box, label, score in zip(
-            boxes.tolist(), found["labels"].tolist(), found["scores"].tolist(), strict=True
-        )
+        for box, label, score in zip(boxes.tolist(), found["labels"].tolist(), found["scores"].tolist(), strict=True)
     ]
 
 

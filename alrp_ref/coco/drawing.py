@@ -117,9 +117,7 @@ def _place(
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     """Soft colours, and lines that are no object: (size, size, 3) float32."""
     colours = _soft_colours(rng, SOFT_SIZE)
-    channels = [
-        Image.fromarray(colours[..., k]).resize((size, size), Image.Resampling.BICUBIC) for k in range(3)
-    ]
+    channels = [Image.fromarray(colours[..., k]).resize((size, size), Image.Resampling.BICUBIC) for k in range(3)]
     picture = np.stack([np.asarray(channel) for channel in channels], -1)
     for _ in range(rng.integers(0, 6)):
         _paint(picture, _line(rng, size), rng.uniform(0, 255, 3))

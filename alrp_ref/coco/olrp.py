@@ -70,8 +70,6 @@ def _ids(status: dict[int, str]) -> np.ndarray:
 
 def _iou(boxes: np.ndarray, matches: np.ndarray) -> np.ndarray:
     """IoU of matched pairs of x, y, width, height: (k,)."""
-    corners = [
-        torch.from_numpy(np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]])) for xywh in (boxes, matches)
-    ]
+    corners = [torch.from_numpy(np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]])) for xywh in (boxes, matches)]
     # Rounding may push an IoU that was just enough for the match below tau: it stays a match.
     return (1 - iou_error(*corners, tau=0.0)).clamp(min=TAU).numpy()

@@ -55,9 +55,7 @@ def train_transform(recipe: "Recipe") -> v2.Transform:
         ValueError: an unknown augmentation.
     """
     if recipe.augmentation not in AUGMENTATIONS:
-        raise ValueError(
-            f"augmentation must be one of {', '.join(AUGMENTATIONS)}; got {recipe.augmentation!r}"
-        )
+        raise ValueError(f"augmentation must be one of {', '.join(AUGMENTATIONS)}; got {recipe.augmentation!r}")
     flip = [] if recipe.augmentation == "none" else [v2.RandomHorizontalFlip(0.5)]
     return v2.Compose(
         [

@@ -84,14 +84,14 @@ def _layer_channels(layer: nn.Sequential) -> int:
 
 
 def mobilenet_v2(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
-    """torchvision's MobileNetV2 without its last, widest convolution; the layers up to C3 are frozen.
+    """torchvision's MobileNetV2 without its last, widest convolution; the layers up to stride 4 are frozen.
 
     They hold most of the pixels and few of the weights: frozen, they cost no backward pass.
     """
     features = models.mobilenet_v2(weights="IMAGENET1K_V1" if pretrained else None).features
     if weights_file is not None:
         _load(features, weights_file, drop="classifier.", prefix="features.")
-    return Backbone(features.named_children(), {"6": 32, "13": 96, "17": 320}, frozen=map(str, range(7)))
+    return Backbone(features.named_children(), {"6": 32, "13": 96, "17": 320}, frozen=map(str, range(4)))
 
 
 def tiny(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:

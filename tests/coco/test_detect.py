@@ -30,9 +30,7 @@ class FindsTheImage(torch.nn.Module):
 def sizes(coco, content):
     """Images of several shapes: id -> (width, height)."""
     sizes = {1: (40, 30), 2: (300, 100), 3: (40, 30), 4: (33, 77), 5: (80, 60)}
-    content["images"] = [
-        {"id": i, "file_name": f"{i}.png", "width": w, "height": h} for i, (w, h) in sizes.items()
-    ]
+    content["images"] = [{"id": i, "file_name": f"{i}.png", "width": w, "height": h} for i, (w, h) in sizes.items()]
     content["annotations"] = []
     (coco / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
     for image_id, size in sizes.items():

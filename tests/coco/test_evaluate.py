@@ -63,9 +63,7 @@ def random_set(seed, images=6, categories=3):
             where = rng.uniform(1, 200, 4)
             detections.append(detection(image_id, int(rng.integers(1, categories + 1)), where, rng.random()))
     gt = {
-        "images": [
-            {"id": i, "width": 400, "height": 400, "file_name": f"{i}.jpg"} for i in range(1, images + 1)
-        ],
+        "images": [{"id": i, "width": 400, "height": 400, "file_name": f"{i}.jpg"} for i in range(1, images + 1)],
         "annotations": annotations,
         "categories": [{"id": c, "name": f"class {c}"} for c in range(1, categories + 1)],
     }
@@ -191,9 +189,7 @@ def test_official_olrp_stats():
 def test_the_published_example_of_the_coco_api(shared):
     """On COCO's 100 example images every printed number is met, and the LRP authors' to six digits."""
     folder = shared / "coco_fakebbox100"
-    metrics = evaluate(
-        folder / "instances_val2014_100.json", folder / "instances_val2014_fakebbox100_results.json"
-    )
+    metrics = evaluate(folder / "instances_val2014_100.json", folder / "instances_val2014_fakebbox100_results.json")
     printed = {"AP": 0.505, "AP50": 0.697, "AP75": 0.573, "APs": 0.586, "APm": 0.519, "APl": 0.501}
     printed |= {"AR1": 0.387, "AR10": 0.594, "AR100": 0.595}
     assert {name: round(metrics[name], 3) for name in printed} == printed

@@ -97,8 +97,7 @@ def test_every_object_can_be_seen():
 def test_the_truth_as_detections_is_perfect(shapes, annotations):
     """Detections equal to the ground truth have AP 1 and oLRP 0."""
     detections = [
-        {k: a[k] for k in ("image_id", "category_id", "bbox")} | {"score": 1.0}
-        for a in annotations["annotations"]
+        {k: a[k] for k in ("image_id", "category_id", "bbox")} | {"score": 1.0} for a in annotations["annotations"]
     ]
     metrics = evaluate(shapes / "annotations" / "instances_train2017.json", detections)
     assert metrics["AP"] == pytest.approx(1) and metrics["oLRP"] == pytest.approx(0)
