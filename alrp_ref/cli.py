@@ -8,6 +8,7 @@ import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.error import URLError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -25,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error}: the detectors need more packages: pip install 'alrp-ref[detection]'")
     try:
         return args.command(args)
-    except (DataError, TrainingStopped, ValueError, FileNotFoundError, PermissionError) as error:
+    except URLError as error:
+        return _fail(f"the download of the backbone's weights failed ({error.reason}); see --backbone-weights")
+    except (DataError, TrainingStopped, ValueError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         print(f"\n{args.command_name} interrupted", end="", file=sys.stderr)

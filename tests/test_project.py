@@ -96,7 +96,7 @@ def test_the_losses_import_without_torchvision():
 
 
 def test_every_module_is_packaged():
-    """`pip install .` brings every module and the mark that they are typed: setuptools finds folders by `__init__.py`."""
+    """`pip install .` brings every module, since setuptools finds folders by `__init__.py`, and says they are typed."""
     setup = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert setup["package-data"]["alrp_ref"] == ["py.typed"] and (PACKAGE / "py.typed").exists()
     assert setup["packages"]["find"]["include"] == ["alrp_ref*"]  # and neither tests nor figures

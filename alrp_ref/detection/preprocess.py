@@ -63,13 +63,15 @@ def _to_tensor(image: RawImage) -> Tensor:
             raise ValueError(f"an image tensor must be uint8 (3, H, W), got {image.dtype} {tuple(image.shape)}")
         return image
     if isinstance(image, str | os.PathLike):
-        image = _open(Path(image))
+        image = read_image(image)
     if not isinstance(image, Image.Image):
         raise ValueError(f"an image must be a PIL image, a path or a uint8 tensor, got {type(image).__name__}")
     return v2.functional.pil_to_tensor(image.convert("RGB"))
 
 
-def _open(path: Path) -> Image.Image:
+def read_image(path: str | os.PathLike) -> Image.Image:
+    """The RGB image in a file. Raises: FileNotFoundError; ValueError, naming the file, if it cannot be decoded."""
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no image at {path}")
     try:

@@ -2,5 +2,6 @@
 
 from alrp_ref.training.checkpoint import load_model
 from alrp_ref.training.loop import TrainingStopped, train, validate
+from alrp_ref.training.report import write_report
 
-__all__ = ["TrainingStopped", "load_model", "train", "validate"]
+__all__ = ["TrainingStopped", "load_model", "train", "validate", "write_report"]

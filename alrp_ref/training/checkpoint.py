@@ -37,9 +37,10 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         raise DataError(f"{path} is missing: give the checkpoint.pt that `alrp train` wrote")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    except pickle.UnpicklingError as error:  # whose message advises to load it all the same
+        raise DataError(f"{path} is not a checkpoint: it is damaged, or holds more than tensors and numbers") from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise DataError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not a checkpoint of `alrp train` (format {FORMAT})")
     return content
