@@ -9,6 +9,10 @@ PRIOR_PROBABILITY = 0.01
 """Score of every anchor before training. With 1/2, the many negatives would drown the start of training."""
 
 
+RELEASED_INPUTS = 256 * 3 * 3
+"""Of a convolution of the release's towers."""
+
+
 class RetinaHead(nn.Module):
     """Two towers of convolutions, one for scores and one for deltas, shared over the levels.
 
@@ -66,12 +70,13 @@ def _tower(in_channels: int, channels: int, convs: int, separable: bool) -> nn.S
         layers += [nn.ReLU()]
     for conv in layers:
         if isinstance(conv, nn.Conv2d):
-            _initialise(conv, separable)
+            _initialise(conv)
     return nn.Sequential(*layers)
 
 
-def _initialise(conv: nn.Conv2d, separable: bool) -> None:
-    if separable:  # few inputs: a fixed 0.01 would let the signal die on its way through the tower
+def _initialise(conv: nn.Conv2d) -> None:
+    """The release's deviation of 0.01 is made for 256 channels; from fewer inputs the signal would die on its way."""
+    if conv.weight[0].numel() < RELEASED_INPUTS:
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     else:
         nn.init.normal_(conv.weight, std=0.01)
