@@ -1,0 +1,49 @@
+"""The command line says what is wrong in one message, and answers at once."""
+
+import subprocess
+import sys
+
+import pytest
+
+from alrp_ref import cli
+
+
+def test_help_imports_nothing_heavy():
+    """`import alrp_ref.cli` followed by --help does not import torchvision, matplotlib or tensorboard."""
+    program = (
+        "import sys\nfrom alrp_ref import cli\n"
+        "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('torchvision', 'matplotlib', 'tensorboard') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert all(command in done.stdout for command in ("train", "eval", "predict", "demo", "doctor"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--recipe", "none", "--coco", "nowhere"], "recipe must be one of"),
+        (["train", "--recipe", "alrp_tiny", "--coco", "nowhere"], "nowhere"),
+        (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "colour=1"], "FIELD=VALUE"),
+        (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "levels=many"], "levels"),
+        (["eval", "--checkpoint", "nowhere.pt", "--coco", "nowhere"], "nowhere.pt"),
+        (["predict", "--checkpoint", "nowhere.pt", "picture.jpg"], "nowhere.pt"),
+    ],
+)
+def test_what_cannot_be_used_ends_with_code_2_and_a_message(arguments, message, tmp_path, monkeypatch, capsys):
+    """One message on stderr names it; there is no traceback."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+def test_overrides_keep_the_type_of_a_field():
+    """A whole number will do for a float, a word for a string, and a tuple for a tuple."""
+    from alrp_ref.detection import RECIPES
+
+    recipe = RECIPES["alrp_tiny"]
+    assert cli._override(recipe, "lr=1") == ("lr", 1)
+    assert cli._override(recipe, "assigner=iou") == ("assigner", "iou")
+    assert cli._override(recipe, "ratios=(0.5, 1.0)") == ("ratios", (0.5, 1.0))

@@ -1,0 +1,83 @@
+"""Training goes on exactly, and stops where it should."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from alrp_ref.coco import DataError
+from alrp_ref.training import TrainingStopped, load_model, train
+from alrp_ref.training.checkpoint import load_checkpoint
+from alrp_ref.training.log import RunLog, read_metrics
+
+
+def quietly(recipe, coco, out, **options):
+    return train(recipe, coco, out, **{"workers": 0, "device": "cpu", "say": lambda text: None} | options)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_that_goes_on_is_the_run_that_never_stopped(shapes, recipe, tmp_path, monkeypatch, workers):
+    """On a CPU, weights, momentum, self-balance and logged losses are equal bit for bit."""
+    quietly(recipe, shapes, tmp_path / "whole", steps=6, workers=workers)
+
+    log_step = RunLog.step
+
+    def interrupted(self, row):
+        log_step(self, row)
+        if row["step"] == 4:  # the checkpoint is that of the epoch's end, after step 2
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLog, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quietly(recipe, shapes, tmp_path / "cut", steps=6, workers=workers)
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt")["step"] == 3
+    quietly(recipe, shapes, tmp_path / "cut", steps=6, workers=workers)
+
+    whole, cut = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "cut"))
+    assert whole["step"] == cut["step"] == 6
+    for name, value in whole["model"].items():
+        assert torch.equal(value, cut["model"][name]), name
+    for number, state in whole["optimiser"]["state"].items():
+        assert torch.equal(state["momentum_buffer"], cut["optimiser"]["state"][number]["momentum_buffer"])
+    losses = [
+        [(row["step"], row["lr"], row["loss_cls"], row["loss_loc"], row["weight"]) for row in rows]
+        for rows in (read_metrics(tmp_path / name / "metrics.csv") for name in ("whole", "cut"))
+    ]
+    assert losses[0] == losses[1] and len(losses[0]) == 6
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(shapes, recipe, tmp_path):
+    """The error names the setting that differs."""
+    quietly(recipe, shapes, tmp_path, steps=1)
+    with pytest.raises(DataError, match=r"recipe\.momentum: 0\.9 there, 0\.5 now"):
+        quietly(replace(recipe, momentum=0.5), shapes, tmp_path, steps=1)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(shapes, recipe, tmp_path):
+    """The error names the step and the images, and the weights are not saved."""
+    absurd = replace(recipe, lr=1e30, warmup_iters=0, clip_norm=None)
+    with pytest.raises(TrainingStopped, match=r"step [12], images \[\d, \d\]"):
+        quietly(absurd, shapes, tmp_path, steps=5)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_trained_model_can_be_loaded(shapes, recipe, tmp_path):
+    """It has the names of the classes and the very weights, and in one memory layout detects the same."""
+    trained, _ = quietly(recipe, shapes, tmp_path, steps=2)
+    loaded, _ = load_model(tmp_path / "checkpoint.pt")
+    assert loaded.class_names == ["circle", "ring", "square", "star", "triangle"] and not loaded.training
+    weights = loaded.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in trained.state_dict().items())
+    images = torch.randn(1, 3, 64, 64)
+    loaded.to(memory_format=torch.channels_last)  # as in training; another layout rounds differently
+    (one,), (other,) = (model.detect(images, score_threshold=0.0) for model in (trained, loaded))
+    assert len(one["scores"]) > 0 and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
+    """The error names the file."""
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"no checkpoint at all")
+    with pytest.raises(DataError, match=r"checkpoint\.pt"):
+        load_model(path)
