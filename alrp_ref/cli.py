@@ -29,13 +29,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except URLError as error:
         return _fail(f"the download of the backbone's weights failed ({error.reason}); see --backbone-weights")
     except (DataError, TrainingStopped, ValueError, OSError) as error:
-        return _fail(str(error))
+        return _fail(_message(error))
     except KeyboardInterrupt:
         print(f"\n{args.command_name} interrupted", end="", file=sys.stderr)
         if args.command in (_train, _demo):
             print(": give the same command again to go on from the last checkpoint", end="", file=sys.stderr)
         print(file=sys.stderr)
         return INTERRUPTED
+
+
+def _message(error: Exception) -> str:
+    """What an error says; one from a data worker comes wrapped in that process's traceback, its own words last."""
+    text = str(error)
+    return text.rsplit(f"{type(error).__name__}: ", 1)[-1].strip() if text.startswith("Caught ") else text
 
 
 def _fail(message: str) -> int:

@@ -47,3 +47,18 @@ def test_overrides_keep_the_type_of_a_field():
     assert cli._override(recipe, "lr=1") == ("lr", 1)
     assert cli._override(recipe, "assigner=iou") == ("assigner", "iou")
     assert cli._override(recipe, "ratios=(0.5, 1.0)") == ("ratios", (0.5, 1.0))
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_broken_image_is_named_without_a_traceback(workers, tmp_path, capsys):
+    """Training on a set with an image that cannot be decoded ends with code 2 and the name of the file."""
+    from alrp_ref.coco import make_shapes
+
+    root = make_shapes(tmp_path / "shapes", train_images=2, val_images=1, size=64)
+    for image in (root / "train2017").iterdir():
+        image.write_bytes(b"not a picture")
+    options = ["--steps", "1", "--batch-size", "2", "--workers", workers, "--device", "cpu"]
+    arguments = ["train", "--recipe", "alrp_tiny", "--coco", str(root), "--out", str(tmp_path / "run"), *options]
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "train2017" in error and "cannot be decoded" in error and "Traceback" not in error

@@ -65,14 +65,16 @@ _TINY = Recipe(
     fpn_channels=64,
     head_channels=64,
     head_convs=2,
+    separable_head=True,
     train_size=160,
     test_size=(160, 160),
     augmentation="none",
-    lr=0.02,
+    lr=0.06,
     batch_size=16,
-    epochs=12,
-    lr_steps=(9, 11),
-    warmup_iters=100,
+    epochs=20,
+    lr_steps=(15, 18),
+    warmup_iters=50,
+    clip_norm=4.0,
 )
 
 _MOBILENET = Recipe(
