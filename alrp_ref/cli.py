@@ -1,6 +1,6 @@
 """The command line: `alrp demo | train | eval | predict | recipes | doctor`.
 
-Nothing heavy is imported before a command needs it, so that `alrp --help` answers at once.
+Nothing heavier than torch is imported before a command needs it.
 """
 
 import argparse

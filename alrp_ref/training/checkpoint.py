@@ -40,7 +40,8 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     except pickle.UnpicklingError as error:  # whose message advises to load it all the same
         raise DataError(f"{path} is not a checkpoint: it is damaged, or holds more than tensors and numbers") from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+        reason = str(error) or "it ends too early"  # the error for an empty file has no message
+        raise DataError(f"{path} cannot be read as a checkpoint: {reason.splitlines()[0]}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not a checkpoint of `alrp train` (format {FORMAT})")
     return content

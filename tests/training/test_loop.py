@@ -75,9 +75,10 @@ def test_a_trained_model_can_be_loaded(shapes, recipe, tmp_path):
     assert len(one["scores"]) > 0 and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
+@pytest.mark.parametrize("content", [b"", b"no checkpoint at all"])
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
     """The error names the file."""
     path = tmp_path / "checkpoint.pt"
-    path.write_bytes(b"no checkpoint at all")
+    path.write_bytes(content)
     with pytest.raises(DataError, match=r"checkpoint\.pt"):
         load_model(path)
