@@ -114,7 +114,7 @@ def _demo(args: argparse.Namespace) -> int:
 
     coco = args.out / "shapes"
     print(f"drawing shapes into {coco} ...")
-    make_shapes(coco, train_images=1000, val_images=200)
+    make_shapes(coco, train_images=2500, val_images=200)
     options = {name: getattr(args, name) for name in ("steps", "epochs", "workers", "device", "seed")}
     run = args.out / args.recipe
     _, metrics = train(args.recipe, coco, run, **options)
