@@ -8,7 +8,6 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from alrp_ref.detection.boxes import decode
 
-SCORE_THRESHOLD = 0.05
 CANDIDATES_PER_LEVEL = 1000
 NMS_IOU = 0.5
 MAX_DETECTIONS = 100
@@ -22,7 +21,7 @@ def detections_of_image(
     anchors: Sequence[Tensor],
     image_size: tuple[int, int],
     *,
-    score_threshold: float = SCORE_THRESHOLD,
+    score_threshold: float,
 ) -> Detections:
     """The detections of one image, best first.
 

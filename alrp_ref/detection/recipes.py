@@ -20,6 +20,8 @@ class Recipe:
         separable_head: depthwise-separable convolutions in the towers.
         train_size: side in pixels of the square a training image is resized to.
         test_size: (short, longest) limits in pixels of the sides of a test image, which keeps its ratio.
+        score_threshold: of detections. A ranking loss orders scores and leaves their level open, so a detector that
+            was trained briefly wants a low one: what stands below it is lost to AP.
         augmentation: "ssd" is the paper's; see `alrp_ref.coco.train_transform`.
         lr, momentum, weight_decay: of the optimiser; `lr` belongs to `batch_size` images over all processes.
         epochs, lr_steps: length of training, and the epochs after which the learning rate falls to a tenth.
@@ -41,6 +43,7 @@ class Recipe:
     separable_head: bool = False
     train_size: int = 512
     test_size: tuple[int, int] = (500, 833)
+    score_threshold: float = 0.05
     augmentation: Literal["ssd", "light", "none"] = "ssd"
     optimizer: Literal["sgd"] = "sgd"
     lr: float = 0.008
@@ -68,6 +71,7 @@ _TINY = Recipe(
     separable_head=True,
     train_size=160,
     test_size=(160, 160),
+    score_threshold=0.01,
     augmentation="light",
     lr=0.06,
     batch_size=16,
@@ -89,6 +93,7 @@ _MOBILENET = Recipe(
     separable_head=True,
     train_size=320,
     test_size=(320, 533),
+    score_threshold=0.01,
     augmentation="light",
     lr=0.01,
     batch_size=8,

@@ -10,7 +10,7 @@ from alrp_ref.detection.assigners import get_assigner
 from alrp_ref.detection.backbones import STRIDES, Backbone
 from alrp_ref.detection.criteria import Losses, build_criterion
 from alrp_ref.detection.head import RetinaHead
-from alrp_ref.detection.postprocess import SCORE_THRESHOLD, Detections, detections_of_image
+from alrp_ref.detection.postprocess import Detections, detections_of_image
 from alrp_ref.detection.preprocess import RawImage, to_input
 from alrp_ref.detection.pyramid import feature_pyramid
 from alrp_ref.detection.recipes import Recipe
@@ -103,9 +103,11 @@ class RetinaNet(nn.Module):
         images: Tensor,
         image_sizes: Sequence[tuple[int, int]] | None = None,
         *,
-        score_threshold: float = SCORE_THRESHOLD,
+        score_threshold: float | None = None,
     ) -> list[Detections]:
         """What `forward` returns in evaluation mode; for each image {"boxes", "scores", "labels"}, best first."""
+        if score_threshold is None:
+            score_threshold = self.recipe.score_threshold
         if image_sizes is None:
             image_sizes = [tuple(images.shape[-2:])] * len(images)
         if len(image_sizes) != len(images):
@@ -126,21 +128,20 @@ class RetinaNet(nn.Module):
 
         Args:
             images: PIL images, paths, or uint8 RGB tensors (3, H, W).
-            score_threshold: keep detections that score higher; default 0.05.
+            score_threshold: keep detections that score higher; default: the recipe's.
 
         The model is left in the mode it was in. Errors: as for `to_input`.
         """
         if isinstance(images, str | bytes) or not isinstance(images, Sequence):
             raise ValueError(f"images must be a list of images, got {type(images).__name__}")
-        threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
         was_training = self.training
         self.eval()
         try:
-            return [self._predict_one(image, threshold) for image in images]
+            return [self._predict_one(image, score_threshold) for image in images]
         finally:
             self.train(was_training)
 
-    def _predict_one(self, image: RawImage, score_threshold: float) -> Detections:
+    def _predict_one(self, image: RawImage, score_threshold: float | None) -> Detections:
         pixels, size, (x_scale, y_scale) = to_input(image, self.recipe.test_size)
         weight = self.head.cls_logits.weight
         (found,) = self.detect(pixels[None].to(weight), [size], score_threshold=score_threshold)
