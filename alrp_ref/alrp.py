@@ -3,6 +3,12 @@ r"""aLRP Loss: the LRP error of the list cut at each positive, averaged over the
 .. math:: \mathcal L^{aLRP} = \frac1{|\mathcal P|} \sum_{i \in \mathcal P} \ell^{LRP}(i)
           = \mathcal L_{cls} + \mathcal L_{loc}
 
+==============  =========================================================================  ============
+`e_above`       :math:`\sum_{k \ne i} \mathcal E_{loc}(k) H(x_{ik})`, errors above `i`      (|P|,)
+`cls`           :math:`\mathcal L_{cls}`, the classification component                     scalar
+`loc`           :math:`\mathcal L_{loc}`, the localisation component                       scalar
+==============  =========================================================================  ============
+
 The two parts share the rank. That is the point of the loss: a badly localised box costs more
 the higher it is scored, because it then enters the error of every positive below it.
 """

@@ -5,11 +5,13 @@ and :math:`\ell(i)` is a count over scores: its derivative is zero almost everyw
 of each positive among the negatives by a distribution :math:`p(j|i)`, and lets every pair push by what
 it still has to lose. Three vectors or matrices say it all:
 
-=========  ====================================================  =======================
-`ell`      :math:`\ell(i)`, the error of positive `i`            (|P|,)
-`ell_star` :math:`\ell^*(i)`, the error it should have           (|P|,)
-`p`        :math:`p(j|i)`, who is to blame for it                (|P|, |N|)
-=========  ====================================================  =======================
+==============  =========================================================================  ============
+`ell`           :math:`\ell(i)`, the error of positive `i`                                 (|P|,)
+`ell_star`      :math:`\ell^*(i)`, the error it should have                                (|P|,)
+`p`             :math:`p(j|i)`, who is to blame for it                                     (|P|, |N|)
+`delta_x`       :math:`\Delta x_{ij}`, the update of a pair                                (|P|, |N|)
+`z`             :math:`Z`, the normaliser of the loss                                      number
+==============  =========================================================================  ============
 
 `p` is a plain tensor or an `alrp_ref.ranking.StepMatrix`: only ``p.sum(1)`` and ``p.T @ v`` are asked of it.
 AP Loss (`alrp_ref.ap`) and aLRP Loss (`alrp_ref.alrp`) are two uses of this file.

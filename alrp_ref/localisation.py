@@ -1,4 +1,10 @@
-r"""Localisation errors of boxes: how far a positive is from its ground truth, on the scale of the LRP metric."""
+r"""Localisation errors of boxes: how far a positive is from its ground truth, on the scale of the LRP metric.
+
+==============  =========================================================================  ============
+`e_loc`         :math:`\mathcal E_{loc}(k)`, localisation error of a positive              (|P|,)
+`tau`           :math:`\tau`, the IoU from which on a detection is a true positive         number
+==============  =========================================================================  ============
+"""
 
 import torch
 from torch import Tensor

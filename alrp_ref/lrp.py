@@ -1,4 +1,11 @@
-r"""The LRP metric and its optimum: what aLRP Loss is made after, and what detectors are evaluated with."""
+r"""The LRP metric and its optimum: what aLRP Loss is made after, and what detectors are evaluated with.
+
+==============  =========================================================================  ============
+`n_tp`          :math:`N_{TP}`, the number of true positives                               number
+`n_fn`          :math:`N_{FN}`, the number of objects that were missed                     number
+`olrp`          :math:`\mathrm{oLRP}`, LRP at its best score threshold                     scalar
+==============  =========================================================================  ============
+"""
 
 from typing import NamedTuple
 

@@ -7,6 +7,18 @@ With :math:`x_{ij} = s_j - s_i` and the step function :math:`H`, Section 2 of th
     N_{FP}(i) = \sum_{j \in \mathcal N} H(x_{ij}), \qquad
     \mathrm{rank}(i) = \mathrm{rank}^+(i) + N_{FP}(i).
 
+==============  =========================================================================  ============
+`s_pos`         :math:`s_i, i \in \mathcal P`, the logits of the positives                 (|P|,)
+`s_neg`         :math:`s_j, j \in \mathcal N`, the logits of the negatives                 (|N|,)
+`x`             :math:`x_{ij}`, how far `j` is above `i`, in logits                        (|P|, |N|)
+`delta`         :math:`\delta`, half width of the step's ramp, in logits                   number
+`rank_pos`      :math:`\mathrm{rank}^+(i)`, the place among the positives                  (|P|,)
+`n_fp`          :math:`N_{FP}(i)`, the number of negatives above `i`                       (|P|,)
+`rank`          :math:`\mathrm{rank}(i)`, the place among all                              (|P|,)
+`h_pos`         :math:`H(x_{ik})`, over pairs of positives                                 (|P|, |P|)
+`h_neg`         :math:`H(x_{ij})`, over pairs of a positive and a negative                 (|P|, |N|)
+==============  =========================================================================  ============
+
 A detector has some hundred positives and millions of negatives, so the :math:`|P| \times |N|` matrix of
 :math:`H(x_{ij})` is out of the question. `StepMatrix` multiplies with it, exactly, in
 :math:`O((|P| + |N|) \log |P|)`; `alrp_ref.pairwise` forms it, and the tests compare the two.
@@ -34,7 +46,9 @@ def step(x: Tensor, delta: float) -> Tensor:
 
 
 def difference_transform(s_i: Tensor, s_j: Tensor) -> Tensor:
-    r"""All differences :math:`x_{ij} = -(s_i - s_j) = s_j - s_i`: above zero where `j` outranks `i`.
+    r"""All differences of scores, above zero where `j` outranks `i`.
+
+    .. math:: x_{ij} = -(s_i - s_j) = s_j - s_i
 
     Shape: `s_i` (I,), `s_j` (J,) -> (I, J). For small inputs and for reading; the losses never call it.
     Source: Section 2.

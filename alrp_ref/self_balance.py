@@ -1,4 +1,9 @@
-r"""Self-balance: the weight of the localisation part, renewed every epoch (Section 4.2)."""
+r"""Self-balance: the weight of the localisation part, renewed every epoch (Section 4.2).
+
+==============  =========================================================================  ============
+`weight`        :math:`w = \mathcal L^{aLRP} / \mathcal L_{loc}`, from the last epoch      scalar
+==============  =========================================================================  ============
+"""
 
 import torch
 from torch import Tensor, distributed, nn

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from lists import TIED_SCORES, assert_close, examples, loss_and_gradient, make, random
 
 from alrp_ref import ALRPLoss, alrp_loss, ap_loss, pairwise
+from alrp_ref.alrp import localisation_component
+from alrp_ref.ranking import StepMatrix
 
 LOC_STEPS = pytest.mark.parametrize("loc_step", ["hard", "smoothed"])
 
@@ -121,6 +123,16 @@ def test_the_first_positive_counts_in_every_term_below_it():
     expected = torch.tensor([1 + 1 / 3 + 1 / 4, 1 / 3 + 1 / 4, 1 / 4], dtype=torch.float64) / 3
     for loc_step in ("hard", "smoothed"):
         assert_close(loc_gradient(ex, loc_step=loc_step), expected)
+
+
+def test_the_localisation_component_is_a_mean_of_running_sums_over_ranks():
+    """In hard order, the k-th best positive is charged the errors of the k best, over its rank."""
+    s_pos, rank = torch.tensor([5.0, 9.0, 1.0]), torch.tensor([2.0, 1.0, 8.0])
+    loc_errors = torch.tensor([0.4, 0.2, 1.0])
+    h_pos = StepMatrix(s_pos, s_pos, 1.0)
+    for loc_step in ("hard", "smoothed"):  # further apart than delta, both steps order alike
+        loc = localisation_component(loc_errors.double(), s_pos, rank.double(), h_pos, loc_step)
+        assert_close(loc, (0.2 / 1 + 0.6 / 2 + 1.6 / 8) / 3, 1e-7)
 
 
 def test_hard_and_smoothed_differ_where_positives_are_close():

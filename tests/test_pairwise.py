@@ -47,6 +47,45 @@ def test_primary_terms_share_out_each_error():
     assert_close(pairwise.primary_terms(ell, p), torch.tensor([[0.125, 0.375], [0.2, 0.0]]), 1e-7)
 
 
+def test_gradients_are_row_and_column_sums_of_the_update():
+    """A positive keeps its row of the update, a negative its column, with the signs of a descent."""
+    ell, ell_star, p = torch.tensor([0.5, 0.2]), torch.tensor([0.1, 0.2]), torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    positives, negatives = pairwise.gradient(ell, ell_star, p)
+    assert_close(positives, torch.tensor([-0.2, 0.0]), 1e-7)
+    assert_close(negatives, torch.tensor([0.05, 0.15]), 1e-7)
+
+
+def test_a_carried_value_keeps_its_number_and_has_the_given_slope():
+    """`carry` changes no value, and its backward pass leaves exactly the gradients it was given."""
+    logits = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    value = torch.tensor(0.25, dtype=torch.float64)
+    grad = (torch.tensor([-0.5], dtype=torch.float64), torch.tensor([0.125, 0.375], dtype=torch.float64))
+    out = pairwise.carry(value, logits, torch.tensor([0, 1, -1, 0]), grad)
+    out.backward()
+    assert out.item() == 0.25
+    assert logits.grad.tolist() == [0.125, -0.5, 0.0, 0.375]
+
+
+def test_nothing_is_a_zero_with_a_gradient_of_zeros():
+    """The loss of a list without positives is zero and can be derived."""
+    x = torch.ones(3, requires_grad=True)
+    pairwise.nothing(x).backward()
+    assert pairwise.nothing(x).item() == 0
+    assert x.grad.tolist() == [0, 0, 0]
+
+
+def test_interpolated_precision_is_the_best_from_here_down():
+    """Precision at a positive becomes the largest at it or at any positive scored lower."""
+    precision = torch.tensor([0.5, 0.6, 0.4, 0.3])
+    s_pos = torch.tensor([4.0, 3.0, 2.0, 1.0])
+    assert pairwise.interpolate(precision, s_pos).tolist() == precision[[1, 1, 2, 3]].tolist()
+
+
+def test_of_tied_positives_the_later_one_counts_first():
+    """The hard order is by score; of a tie the later positive stands above, as in the release."""
+    assert pairwise.hard_order(torch.tensor([1.0, 2.0, 1.0])).tolist() == [[0, 1, 1], [0, 0, 0], [0, 1, 0]]
+
+
 def h(x: float, delta: float) -> float:
     return min(max(x / (2 * delta) + 0.5, 0.0), 1.0)
 
