@@ -25,17 +25,13 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## draw a data set of shapes, train a small detector on it, write a report
 	$(BIN)/alrp demo
 
-lab: $(STAMP)  ## open the notebooks
-	@mkdir -p notebooks
-	$(BIN)/jupyter lab notebooks
+lab: $(STAMP)  ## open the course
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIGURES := $(wildcard figures/*.py)
 # One run for tests and notebooks, so that its last line counts both; -rs names what was skipped, and why.
 PYTEST := $(BIN)/python -m pytest -rs
-ifneq ($(NOTEBOOKS),)
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 $(NOTEBOOKS)
-endif
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
 
 lint: $(STAMP)  ## check style
 	$(BIN)/ruff check .
@@ -45,17 +41,13 @@ test: lint  ## check everything, the notebooks too (under twenty minutes)
 	$(PYTEST) -m "not slow" tests $(NBVAL)
 
 test-fast: lint  ## the same without the notebooks
-	$(PYTEST) -m "not slow" tests
+	$(PYTEST) -m "not slow" tests --ignore tests/test_notebooks.py --ignore tests/test_jupyterlab.py
 
 test-all: lint  ## the long tests, too
 	$(PYTEST) tests $(NBVAL)
 
-notebooks: $(STAMP)  ## run the notebooks and keep their outputs
-ifeq ($(NOTEBOOKS),)
-	@echo "there are no notebooks yet"
-else
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
-endif
+notebooks: $(STAMP)  ## run the notebooks and keep their outputs; a second run changes nothing
+	$(BIN)/python notebooks/execute.py
 
 figures: $(STAMP)  ## draw the figures again
 ifeq ($(FIGURES),)

@@ -1,0 +1,61 @@
+"""Train with aLRP, AP and focal loss on the same shapes with the same budget.
+
+This made data/comparison.csv for notebook 09.
+
+Usage: python notebooks/compare.py RUNS [STEPS]     (half an hour on two idle cores)
+
+Each run goes to RUNS/recipe_seed and is kept: give the same command again to go on. Everything but
+the loss is the same, the learning rate too, which was chosen for aLRP.
+"""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from alrp_ref.coco import CocoDataset, Metrics, make_shapes
+from alrp_ref.training import train
+from alrp_ref.training.curves import correlation
+from alrp_ref.training.report import true_positives
+
+RECIPES, SEEDS, STEPS = ("alrp_tiny", "ap_tiny", "focal_tiny"), (0, 1, 2), 468
+METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
+TABLE = Path(__file__).parent / "data" / "comparison.csv"
+
+
+def main(runs: Path, steps: int = STEPS) -> None:
+    shapes = make_shapes(runs / "shapes", train_images=2500, val_images=200)
+    rows = []
+    for seed in SEEDS:
+        for recipe in RECIPES:
+            out = runs / f"{recipe}_{seed}"
+            _, metrics = train(recipe, shapes, out, steps=steps, seed=seed, workers=1)
+            detections = json.loads((out / "detections.json").read_text())
+            rows.append(row(recipe, seed, steps, metrics, rank_correlation(shapes, detections)))
+    with open(TABLE, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def row(recipe: str, seed: int, steps: int, metrics: Metrics, rho: float) -> dict:
+    values = {name: metrics[name] for name in METRICS} | {"rho": rho}
+    return {"recipe": recipe, "seed": seed, "steps": steps} | {
+        name: f"{value:.4f}" for name, value in values.items()
+    }
+
+
+def rank_correlation(shapes: Path, detections: list[dict]) -> float:
+    """Spearman's correlation of score and IoU over the true positives of a class, mean over the classes."""
+    data = CocoDataset(shapes, "val2017", keep_empty=True)
+    of_class = []
+    for category in data.category_ids:
+        scores, ious = true_positives(data, [d for d in detections if d["category_id"] == category])
+        of_class.append(correlation(scores.argsort().argsort(), ious.argsort().argsort()))
+    return float(np.nanmean(of_class))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,0 +1,155 @@
+"""What the notebooks share: the package's source on the page, checked answers, pictures, tables and sliders.
+
+Nothing of the paper is in here. `show` prints a formula and the function that computes it, both read from the
+package; `check` judges an exercise; `still` and `explore` draw a picture once, or under sliders.
+"""
+
+import ast
+import html
+import inspect
+import io
+import re
+import textwrap
+from collections.abc import Callable
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+import torch
+from IPython.display import Image, Markdown, display
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart. One colour, one meaning, in every notebook.
+POSITIVE, NEGATIVE, BOXES = "#0072B2", "#D55E00", "#009E73"
+INK, GREY, LIGHT = "#222222", "#7f7f7f", "#d9dce1"
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 100,
+        "figure.constrained_layout.use": True,
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": plt.cycler(
+            color=[POSITIVE, NEGATIVE, BOXES, "#CC79A7", "#E69F00", "#56B4E9"]
+        ),
+        "legend.frameon": False,
+    }
+)
+
+
+# The package's source
+
+
+def show(*functions: Callable) -> None:
+    """The formula of each function and its code, as they stand in the package."""
+    for function in functions:
+        file = inspect.getsourcefile(function).rpartition("alrp_ref/")[2]
+        name = f"{file.removesuffix('.py').replace('/', '.')}.{function.__qualname__}"
+        formulas = "\n\n".join(f"$${formula}$$" for formula in formulas_of(function))
+        link = f"[`{name}`](../alrp_ref/{file})"
+        display(Markdown(f"{link}\n\n{formulas}\n\n```python\n{_code(function)}\n```"))
+
+
+def formulas_of(documented: object) -> list[str]:
+    """The display formulas of a docstring, in LaTeX."""
+    text = inspect.getdoc(documented) or ""
+    blocks = re.findall(r"^\.\. math::(.*(?:\n[ \t]+\S.*|\n(?=\n[ \t]+\S))*)", text, re.MULTILINE)
+    return [" ".join(block.split()) for block in blocks]
+
+
+def _code(function: Callable) -> str:
+    """The source without its docstring: formula and words are on the page already."""
+    source = textwrap.dedent(inspect.getsource(function))
+    node = ast.parse(source).body[0]
+    lines = source.splitlines()
+    if ast.get_docstring(node) is not None:
+        first = node.body[0]
+        del lines[first.lineno - 1 : first.end_lineno]
+    return "\n".join(line for line in lines if line.strip())
+
+
+# Numbers
+
+
+def table(**columns) -> None:
+    """Print columns of equal length: numbers with four digits, everything else as it is."""
+    cells = {name: _cells(values) for name, values in columns.items()}
+    widths = [max(len(name), *map(len, values)) for name, values in cells.items()]
+    rows = [list(cells), *zip(*cells.values(), strict=True)]
+    for row in rows:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+def _cells(values) -> list[str]:
+    values = values.tolist() if isinstance(values, torch.Tensor) else list(values)
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    return [
+        f"{round(value, 4) + 0.0:.4f}" if isinstance(value, float) else str(value)
+        for value in values
+    ]
+
+
+def check(answer, expected, tolerance: float = 1e-4) -> None:
+    """Say whether the answer to an exercise is right; if it is a number or a tensor, how far off it is."""
+    if answer is None or answer is ...:
+        print("not answered yet")
+    elif isinstance(expected, str | bool | set):
+        print("right" if answer == expected else f"wrong: {answer!r} is not it")
+    else:
+        got, want = (torch.as_tensor(x, dtype=torch.float64).detach() for x in (answer, expected))
+        if got.shape != want.shape:
+            print(f"wrong: the shape is {tuple(got.shape)}, it should be {tuple(want.shape)}")
+        else:
+            off = float((got - want).abs().max())
+            print("right" if off <= tolerance else f"wrong: off by {off:.4g}")
+
+
+# Pictures under sliders
+
+Drawing = Callable[..., tuple[Figure, str]]
+
+
+def still(draw: Drawing, **values) -> None:
+    """Show the picture and the numbers that `draw` returns for these values."""
+    figure, text = draw(**values)
+    display(Image(_png(figure)))
+    print(text)
+
+
+def explore(draw: Drawing, **controls: widgets.Widget) -> None:
+    """The same picture and numbers under widgets, one for each argument of `draw`.
+
+    Each slider takes arrow keys, and a value typed into the number beside it. Without a kernel, as on a code host,
+    only the `still` before it is there to see.
+    """
+    picture, numbers = widgets.Image(format="png"), widgets.HTML()
+    picture.add_class("explorer-picture")
+    numbers.add_class("explorer-numbers")
+
+    def redraw(_=None) -> None:
+        figure, text = draw(**{name: control.value for name, control in controls.items()})
+        picture.value, numbers.value = _png(figure), f"<pre>{html.escape(text)}</pre>"
+
+    for name, control in controls.items():
+        control.description = control.description or name.replace("_", " ")
+        control.style.description_width = "13em"
+        control.layout.width = "36em"
+        control.observe(redraw, names="value")
+    redraw()
+    panel = _Explorer([*controls.values(), picture, numbers])
+    panel.add_class("explorer")
+    display(panel)
+
+
+class _Explorer(widgets.VBox):
+    def _repr_mimebundle_(self, **options):
+        bundle = super()._repr_mimebundle_(**options)
+        names = ", ".join(child.description for child in self.children[:-2])
+        return {**bundle, "text/plain": f"[sliders, with a running kernel: {names}]"}
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    plt.close(figure)
+    return buffer.getvalue()
