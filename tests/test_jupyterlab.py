@@ -1,0 +1,124 @@
+"""The course as its reader opens it: JupyterLab in a real browser."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOK = "05_alrp_loss.ipynb"
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SECONDS = 1000  # Playwright counts in milliseconds
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs a browser: apt-get install chromium, or Chrome")
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """The address of a JupyterLab server over a copy of the notebooks."""
+    shutil.copytree(NOTEBOOKS, tmp_path / "notebooks", ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    settings = {  # every cell is in the page, however far down, and no dialogue is in the way
+        "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+        "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    }
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "overrides.json").write_text(json.dumps(settings))
+    folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    environment = os.environ | {name: str(tmp_path / name) for name in (*folders, "JUPYTERLAB_SETTINGS_DIR")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token, log = secrets.token_hex(8), open(tmp_path / "log", "w")
+    options = {
+        "--ServerApp.ip": "127.0.0.1",
+        "--ServerApp.port": port,
+        "--IdentityProvider.token": token,
+        "--ServerApp.root_dir": tmp_path / "notebooks",
+        "--LabApp.app_settings_dir": tmp_path / "lab",
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += [f"{name}={value}" for name, value in options.items()]
+    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/api/status?token={token}", server, tmp_path / "log")
+        yield f"http://127.0.0.1:{port}/lab/tree/{NOTEBOOK}?token={token}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)  # its kernels end with it
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+        log.close()
+
+
+def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(120):
+        assert server.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"JupyterLab does not answer: {log.read_text()}")
+
+
+@pytest.fixture
+def page(lab):
+    """The notebook, opened and run from top to bottom."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-quic"])
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.set_default_timeout(60 * SECONDS)
+        page.goto(lab)
+        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+        page.get_by_text(re.compile(r"Python 3.* \| Idle")).first.wait_for()  # the status bar: the kernel is up
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        # A cell that waits or runs shows [*]; in the saved file all have numbers, so first see a star come.
+        waiting = page.locator(".jp-InputPrompt", has_text="[*]")
+        waiting.first.wait_for(state="attached")
+        expect(waiting).to_have_count(0, timeout=120 * SECONDS)
+        yield page
+        browser.close()
+
+
+def test_a_slider_moves_the_numbers_and_the_picture(page):
+    """All cells of 05 run in JupyterLab; an arrow key on a slider, or a number typed, changes numbers and picture."""
+    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    explorer = page.locator(".explorer").first
+    explorer.scroll_into_view_if_needed()
+    picture, numbers = explorer.locator("img.explorer-picture"), explorer.locator(".explorer-numbers")
+
+    def seen() -> tuple[bytes, str]:
+        return picture.screenshot(), numbers.inner_text()
+
+    def wait_for_change(before: str) -> None:
+        numbers.filter(has_not_text=re.compile(re.escape(before.splitlines()[0]))).wait_for()
+        page.wait_for_timeout(500)  # the picture follows in the next message
+
+    first = seen()
+    assert re.search(r"aLRP +0\.\d{4}", first[1])
+    explorer.locator(".noUi-handle").first.press("ArrowRight")
+    wait_for_change(first[1])
+    second = seen()
+    assert second[0] != first[0]
+
+    readout = explorer.locator(".widget-readout").first
+    readout.fill("0.95")
+    readout.press("Enter")
+    wait_for_change(second[1])
+    third = seen()
+    assert third[0] != second[0]
+    assert "0.5300" in third[1].splitlines()[0]  # R1, as in the paper's Figure 1
