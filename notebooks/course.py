@@ -43,7 +43,7 @@ plt.rcParams.update(
 def show(*functions: Callable) -> None:
     """The formula of each function and its code, as they stand in the package."""
     for function in functions:
-        file = inspect.getsourcefile(function).rpartition("alrp_ref/")[2]
+        file = inspect.getsourcefile(inspect.unwrap(function)).rpartition("alrp_ref/")[2]
         name = f"{file.removesuffix('.py').replace('/', '.')}.{function.__qualname__}"
         formulas = "\n\n".join(f"$${formula}$$" for formula in formulas_of(function))
         link = f"[`{name}`](../alrp_ref/{file})"

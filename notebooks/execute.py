@@ -1,6 +1,9 @@
 """Run notebooks from a fresh kernel each and keep their outputs, with clean metadata: `make notebooks`.
 
-Usage: python notebooks/execute.py [NOTEBOOK ...], all of them without arguments. A second run changes nothing.
+Usage: python notebooks/execute.py [NOTEBOOK ...], all of them without arguments.
+
+A second run changes nothing: outputs that may differ from run to run, such as times, carry the tag
+nbval-ignore-output, and stay what they are. To have one made anew, clear it first.
 """
 
 import sys
@@ -12,6 +15,7 @@ from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
 WIDGET = "application/vnd.jupyter.widget-view+json"  # refers to a kernel that is gone, by a number that is random
+IGNORED = "nbval-ignore-output"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -21,6 +25,11 @@ METADATA = {
 def main(paths: list[str]) -> None:
     for path in [Path(p) for p in paths] or sorted(HERE.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
+        settled = {
+            cell.id: cell.outputs
+            for cell in notebook.cells
+            if IGNORED in cell.metadata.get("tags", [])
+        }
         began = time.perf_counter()
         NotebookClient(
             notebook,
@@ -29,6 +38,9 @@ def main(paths: list[str]) -> None:
             resources={"metadata": {"path": str(path.parent)}},
             extra_arguments=["--log-level=ERROR"],
         ).execute()
+        for cell in notebook.cells:
+            if settled.get(cell.id):
+                cell.outputs = settled[cell.id]
         tidy(notebook)
         nbformat.write(notebook, path)
         print(f"{path.name:<45} {time.perf_counter() - began:6.1f} s", flush=True)

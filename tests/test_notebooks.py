@@ -1,0 +1,285 @@
+"""The notebooks as a reader gets them: run, in order, complete, with solutions that are right.
+
+`make test` also runs each of them and compares what it prints (nbval); here is what nbval does not look at.
+"""
+
+import ast
+import contextlib
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+import torch
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+sys.path.insert(0, str(NOTEBOOKS))
+
+import course  # noqa: E402
+import execute  # noqa: E402
+import paper_map  # noqa: E402
+
+matplotlib.use("agg")  # the solutions' pictures open no windows
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+WITHOUT_TRAINING = {"trains", "needs-training"}
+"""Tags of cells that the solutions can do without."""
+
+every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str | None = None) -> list:
+    found = nbformat.read(path, as_version=4).cells
+    return [cell for cell in found if kind in (None, cell.cell_type)]
+
+
+def tags(cell) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def test_the_course_has_twelve_notebooks_from_00_to_11():
+    """The course has twelve notebooks, 00 to 11."""
+    assert [path.name[:3] for path in PATHS] == [f"{number:02d}_" for number in range(12)]
+
+
+@every_notebook
+def test_it_was_run_from_top_to_bottom(path):
+    """Execution counts are 1..n: the outputs are those of one run from a fresh kernel."""
+    assert [cell.execution_count for cell in cells(path, "code")] == list(range(1, len(cells(path, "code")) + 1))
+
+
+@every_notebook
+def test_cells_that_print_or_draw_have_outputs(path):
+    """A cell that prints, shows or draws has an output: the notebook was not stripped."""
+    speaks = {"print", "table", "show", "still", "explore", "check", "plt.show", "display"}
+    for cell in cells(path, "code"):
+        calls = [node.value for node in ast.parse(_python(cell.source)).body if isinstance(node, ast.Expr)]
+        if any(isinstance(call, ast.Call) and ast.unparse(call.func) in speaks for call in calls):
+            assert cell.outputs, cell.source
+
+
+@every_notebook
+def test_no_cell_failed_or_warned(path):
+    """No output is an error, and nothing was written to stderr."""
+    for cell in cells(path, "code"):
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.source
+            assert output.get("name") != "stderr", (cell.source, output.text)
+
+
+@every_notebook
+def test_it_names_no_place_on_a_disk(path):
+    """No cell and no output holds an absolute path."""
+    for cell in cells(path):
+        data = [output.get("data", {"text": output.get("text")}) for output in cell.get("outputs", [])]
+        words = [value for one in data for kind, value in one.items() if not kind.startswith("image/")]
+        text = cell.source + json.dumps(words)
+        assert not re.search(r"(?<![\w./])/(home|root|tmp|usr|var|opt|mnt|work|Users|private|content)/", text), text
+
+
+@every_notebook
+def test_an_output_that_is_not_compared_has_a_reason(path):
+    """A cell whose output nbval ignores has a tag `reason:...`, and no other cell has one."""
+    for cell in cells(path, "code"):
+        assert ("nbval-ignore-output" in tags(cell)) == any(tag.startswith("reason:") for tag in tags(cell)), (
+            cell.source
+        )
+        assert not tags(cell) & {"nbval-skip", "nbval-raises-exception"}, cell.source
+
+
+@every_notebook
+def test_no_cell_is_longer_than_25_lines(path):
+    """A code cell fits on a screen."""
+    for cell in cells(path, "code"):
+        assert len(cell.source.splitlines()) <= 25, cell.source
+
+
+@every_notebook
+def test_it_opens_with_what_it_gives_and_closes_with_where_to_go(path):
+    """The first cell says what the reader will be able to do, the time and the needs; the last one sums up."""
+    first, *_, last = cells(path)
+    for phrase in (f"# {path.name[:2]} · ", "**You will be able to**", "**Time**", "**Needs**"):
+        assert phrase in first.source, phrase
+    for phrase in ("## Summary", "Back: [", "Onward: ["):
+        assert phrase in last.source, phrase
+
+
+@every_notebook
+def test_its_links_lead_somewhere(path):
+    """Every relative link in text and outputs is a file of the repository."""
+    for cell in cells(path):
+        outputs = [output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", [])]
+        text = "\n".join([cell.source if cell.cell_type == "markdown" else "", *outputs])
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if not link.startswith(("http", "#")):
+                assert (NOTEBOOKS / link).exists(), link
+
+
+@every_notebook
+def test_its_metadata_says_nothing_of_the_run(path):
+    """No times, versions or widget states: running it again gives the same file."""
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.metadata == execute.METADATA
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        assert not any(execute.WIDGET in output.get("data", {}) for output in cell.get("outputs", []))
+
+
+def test_no_photograph_is_committed():
+    """The pictures of notebook 10 were made from generated shapes: it says so in its first output."""
+    (path,) = (path for path in PATHS if path.name.startswith("10_"))
+    said = "".join(output.get("text", "") for cell in cells(path, "code") for output in cell.outputs)
+    assert said.startswith("data: generated shapes\n")
+
+
+def _fail(cell):
+    cell.outputs = [nbformat.v4.new_output("error", ename="ValueError", evalue="", traceback=[])]
+
+
+def _ignore(cell):
+    cell.metadata.tags = ["nbval-ignore-output"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "test"),
+    [
+        (lambda cell: cell.outputs.clear(), test_cells_that_print_or_draw_have_outputs),
+        (lambda cell: cell.update(execution_count=7), test_it_was_run_from_top_to_bottom),
+        (_fail, test_no_cell_failed_or_warned),
+        (lambda cell: cell.outputs[0].update(name="stderr"), test_no_cell_failed_or_warned),
+        (lambda cell: cell.outputs[0].update(text="see /home/me/runs"), test_it_names_no_place_on_a_disk),
+        (
+            lambda cell: cell.metadata.update(tags=["nbval-ignore-output"]),
+            test_an_output_that_is_not_compared_has_a_reason,
+        ),
+        (lambda cell: cell.update(source="\n" * 30), test_no_cell_is_longer_than_25_lines),
+        (lambda cell: cell.metadata.update(execution={}), test_its_metadata_says_nothing_of_the_run),
+    ],
+)
+def test_a_spoiled_notebook_is_found(spoil, test, tmp_path):
+    """Each of these checks passes on a sound notebook and fails on one that was spoiled in its way."""
+    output = nbformat.v4.new_output("stream", name="stdout", text="1")
+    cell = nbformat.v4.new_code_cell("print(1)", id="c0", execution_count=1, outputs=[output])
+    notebook, path = nbformat.v4.new_notebook(cells=[cell], metadata=execute.METADATA), tmp_path / "one.ipynb"
+    nbformat.write(notebook, path)
+    test(path)
+    spoil(cell)
+    nbformat.write(notebook, path)
+    with pytest.raises(AssertionError):
+        test(path)
+
+
+def exercises(path: Path) -> list[tuple[int, int, str]]:
+    """Of each exercise: the place of the stub, the place of its check, and the solution's code."""
+    found, all_cells = [], cells(path)
+    for place, cell in enumerate(all_cells):
+        if "exercise" in tags(cell):
+            solution = re.search(
+                r"<details><summary>Solution</summary>.*?```python\n(.*?)```", all_cells[place + 2].source, re.S
+            )
+            assert solution, f"no folded solution after {cell.source!r}"
+            found.append((place, place + 1, solution[1]))
+    return found
+
+
+@every_notebook
+def test_it_has_three_exercises_that_are_open(path):
+    """There are three exercises or more, each with a check that says it is not answered yet."""
+    all_cells = cells(path)
+    assert len(exercises(path)) >= 3
+    for stub, check, _ in exercises(path):
+        assert "..." in all_cells[stub].source
+        assert "check(" in all_cells[check].source
+        said = "".join(output.get("text", "") for output in all_cells[check].outputs)
+        assert set(said.splitlines()) == {"not answered yet"}, all_cells[check].source
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of numpy, where matplotlib is given a tensor
+@every_notebook
+def test_its_solutions_are_right(path, monkeypatch):
+    """With the folded solutions in place of the stubs, every check says that it is right."""
+    monkeypatch.chdir(NOTEBOOKS)
+    solutions = {stub: code for stub, _, code in exercises(path)}
+    checks = {check for _, check, _ in exercises(path)}
+    namespace = {"__name__": "__main__", "display": lambda *_: None}
+    dtype = torch.get_default_dtype()
+    try:
+        for place, cell in enumerate(cells(path)):
+            if cell.cell_type != "code" or tags(cell) & WITHOUT_TRAINING:
+                continue
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                exec(compile(_python(solutions.get(place, cell.source)), f"{path.name}[{place}]", "exec"), namespace)
+            if place in checks:
+                assert set(said.getvalue().splitlines()) == {"right"}, (cell.source, said.getvalue())
+    finally:
+        torch.set_default_dtype(dtype)
+        plt.close("all")
+
+
+def _python(source: str) -> str:
+    """A cell without IPython's own commands."""
+    return re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE)
+
+
+def _public_functions() -> list:
+    modules = map(paper_map._module, paper_map.PAPER_FILES)
+    return [pytest.param(f, id=f"{m.__name__}.{name}") for m in modules for name, f in paper_map.public(m).items()]
+
+
+@pytest.mark.parametrize("function", _public_functions())
+def test_every_public_function_of_the_paper_is_taught_and_tested(function):
+    """No public function of the paper's files is without a notebook that uses it and a test that calls it."""
+    assert paper_map.notebooks_using(function), "no notebook uses it"
+    assert paper_map.tests_using(function), "no test calls it"
+
+
+@pytest.mark.parametrize("name", [name for name in paper_map.PAPER_FILES if name not in ("ap", "pairwise")])
+def test_every_file_of_the_paper_brings_its_symbols(name):
+    """Each of the paper's files has its symbols in the table (AP Loss and the judge use those of the others)."""
+    assert f"[{name}.py]" in paper_map.symbols()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "said"),
+    [
+        (..., 1.0, "not answered yet"),
+        (None, 1.0, "not answered yet"),
+        (1.0, 1.0, "right"),
+        (torch.tensor([1.0, 2.5]), [1.0, 2.0], "wrong: off by 0.5"),
+        ([1.0], [1.0, 2.0], "wrong: the shape is (1,), it should be (2,)"),
+        (float("nan"), 1.0, "wrong: off by nan"),
+        ("boxes", "misses", "wrong: 'boxes' is not it"),
+        ({"a1", "a3"}, {"a3", "a1"}, "right"),
+    ],
+)
+def test_a_check_says_right_or_wrong_and_by_how_much(answer, expected, said, capsys):
+    """An exercise's check tells an open, a right and a wrong answer apart."""
+    course.check(answer, expected)
+    assert capsys.readouterr().out.strip() == said
+
+
+def test_running_a_notebook_again_changes_nothing(tmp_path):
+    """What `make notebooks` writes is the same, byte for byte, the second time: pictures, widgets and times, too."""
+    picture = """
+from course import explore, plt
+from ipywidgets import FloatSlider
+from matplotlib.figure import Figure
+
+plt.plot([0, 1])
+plt.show()
+explore(lambda x: (Figure(), f"{x:.1f}"), x=FloatSlider(1.0))"""
+    code = [(picture, {"collapsed": True}), ("import time\ntime.time()", {"tags": ["nbval-ignore-output"]})]
+    made = [nbformat.v4.new_code_cell(source, id=f"c{k}", metadata=m) for k, (source, m) in enumerate(code)]
+    (tmp_path / "course.py").write_text(Path(course.__file__).read_text())
+    path, runs = tmp_path / "one.ipynb", []
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+    for _ in range(2):
+        execute.main([str(path)])
+        runs.append(path.read_bytes())
+    assert runs[0] == runs[1]
+    assert b"sliders, with a running kernel: x" in runs[0]
+    assert b"image/png" in runs[0] and b"collapsed" not in runs[0]
