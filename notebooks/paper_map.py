@@ -44,28 +44,18 @@ def paper_map() -> str:
     """For each of the paper's files, what it computes and where that is taught and tested, in Markdown."""
     parts = []
     for module in map(_module, PAPER_FILES):
-        parts.append(f"#### {_link(module)}\n\n{_markdown(module.__doc__.splitlines()[0])}\n")
-        parts.append(
-            "| function | formula | paper | notebooks | tests |\n| --- | --- | --- | --- | --- |"
-        )
+        parts.append(f"#### {_link(module)}\n\n{_markdown(module.__doc__.splitlines()[0])}")
         for name, function in public(module).items():
-            formula = next(iter(formulas_of(function)), "").replace("|", r"\vert ")
             notebooks = ", ".join(
                 f"[{path.stem[:2]}]({path.name})" for path in notebooks_using(function)
             )
             tests = ", ".join(
                 f"[{_name(path)}](../tests/{_name(path)}.py)" for path in tests_using(function)
             )
-            cells = (
-                f"`{name}`",
-                f"${formula}$" if formula else "",
-                section(function),
-                notebooks,
-                tests,
-            )
-            parts.append(f"| {' | '.join(cells)} |")
-        parts.append("")
-    return "\n".join(parts)
+            places = (section(function), f"notebooks {notebooks}", f"tests {tests}")
+            parts.append(f"**`{name}`** · {' · '.join(filter(None, places))}")
+            parts += [f"$${formula}$$" for formula in formulas_of(function)[:1]]
+    return "\n\n".join(parts)
 
 
 def public(module: ModuleType) -> dict[str, object]:
