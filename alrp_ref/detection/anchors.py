@@ -45,12 +45,14 @@ def pyramid_anchors(
     anchor_scale: float,
     scales_per_octave: int,
     ratios: Sequence[float],
+    offset: float = 0.0,
 ) -> list[Tensor]:
     """The anchors of all levels, one tensor (h * w * A, 4) each, in pixels of the input, float64.
 
-    Args: `sizes` (h, w) and strides of the levels; the rest as for `base_anchors`.
+    Args: `sizes` (h, w) and strides of the levels; `offset` of the locations, in strides: 0 for the corners of the
+        cells, 1/2 for their centres; the rest as for `base_anchors`.
     """
     return [
-        level_anchors(base_anchors(stride, anchor_scale, scales_per_octave, ratios), size, stride)
+        level_anchors(base_anchors(stride, anchor_scale, scales_per_octave, ratios) + offset * stride, size, stride)
         for size, stride in zip(sizes, strides, strict=True)
     ]

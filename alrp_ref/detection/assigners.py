@@ -91,11 +91,42 @@ def _nearest_anchors(anchors: Sequence[Tensor], box_centres: Tensor, k: int) -> 
     return torch.cat(chosen, dim=1)
 
 
-ASSIGNERS: dict[str, Assigner] = {"iou": iou_assign, "atss": atss_assign}
+FOVEA_SCALES = ((1, 64), (32, 128), (64, 256), (128, 512), (256, 2048))
+"""Of each level, the least and the largest root of the area of the boxes it is responsible for, in pixels."""
+
+
+def fovea_assign(anchors: Sequence[Tensor], boxes: Tensor, *, sigma: float = 0.4) -> Tensor:
+    """The assigner of FoveaBox: by place, without any IoU.
+
+    An anchor is positive if its centre lies in the inner part of a box, `sigma` of its width and height, and the box
+    belongs to the anchor's level by its size; of several boxes the smallest takes it. All others are negative. Near
+    the border a box whose inner part holds no centre, being beyond the last one, takes that.
+
+    Args: `anchors`, (A_l, 4) for each level; `boxes` (G, 4); x1, y1, x2, y2 in pixels.
+    Shape: -> (sum of A_l,), int64.
+    Source: FoveaBox, as the release has it.
+    """
+    if len(boxes) == 0:
+        return anchors[0].new_full((sum(map(len, anchors)),), NEGATIVE, dtype=torch.int64)
+    centre, size = centre_size(boxes)
+    area = size.prod(dim=1)
+    matched = []
+    for level, (least, most) in zip(anchors, FOVEA_SCALES, strict=False):
+        point = centre_size(level)[0]
+        low = torch.minimum(centre - sigma / 2 * size, point.amax(dim=0))[:, None]  # (G, 1, 2)
+        high = torch.maximum(centre + sigma / 2 * size, point.amin(dim=0))[:, None]
+        inside = ((low <= point) & (point <= high)).all(dim=2)  # (G, A_l)
+        inside &= ((least <= area.sqrt()) & (area.sqrt() <= most))[:, None]
+        smallest, owner = torch.where(inside, area[:, None], torch.inf).min(dim=0)
+        matched.append(torch.where(smallest < torch.inf, owner, NEGATIVE))
+    return torch.cat(matched)
+
+
+ASSIGNERS: dict[str, Assigner] = {"iou": iou_assign, "atss": atss_assign, "fovea": fovea_assign}
 
 
 def get_assigner(name: str) -> Assigner:
-    """The assigner "iou" or "atss". Raises: ValueError for another name."""
+    """The assigner "iou", "atss" or "fovea". Raises: ValueError for another name."""
     if name not in ASSIGNERS:
         raise ValueError(f"assigner must be one of {', '.join(ASSIGNERS)}, got {name!r}")
     return ASSIGNERS[name]

@@ -4,12 +4,15 @@ import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.ops import Conv2dNormActivation
+
+from alrp_ref.detection.deformable import DeformableConv2d
 
 STRIDES = (8, 16, 32)
 """Input pixels between neighbouring locations of C3, C4 and C5."""
@@ -64,15 +67,21 @@ class Backbone(nn.Module):
         return self
 
 
-def resnet(depth: int, pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
-    """torchvision's ResNet without its classifier; the stem and layer1 are frozen.
+def resnet(
+    name: str, pretrained: bool, weights_file: str | os.PathLike | None, *, deformable: bool = False
+) -> Backbone:
+    """torchvision's ResNet or ResNeXt without its classifier; the stem and layer1 are frozen.
 
-    `pretrained` downloads torchvision's first ImageNet weights, which the release starts from.
+    `pretrained` downloads torchvision's first ImageNet weights. (For ResNet the release starts from the same.)
+    `deformable` lets the 3x3 convolutions of layer2 to layer4 choose where to look.
     """
-    network = models.get_model(f"resnet{depth}", weights="IMAGENET1K_V1" if pretrained else None)
+    network = models.get_model(name, weights="IMAGENET1K_V1" if pretrained else None)
     network.fc = nn.Identity()
     if weights_file is not None:
         _load(network, weights_file, drop="fc.")
+    if deformable:
+        for block in (*network.layer2, *network.layer3, *network.layer4):
+            block.conv2 = DeformableConv2d(block.conv2)
     layers = [(name, layer) for name, layer in network.named_children() if name not in ("avgpool", "fc")]
     taps = {f"layer{i}": _layer_channels(getattr(network, f"layer{i}")) for i in (2, 3, 4)}
     return Backbone(layers, taps, frozen=("conv1", "bn1", "layer1"))
@@ -116,8 +125,10 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 BACKBONES = {
-    "resnet50": lambda pretrained, weights_file: resnet(50, pretrained, weights_file),
-    "resnet101": lambda pretrained, weights_file: resnet(101, pretrained, weights_file),
+    "resnet50": partial(resnet, "resnet50"),
+    "resnet101": partial(resnet, "resnet101"),
+    "resnext101_64x4d": partial(resnet, "resnext101_64x4d"),
+    "resnext101_64x4d_dcn": partial(resnet, "resnext101_64x4d", deformable=True),
     "mobilenet_v2": mobilenet_v2,
     "tiny": tiny,
 }

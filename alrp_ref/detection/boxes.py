@@ -1,6 +1,8 @@
-"""Boxes as deltas from anchors, and back."""
+"""Boxes as four numbers relative to an anchor, and back: RetinaNet's deltas, FoveaBox's distances."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,3 +44,47 @@ def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
     centre = anchor_centre + shift * anchor_size
     half = anchor_size * log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp() / 2
     return torch.cat([centre - half, centre + half], dim=1)
+
+
+MAX_RATIO = 16.0
+"""Bound on what a distance may be of half the anchor's side, in both directions, before FoveaBox learns it."""
+
+
+def encode_distances(boxes: Tensor, anchors: Tensor) -> Tensor:
+    r"""Log distances from each anchor's centre to the sides of its box, in halves of the anchor's side.
+
+    .. math:: d_1 = \log \frac{x - x_1}{w_a / 2}, \quad d_2 = \log \frac{y - y_1}{h_a / 2}, \quad
+              d_3 = \log \frac{x_2 - x}{w_a / 2}, \quad d_4 = \log \frac{y_2 - y}{h_a / 2}
+
+    with the centre (x, y) of the anchor; each quotient is kept within 1 / `MAX_RATIO` and `MAX_RATIO`.
+
+    Shape: (n, 4), (n, 4) -> (n, 4).
+    Source: FoveaBox, whose base length is half the side of our anchor.
+    """
+    centre, size = centre_size(anchors)
+    distance = torch.cat([centre - boxes[:, :2], boxes[:, 2:] - centre], dim=1)
+    return (distance / (size / 2).repeat(1, 2)).clamp(1 / MAX_RATIO, MAX_RATIO).log()
+
+
+def decode_distances(distances: Tensor, anchors: Tensor) -> Tensor:
+    """Boxes from log distances: the inverse of `encode_distances`, but for its bounds.
+
+    Shape: (n, 4), (n, 4) -> (n, 4).
+    """
+    centre, size = centre_size(anchors)
+    near, far = (distances.exp() * (size / 2).repeat(1, 2)).split(2, dim=1)
+    return torch.cat([centre - near, centre + far], dim=1)
+
+
+class BoxCoder(NamedTuple):
+    """How a detector writes a box down, and how far from the right and lower side of the image its boxes end."""
+
+    encode: Callable[[Tensor, Tensor], Tensor]
+    decode: Callable[[Tensor, Tensor], Tensor]
+    border: int
+
+
+CODERS = {
+    "deltas": BoxCoder(encode, decode, border=0),
+    "distances": BoxCoder(encode_distances, decode_distances, border=1),  # the release's FoveaBox clips at size - 1
+}

@@ -14,8 +14,8 @@ _RENAMED = (
     (r"neck\.fpn_convs\.([0-2])\.conv\.(.+)", r"fpn.layer_blocks.\1.0.\2"),
     (r"neck\.fpn_convs\.3\.conv\.(.+)", r"fpn.extra_blocks.p6.\1"),
     (r"neck\.fpn_convs\.4\.conv\.(.+)", r"fpn.extra_blocks.p7.\1"),
-    (r"bbox_head\.retina_cls\.(.+)", r"head.cls_logits.\1"),
-    (r"bbox_head\.retina_reg\.(.+)", r"head.box_deltas.\1"),
+    (r"bbox_head\.(?:retina|fovea)_cls\.(.+)", r"head.cls_logits.\1"),
+    (r"bbox_head\.(?:retina|fovea)_reg\.(.+)", r"head.box_deltas.\1"),
 )
 
 

@@ -9,7 +9,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from alrp_ref import ALRPLoss, SelfBalance, ap_loss, giou_error
 from alrp_ref.detection.assigners import IGNORED
-from alrp_ref.detection.boxes import decode, encode
+from alrp_ref.detection.boxes import CODERS, BoxCoder
 
 
 class Assigned(NamedTuple):
@@ -48,12 +48,13 @@ class ALRPCriterion(nn.Module):
     The localisation error of a positive is `giou_error` of its decoded box. `loss_loc` already holds the weight of
     the self-balance.
 
-    Args: `self_balance_period`, the steps of an epoch, None to keep the initial weight.
+    Args: `coder`, how the detector writes boxes; `self_balance_period`, the steps of an epoch, None to keep the
+        initial weight.
     """
 
-    def __init__(self, self_balance_period: int | None = None):
+    def __init__(self, coder: BoxCoder, self_balance_period: int | None = None):
         super().__init__()
-        self.loss = ALRPLoss(self_balance_period)
+        self.coder, self.loss = coder, ALRPLoss(self_balance_period)
 
     @property
     def self_balance(self) -> SelfBalance:
@@ -61,20 +62,25 @@ class ALRPCriterion(nn.Module):
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
-        predicted = decode(deltas[assigned.labels >= 0], assigned.anchors)
+        predicted = self.coder.decode(deltas[assigned.labels >= 0], assigned.anchors)
         out = self.loss(logits.flatten(), targets.flatten(), giou_error(predicted, assigned.boxes))
         return {"loss_cls": out.cls, "loss_loc": out.loc}
 
 
 class APCriterion(nn.Module):
-    r"""AP Loss for the scores, and smooth L1 (beta 1) on the deltas of the positives, mean over the 4 |P| numbers."""
+    r"""AP Loss for the scores, and smooth L1 on the four numbers of each positive, mean over the 4 |P| numbers."""
 
     self_balance = None
+
+    def __init__(self, coder: BoxCoder, *, beta: float):
+        super().__init__()
+        self.coder, self.beta = coder, beta
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
         predicted = deltas[assigned.labels >= 0]
-        total = F.smooth_l1_loss(predicted, encode(assigned.boxes, assigned.anchors), reduction="sum")
+        truth = self.coder.encode(assigned.boxes, assigned.anchors)
+        total = F.smooth_l1_loss(predicted, truth, beta=self.beta, reduction="sum")
         return {
             "loss_cls": ap_loss(logits.flatten(), targets.flatten()),
             "loss_loc": total / max(1, predicted.numel()),
@@ -82,12 +88,20 @@ class APCriterion(nn.Module):
 
 
 class FocalCriterion(nn.Module):
-    r"""The usual baseline: focal loss (gamma 2, alpha 0.25) and smooth L1 (beta 1/9), summed, divided by |P|.
+    r"""The usual baseline: focal loss and smooth L1, summed, divided by |P|.
 
     A batch without positives still has a classification loss: that of its negatives, divided by 1.
+
+    Args: `alpha`, `gamma` of the focal loss; `beta` of smooth L1; `count_images`, to add the number of images to the
+        |P| that divides the focal loss.
     """
 
     self_balance = None
+
+    def __init__(self, coder: BoxCoder, *, alpha: float, gamma: float, beta: float, count_images: bool):
+        super().__init__()
+        self.coder, self.alpha, self.gamma, self.beta = coder, alpha, gamma, beta
+        self.count_images = count_images
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
@@ -95,18 +109,28 @@ class FocalCriterion(nn.Module):
         predicted = deltas[assigned.labels >= 0]
         num_positives = max(1, len(predicted))
         focal = sigmoid_focal_loss(
-            logits[counted], targets[counted].to(logits.dtype), alpha=0.25, gamma=2.0, reduction="sum"
+            logits[counted], targets[counted].to(logits.dtype), alpha=self.alpha, gamma=self.gamma, reduction="sum"
         )
-        smooth_l1 = F.smooth_l1_loss(predicted, encode(assigned.boxes, assigned.anchors), beta=1 / 9, reduction="sum")
-        return {"loss_cls": focal / num_positives, "loss_loc": smooth_l1 / num_positives}
+        truth = self.coder.encode(assigned.boxes, assigned.anchors)
+        smooth_l1 = F.smooth_l1_loss(predicted, truth, beta=self.beta, reduction="sum")
+        of_focal = len(predicted) + len(logits) if self.count_images else num_positives
+        return {"loss_cls": focal / of_focal, "loss_loc": smooth_l1 / num_positives}
 
 
-def build_criterion(name: str, self_balance_period: int | None = None) -> nn.Module:
-    """The criterion "alrp", "ap" or "focal". Raises: ValueError for another name."""
+def build_criterion(name: str, self_balance_period: int | None = None, coder: str = "deltas") -> nn.Module:
+    """The criterion "alrp", "ap" or "focal" of a detector that writes boxes as "deltas" or as "distances".
+
+    The baselines' constants are those of RetinaNet for deltas, and of FoveaBox for distances.
+
+    Raises: ValueError for another name.
+    """
+    is_fovea, boxes = coder == "distances", CODERS[coder]
     if name == "alrp":
-        return ALRPCriterion(self_balance_period)
+        return ALRPCriterion(boxes, self_balance_period)
     if name == "ap":
-        return APCriterion()
+        return APCriterion(boxes, beta=0.11 if is_fovea else 1.0)
+    if name == "focal" and is_fovea:
+        return FocalCriterion(boxes, alpha=0.4, gamma=1.5, beta=0.11, count_images=True)
     if name == "focal":
-        return FocalCriterion()
+        return FocalCriterion(boxes, alpha=0.25, gamma=2.0, beta=1 / 9, count_images=False)
     raise ValueError(f'loss must be one of "alrp", "ap", "focal", got {name!r}')

@@ -15,6 +15,8 @@ class Recipe:
         assigner: how anchors become positives.
         scales_per_octave, ratios: the anchors at each location; a ratio is height / width.
         anchor_scale: side of the smallest anchor of a level, in strides.
+        anchor_offset: of the locations, in strides: 0 for the corners of the cells, 1/2 for their centres.
+        coder: how a box is written: RetinaNet's deltas from an anchor, or FoveaBox's distances from its centre.
         levels: of the pyramid, counted from stride 8; 5 are P3 to P7.
         fpn_channels, head_channels, head_convs: widths, and depth of the head's two towers.
         separable_head: depthwise-separable convolutions in the towers.
@@ -30,12 +32,16 @@ class Recipe:
     """
 
     name: str
-    backbone: Literal["resnet50", "resnet101", "mobilenet_v2", "tiny"] = "resnet50"
+    backbone: Literal["resnet50", "resnet101", "resnext101_64x4d", "resnext101_64x4d_dcn", "mobilenet_v2", "tiny"] = (
+        "resnet50"
+    )
     loss: Literal["alrp", "ap", "focal"] = "alrp"
-    assigner: Literal["iou", "atss"] = "atss"
+    assigner: Literal["iou", "atss", "fovea"] = "atss"
     scales_per_octave: int = 2
     ratios: tuple[float, ...] = (1.0,)
     anchor_scale: float = 4.0
+    anchor_offset: float = 0.0
+    coder: Literal["deltas", "distances"] = "deltas"
     levels: int = 5
     fpn_channels: int = 256
     head_channels: int = 256
@@ -59,6 +65,24 @@ class Recipe:
 
 _ATSS_500 = Recipe(name="alrp_retinanet_r50_atss_500")
 _IOU_500 = replace(_ATSS_500, name="alrp_retinanet_r50_500", assigner="iou", ratios=(0.5, 1.0, 2.0), lr_steps=(60, 80))
+_ATSS_800 = replace(
+    _ATSS_500,
+    scales_per_octave=3,
+    train_size=800,
+    test_size=(800, 1333),
+    lr=0.004,
+    batch_size=16,
+    lr_steps=(60, 80),
+)
+# An anchor is a square of two base lengths around the centre of a cell: only its centre and its side are used.
+_FOVEA_500 = replace(
+    _ATSS_500,
+    name="alrp_foveabox_r50_500",
+    assigner="fovea",
+    coder="distances",
+    scales_per_octave=1,
+    anchor_offset=0.5,
+)
 
 _TINY = Recipe(
     name="alrp_tiny",
@@ -108,7 +132,15 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         _IOU_500,
         _ATSS_500,
+        replace(_ATSS_500, name="alrp_retinanet_r101_atss_500", backbone="resnet101"),
+        replace(_ATSS_800, name="alrp_retinanet_r101_atss_800", backbone="resnet101"),
+        replace(_ATSS_500, name="alrp_retinanet_x101_64x4d_atss_500", backbone="resnext101_64x4d"),
+        replace(_ATSS_800, name="alrp_retinanet_x101_64x4d_atss_800", backbone="resnext101_64x4d"),
+        replace(_ATSS_800, name="alrp_retinanet_x101_64x4d_dcn_atss_800", backbone="resnext101_64x4d_dcn"),
         replace(_IOU_500, name="ap_retinanet_r50_500", loss="ap", lr=0.002),
+        _FOVEA_500,
+        replace(_FOVEA_500, name="ap_foveabox_r50_500", loss="ap", lr=0.002),
+        replace(_FOVEA_500, name="focal_foveabox_r50_500", loss="focal", lr=0.02),
         # Not the release's: RetinaNet as usual, with its usual rate of 0.01 per 16 images, and its three scales.
         replace(_IOU_500, name="focal_retinanet_r50_500", loss="focal", scales_per_octave=3, lr=0.02),
         _TINY,

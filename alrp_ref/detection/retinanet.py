@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from alrp_ref.detection.anchors import pyramid_anchors
 from alrp_ref.detection.assigners import get_assigner
 from alrp_ref.detection.backbones import STRIDES, Backbone
+from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import Losses, build_criterion
 from alrp_ref.detection.head import RetinaHead
 from alrp_ref.detection.postprocess import Detections, detections_of_image
@@ -49,7 +50,7 @@ class RetinaNet(nn.Module):
             separable=recipe.separable_head,
         )
         self.assigner = get_assigner(recipe.assigner)
-        self.criterion = build_criterion(recipe.loss, self_balance_period)
+        self.criterion = build_criterion(recipe.loss, self_balance_period, recipe.coder)
 
     @property
     def self_balance(self) -> nn.Module | None:
@@ -84,7 +85,8 @@ class RetinaNet(nn.Module):
     def anchors(self, levels: Sequence[Tensor], like: Tensor) -> list[Tensor]:
         """The anchors of each level, (A_l, 4) in pixels of the input, with the dtype and device of `like`."""
         recipe, sizes = self.recipe, [tuple(level.shape[-2:]) for level in levels]
-        anchors = pyramid_anchors(sizes, self.strides, recipe.anchor_scale, recipe.scales_per_octave, recipe.ratios)
+        shape = (recipe.anchor_scale, recipe.scales_per_octave, recipe.ratios)
+        anchors = pyramid_anchors(sizes, self.strides, *shape, offset=recipe.anchor_offset)
         return [level.to(like) for level in anchors]
 
     def losses(self, images: Tensor, targets: Sequence[Target]) -> Losses:
@@ -117,7 +119,12 @@ class RetinaNet(nn.Module):
         anchors = self.anchors(levels, logits[0])
         return [
             detections_of_image(
-                [x[i] for x in logits], [x[i] for x in deltas], anchors, size, score_threshold=score_threshold
+                [x[i] for x in logits],
+                [x[i] for x in deltas],
+                anchors,
+                size,
+                score_threshold=score_threshold,
+                coder=CODERS[self.recipe.coder],
             )
             for i, size in enumerate(image_sizes)
         ]

@@ -58,7 +58,7 @@ def _weight(name: str, shape: tuple[int, ...]) -> Tensor:
     if name.endswith("running_mean"):
         return 0.1 * z
     if name.endswith("bias"):
-        return 0.05 * z - (2.0 if name.endswith("retina_cls.bias") else 0.0)
+        return 0.05 * z - (2.0 if name.endswith(("retina_cls.bias", "fovea_cls.bias", "fc_cls.bias")) else 0.0)
     if len(shape) == 1:
         return (0.3 if ".bn3." in name else 1.0) + 0.1 * z
     return z * sqrt(_gain(name) / prod(shape[1:]))
@@ -67,6 +67,8 @@ def _weight(name: str, shape: tuple[int, ...]) -> Tensor:
 def _gain(name: str) -> float:
     if name.endswith("_reg.weight"):
         return 0.5
+    if "conv_offset" in name:
+        return 0.05
     return 0.02 if name.startswith(("neck.lateral_convs", "neck.fpn_convs.3.")) else 2.0
 
 

@@ -6,7 +6,8 @@ import torch
 from torch.testing import assert_close
 
 from alrp_ref.detection.anchors import base_anchors, level_anchors, pyramid_anchors
-from alrp_ref.detection.boxes import MAX_LOG_RATIO, decode, encode
+from alrp_ref.detection.boxes import MAX_LOG_RATIO, decode, decode_distances, encode, encode_distances
+from alrp_ref.detection.deformable import DeformableConv2d
 
 
 def test_base_anchors_are_ordered_by_ratio_first():
@@ -55,3 +56,23 @@ def test_decoded_boxes_cannot_explode():
     boxes = decode(torch.tensor([[0.0, 0.0, 1e4, 1e4], [0.0, 0.0, -1e4, -1e4]]), anchor)
     assert_close((boxes[:, 2:] - boxes[:, :2])[:, 0], torch.tensor([1000.0, 0.256]))
     assert math.isclose(MAX_LOG_RATIO, math.log(62.5))
+
+
+def test_distances_of_a_box_by_hand():
+    """From the centre of an anchor of side 20 a box that ends 5 and 20 away has distances log 1/2 and log 2."""
+    anchor, box = torch.tensor([[0.0, 0.0, 20.0, 20.0]]), torch.tensor([[5.0, -10.0, 30.0, 15.0]])
+    expected = torch.tensor([[0.5, 2.0, 2.0, 0.5]]).log()
+    assert_close(encode_distances(box, anchor), expected)
+    assert_close(decode_distances(expected, anchor), box)
+
+
+def test_distances_are_bounded_before_they_are_learnt():
+    """A side that is closer than 1/16 of the anchor's half side, or beyond the centre, is learnt as 1/16."""
+    anchor, box = torch.tensor([[0.0, 0.0, 20.0, 20.0]]), torch.tensor([[9.9, 12.0, 400.0, 20.0]])
+    assert_close(encode_distances(box, anchor).exp(), torch.tensor([[1 / 16, 1 / 16, 16.0, 1.0]]))
+
+
+def test_a_deformable_convolution_starts_as_half_of_the_plain_one():
+    """Without training, no tap moves and each counts one half."""
+    conv, x = torch.nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2, bias=False), torch.rand(2, 4, 9, 8)
+    assert_close(DeformableConv2d(conv)(x), conv(x) / 2)

@@ -1,12 +1,22 @@
 """Assigners, against their definitions as loops."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
 from alrp_ref.detection.anchors import pyramid_anchors
-from alrp_ref.detection.assigners import ASSIGNERS, IGNORED, NEGATIVE, atss_assign, iou_assign
+from alrp_ref.detection.assigners import (
+    ASSIGNERS,
+    FOVEA_SCALES,
+    IGNORED,
+    NEGATIVE,
+    atss_assign,
+    fovea_assign,
+    iou_assign,
+)
 
 STRIDES, SIZES = (8, 16, 32), [(12, 16), (6, 8), (3, 4)]
 
@@ -31,6 +41,48 @@ def slow_iou_assign(levels: list[Tensor], boxes: Tensor) -> list[int]:
             if value == row.max() and value > 0:
                 matched[a] = g
     return matched
+
+
+def cells() -> list[Tensor]:
+    """FoveaBox's anchors: one square around the centre of each cell."""
+    return pyramid_anchors(SIZES, STRIDES, 4.0, 1, (1.0,), offset=0.5)
+
+
+def slow_fovea_assign(boxes: Tensor) -> list[int]:
+    """As the release counts: whole cells, the larger boxes painted first."""
+    matched = []
+    for (rows, columns), stride, (least, most) in zip(SIZES, STRIDES, FOVEA_SCALES, strict=False):
+        level = [[NEGATIVE] * columns for _ in range(rows)]
+        areas = [float((x2 - x1) * (y2 - y1)) for x1, y1, x2, y2 in boxes]
+        for g in sorted(range(len(boxes)), key=lambda g: -areas[g]):
+            if not least <= math.sqrt(areas[g]) <= most:
+                continue
+            x1, y1, x2, y2 = (float(side) / stride for side in boxes[g])
+            spans = []
+            for low, high, last in ((x1, x2, columns - 1), (y1, y2, rows - 1)):
+                first = math.ceil(low + 0.3 * (high - low) - 0.5)
+                until = math.floor(high - 0.3 * (high - low) - 0.5)
+                spans.append(range(min(max(first, 0), last), min(max(until, 0), last) + 1))
+            for y in spans[1]:
+                for x in spans[0]:
+                    level[y][x] = g
+        matched += [owner for row in level for owner in row]
+    return matched
+
+
+def test_fovea_paints_cells_as_the_release_counts_them():
+    """By centres inside the inner part, as by whole cells, on every level; the smallest of several boxes wins."""
+    for seed in range(20):
+        torch.manual_seed(seed)
+        boxes = random_boxes(8, smallest=2.0).clamp(max=96)
+        assert fovea_assign(cells(), boxes).tolist() == slow_fovea_assign(boxes)
+
+
+def test_fovea_gives_a_box_beyond_the_last_centre_the_last_cell():
+    """A small box at the border, whose inner part holds no centre, is not lost."""
+    box = torch.tensor([[125.0, 93.0, 128.0, 96.0]], dtype=torch.float64)
+    matched = fovea_assign(cells(), box)
+    assert (matched >= 0).nonzero().flatten().tolist() == [12 * 16 - 1]
 
 
 def slow_atss_assign(levels: list[Tensor], boxes: Tensor) -> list[int]:

@@ -9,8 +9,24 @@ from torch.testing import assert_close
 
 from alrp_ref.detection import build_detector, load_official_checkpoint
 from alrp_ref.detection.checkpoint import our_name
+from alrp_ref.detection.retinanet import RetinaNet
 
-RECIPES = ("alrp_retinanet_r50_500", "alrp_retinanet_r50_atss_500", "ap_retinanet_r50_500")
+RECIPES = (
+    "alrp_retinanet_r50_500",
+    "alrp_retinanet_r50_atss_500",
+    "ap_retinanet_r50_500",
+    "alrp_retinanet_r101_atss_500",
+    "alrp_retinanet_r101_atss_800",
+    "alrp_foveabox_r50_500",
+    "ap_foveabox_r50_500",
+    "focal_foveabox_r50_500",
+)
+LARGE = (
+    "alrp_retinanet_x101_64x4d_atss_500",
+    "alrp_retinanet_x101_64x4d_atss_800",
+    "alrp_retinanet_x101_64x4d_dcn_atss_800",
+)
+"""Their backward pass takes a minute and more."""
 
 
 class Run(NamedTuple):
@@ -25,11 +41,16 @@ class Run(NamedTuple):
     detections: list[dict[str, Tensor]]
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+def released(recipe: str) -> RetinaNet:
+    """The detector of a recipe with the weights that the release's was run with."""
+    model = build_detector(recipe).double()
+    load_official_checkpoint(model, official.state_dict(official.expected(recipe)["shapes"]))
+    return model
+
+
+@pytest.fixture(scope="module", params=[*RECIPES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
 def run(request) -> Run:
-    expected = official.expected(request.param)
-    model = build_detector(request.param).double().train()
-    load_official_checkpoint(model, official.state_dict(expected["shapes"]))
+    expected, model = official.expected(request.param), released(request.param).train()
     seen = {}
     model.fpn.register_forward_hook(lambda module, args, output: seen.update(levels=list(output.values())))
     model.head.register_forward_hook(lambda module, args, output: seen.update(logits=output[0], deltas=output[1]))
@@ -69,8 +90,17 @@ def test_official_head_outputs(run: Run, ours: str, theirs: str):
         assert_close(level.flatten()[: len(expected)].tolist(), expected, rtol=1e-9, atol=1e-12)
 
 
+def check_detections(detections: list[dict[str, Tensor]], recipe: str) -> None:
+    for found, wanted in zip(detections, official.expected_detections(recipe), strict=True):
+        assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
 def test_official_detections(run: Run, request):
     """Boxes, scores, labels and order of the detections of both images are the release's."""
-    expected = official.expected_detections(request.node.callspec.params["run"])
-    for found, wanted in zip(run.detections, expected, strict=True):
-        assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+    check_detections(run.detections, request.node.callspec.params["run"])
+
+
+@pytest.mark.parametrize("recipe", LARGE)
+def test_official_detections_of_the_large_detectors(recipe: str):
+    """The same, for detectors whose training step is left to the long tests."""
+    check_detections(released(recipe).eval()(official.images()), recipe)

@@ -1,0 +1,33 @@
+"""Modulated deformable convolution: one that looks where it likes, and as hard as it likes."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
+
+
+class DeformableConv2d(nn.Conv2d):
+    r"""A convolution whose taps are moved and weighted by a second one, of the same input.
+
+    .. math:: y(p) = \sum_k w_k \cdot x(p + p_k + \Delta p_k) \cdot \sigma(m_k)
+
+    At the start all shifts are zero, and all weights one half.
+
+    Args: `conv`, the plain convolution to start from, without bias; it gives its weights.
+    Shape: as for `conv`; `conv_offset` has three outputs for each tap: dy and dx by turns, then the weight m.
+    Source: Deformable ConvNets v2 (CVPR 2019).
+    """
+
+    def __init__(self, conv: nn.Conv2d):
+        shape = (conv.in_channels, conv.out_channels, conv.kernel_size)
+        window = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation}
+        super().__init__(*shape, **window, groups=conv.groups, bias=False)
+        self.weight = conv.weight
+        taps = conv.kernel_size[0] * conv.kernel_size[1]
+        self.conv_offset = nn.Conv2d(conv.in_channels, 3 * taps, conv.kernel_size, **window)
+        nn.init.zeros_(self.conv_offset.weight)
+        nn.init.zeros_(self.conv_offset.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        offset, weight = self.conv_offset(x).tensor_split([2 * self.conv_offset.out_channels // 3], dim=1)
+        window = (self.stride, self.padding, self.dilation)
+        return deform_conv2d(x, offset, self.weight, None, *window, mask=torch.sigmoid(weight))
