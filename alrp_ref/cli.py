@@ -226,8 +226,8 @@ def _recipes(args: argparse.Namespace) -> int:
         print("\n".join(f"{name:<18} {value}" for name, value in asdict(get_recipe(args.name)).items()))
     else:
         for recipe in RECIPES.values():
-            words = f"{recipe.name:<28} {recipe.backbone:<13} {recipe.loss:<6} {recipe.assigner:<5}"
-            print(f"{words} {recipe.train_size} px, {recipe.epochs} epochs")
+            words = f"{recipe.name:<38} {recipe.backbone:<20} {recipe.loss:<5} {recipe.assigner:<5}"
+            print(f"{words} {recipe.train_size} px")
     return 0
 
 
