@@ -39,6 +39,17 @@ def level_anchors(base: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     return (shift + base).reshape(-1, 4)
 
 
+def real_locations(
+    sizes: Sequence[tuple[int, int]], strides: Sequence[int], image_size: tuple[int, int]
+) -> list[Tensor]:
+    """Which locations of each level, (h * w,) bool, lie in an image of `image_size` (h, w), not in its padding."""
+    rows_and_columns = (
+        [torch.arange(cells) * stride < pixels for cells, pixels in zip(size, image_size, strict=True)]
+        for size, stride in zip(sizes, strides, strict=True)
+    )
+    return [(rows[:, None] & columns).flatten() for rows, columns in rows_and_columns]
+
+
 def pyramid_anchors(
     sizes: Sequence[tuple[int, int]],
     strides: Sequence[int],

@@ -5,6 +5,7 @@ its box, `NEGATIVE` or `IGNORED`.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,13 +20,18 @@ Assigner = Callable[[Sequence[Tensor], Tensor], Tensor]
 
 
 def iou_assign(
-    anchors: Sequence[Tensor], boxes: Tensor, *, positive_iou: float = 0.5, negative_iou: float = 0.4
+    anchors: Sequence[Tensor],
+    boxes: Tensor,
+    *,
+    positive_iou: float = 0.5,
+    negative_iou: float = 0.4,
+    rescue_iou: float = 0.0,
 ) -> Tensor:
     """The assigner of RetinaNet: by the IoU of anchor and box.
 
     An anchor is positive, for the box of its best IoU, from `positive_iou` on; negative below `negative_iou`; ignored
-    between. Then each box in turn takes all anchors that tie for its own best IoU, however small and even from
-    another box. (torchvision's matcher gives such an anchor to the box *it* overlaps most instead.)
+    between. Then each box in turn takes all anchors that tie for its own best IoU, if that reaches `rescue_iou`, and
+    even from another box. (torchvision's matcher gives such an anchor to the box *it* overlaps most instead.)
 
     Args: `anchors`, (A_l, 4) for each level; `boxes` (G, 4); x1, y1, x2, y2 in pixels.
     Shape: -> (sum of A_l,), int64.
@@ -39,7 +45,7 @@ def iou_assign(
     matched[best_iou < negative_iou] = NEGATIVE
 
     best_of_box = iou.max(dim=1, keepdim=True).values
-    takes = (iou == best_of_box) & (best_of_box > 0)
+    takes = (iou == best_of_box) & (best_of_box > 0) & (best_of_box >= rescue_iou)
     turn = torch.arange(len(boxes), device=boxes.device)[:, None]
     taker = torch.where(takes, turn, -1).amax(dim=0)  # whoever comes last keeps the anchor
     return torch.where(taker >= 0, taker, matched)
@@ -122,11 +128,36 @@ def fovea_assign(anchors: Sequence[Tensor], boxes: Tensor, *, sigma: float = 0.4
     return torch.cat(matched)
 
 
-ASSIGNERS: dict[str, Assigner] = {"iou": iou_assign, "atss": atss_assign, "fovea": fovea_assign}
+def sampled(assigner: Assigner, number: int, positive_fraction: float) -> Assigner:
+    """An assigner that keeps `number` anchors at random, up to `positive_fraction` of them positives; others it ignores.
+
+    What the baselines of two stages need, where negatives would drown the positives. A ranking needs no such thing.
+    """
+
+    def assign(anchors: Sequence[Tensor], boxes: Tensor) -> Tensor:
+        matched = assigner(anchors, boxes)
+        positives, negatives = ((matched >= 0).nonzero().flatten(), (matched == NEGATIVE).nonzero().flatten())
+        positives = _draw(positives, int(number * positive_fraction))
+        keep = torch.cat([positives, _draw(negatives, number - len(positives))])
+        return torch.full_like(matched, IGNORED).scatter(0, keep, matched[keep])
+
+    return assign
+
+
+def _draw(indices: Tensor, most: int) -> Tensor:
+    return indices[torch.randperm(len(indices), device=indices.device)[:most]]
+
+
+ASSIGNERS: dict[str, Assigner] = {
+    "iou": iou_assign,
+    "atss": atss_assign,
+    "fovea": fovea_assign,
+    "rpn": partial(iou_assign, positive_iou=0.7, negative_iou=0.3, rescue_iou=0.3),
+}
 
 
 def get_assigner(name: str) -> Assigner:
-    """The assigner "iou", "atss" or "fovea". Raises: ValueError for another name."""
+    """One of `ASSIGNERS`. Raises: ValueError for another name."""
     if name not in ASSIGNERS:
         raise ValueError(f"assigner must be one of {', '.join(ASSIGNERS)}, got {name!r}")
     return ASSIGNERS[name]

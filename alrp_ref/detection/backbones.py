@@ -1,4 +1,4 @@
-"""Backbones: images in, the feature maps C3, C4, C5 (strides 8, 16, 32) out."""
+"""Backbones: images in, the feature maps C2, C3, C4, C5 (strides 4, 8, 16, 32) out."""
 
 import os
 import pickle
@@ -14,22 +14,22 @@ from torchvision.ops import Conv2dNormActivation
 
 from alrp_ref.detection.deformable import DeformableConv2d
 
-STRIDES = (8, 16, 32)
-"""Input pixels between neighbouring locations of C3, C4 and C5."""
+STRIDES = (4, 8, 16, 32)
+"""Input pixels between neighbouring locations of C2, C3, C4 and C5."""
 
 
 class Backbone(nn.Module):
-    """A chain of layers of which three are tapped.
+    """A chain of layers of which four are tapped.
 
     Args:
         layers: the chain, by name; it is cut after the last tapped layer.
-        taps: name of the layer that ends in C3, in C4 and in C5 -> its channels.
+        taps: name of the layer that ends in C2, in C3, in C4 and in C5 -> its channels.
         frozen: names of the layers that never learn.
         frozen_norm: keep batch norm in evaluation mode while training, since the few images a detector sees at a time
             make poor statistics. Its affine weights still learn, unless their layer is frozen. (torchvision's
             `FrozenBatchNorm2d` would freeze them, too.)
 
-    Shape: (B, 3, H, W) -> {"c3": (B, C, H/8, W/8), "c4": .../16, "c5": .../32}.
+    Shape: (B, 3, H, W) -> {"c2": (B, C, H/4, W/4), "c3": .../8, "c4": .../16, "c5": .../32}.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Backbone(nn.Module):
         self.body = nn.Sequential(OrderedDict(list(chain.items())[: last + 1]))
         self.channels = list(taps.values())
         self.frozen_norm = frozen_norm
-        self._taps = dict(zip(taps, ("c3", "c4", "c5"), strict=True))
+        self._taps = dict(zip(taps, ("c2", "c3", "c4", "c5"), strict=True))
         for name in frozen:
             self.body.get_submodule(name).requires_grad_(False)
 
@@ -83,7 +83,7 @@ def resnet(
         for block in (*network.layer2, *network.layer3, *network.layer4):
             block.conv2 = DeformableConv2d(block.conv2)
     layers = [(name, layer) for name, layer in network.named_children() if name not in ("avgpool", "fc")]
-    taps = {f"layer{i}": _layer_channels(getattr(network, f"layer{i}")) for i in (2, 3, 4)}
+    taps = {f"layer{i}": _layer_channels(getattr(network, f"layer{i}")) for i in (1, 2, 3, 4)}
     return Backbone(layers, taps, frozen=("conv1", "bn1", "layer1"))
 
 
@@ -100,7 +100,7 @@ def mobilenet_v2(pretrained: bool, weights_file: str | os.PathLike | None) -> Ba
     features = models.mobilenet_v2(weights="IMAGENET1K_V1" if pretrained else None).features
     if weights_file is not None:
         _load(features, weights_file, drop="classifier.", prefix="features.")
-    return Backbone(features.named_children(), {"6": 32, "13": 96, "17": 320}, frozen=map(str, range(4)))
+    return Backbone(features.named_children(), {"3": 24, "6": 32, "13": 96, "17": 320}, frozen=map(str, range(4)))
 
 
 def tiny(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
@@ -117,7 +117,7 @@ def tiny(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
         layer3=nn.Sequential(_conv(64, 96, stride=2), _conv(96, 96)),
         layer4=nn.Sequential(_conv(96, 128, stride=2), _conv(128, 128)),
     )
-    return Backbone(layers.items(), {"layer2": 64, "layer3": 96, "layer4": 128}, frozen_norm=False)
+    return Backbone(layers.items(), {"layer1": 32, "layer2": 64, "layer3": 96, "layer4": 128}, frozen_norm=False)
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -1,7 +1,8 @@
 """Boxes as four numbers relative to an anchor, and back: RetinaNet's deltas, FoveaBox's distances."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -20,27 +21,27 @@ def centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return (low + high) / 2, high - low
 
 
-def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+def encode(boxes: Tensor, anchors: Tensor, *, std: Sequence[float] = DELTA_STD) -> Tensor:
     r"""Deltas that take each anchor to its box.
 
     .. math:: d_x = \frac{x - x_a}{w_a \sigma_x}, \qquad d_w = \frac{\log (w / w_a)}{\sigma_w}
 
-    with centre x and width w, and likewise for y and h; the standard deviations are `DELTA_STD`.
+    with centre x and width w, and likewise for y and h; the standard deviations are `std`.
 
     Shape: (n, 4), (n, 4) -> (n, 4); all boxes x1, y1, x2, y2 in one unit.
     """
     (centre, size), (anchor_centre, anchor_size) = centre_size(boxes), centre_size(anchors)
     deltas = torch.cat([(centre - anchor_centre) / anchor_size, (size / anchor_size).log()], dim=1)
-    return deltas / deltas.new_tensor(DELTA_STD)
+    return deltas / deltas.new_tensor(std)
 
 
-def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
+def decode(deltas: Tensor, anchors: Tensor, *, std: Sequence[float] = DELTA_STD) -> Tensor:
     """Boxes from deltas: the inverse of `encode`, but for the bound on how much an anchor can grow or shrink.
 
     Shape: (n, 4), (n, 4) -> (n, 4).
     """
     anchor_centre, anchor_size = centre_size(anchors)
-    shift, log_ratio = (deltas * deltas.new_tensor(DELTA_STD)).split(2, dim=1)
+    shift, log_ratio = (deltas * deltas.new_tensor(std)).split(2, dim=1)
     centre = anchor_centre + shift * anchor_size
     half = anchor_size * log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp() / 2
     return torch.cat([centre - half, centre + half], dim=1)
@@ -86,5 +87,6 @@ class BoxCoder(NamedTuple):
 
 CODERS = {
     "deltas": BoxCoder(encode, decode, border=0),
+    "raw deltas": BoxCoder(partial(encode, std=(1.0,) * 4), partial(decode, std=(1.0,) * 4), border=0),
     "distances": BoxCoder(encode_distances, decode_distances, border=1),  # the release's FoveaBox clips at size - 1
 }

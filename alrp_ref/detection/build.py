@@ -3,8 +3,12 @@
 import os
 
 from alrp_ref.detection.backbones import build_backbone
+from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.faster_rcnn import FasterRCNN
 from alrp_ref.detection.recipes import Recipe, get_recipe
 from alrp_ref.detection.retinanet import RetinaNet
+
+DETECTORS = {"retinanet": RetinaNet, "faster_rcnn": FasterRCNN}
 
 
 def build_detector(
@@ -13,7 +17,7 @@ def build_detector(
     pretrained_backbone: bool = False,
     self_balance_period: int | None = None,
     backbone_weights: str | os.PathLike | None = None,
-) -> RetinaNet:
+) -> Detector:
     """The detector of a recipe, ready to train or to load weights into.
 
     Args:
@@ -31,5 +35,7 @@ def build_detector(
     recipe = get_recipe(recipe)
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(f"num_classes must be a whole number, 1 or more, got {num_classes!r}")
+    if recipe.detector not in DETECTORS:
+        raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {recipe.detector!r}")
     backbone = build_backbone(recipe.backbone, pretrained=pretrained_backbone, weights_file=backbone_weights)
-    return RetinaNet(recipe, backbone, num_classes, self_balance_period=self_balance_period)
+    return DETECTORS[recipe.detector](recipe, backbone, num_classes, self_balance_period=self_balance_period)

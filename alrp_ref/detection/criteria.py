@@ -49,12 +49,12 @@ class ALRPCriterion(nn.Module):
     the self-balance.
 
     Args: `coder`, how the detector writes boxes; `self_balance_period`, the steps of an epoch, None to keep the
-        initial weight.
+        initial weight; `tau` of the localisation error.
     """
 
-    def __init__(self, coder: BoxCoder, self_balance_period: int | None = None):
+    def __init__(self, coder: BoxCoder, self_balance_period: int | None = None, *, tau: float = 0.5):
         super().__init__()
-        self.coder, self.loss = coder, ALRPLoss(self_balance_period)
+        self.coder, self.tau, self.loss = coder, tau, ALRPLoss(self_balance_period)
 
     @property
     def self_balance(self) -> SelfBalance:
@@ -63,7 +63,7 @@ class ALRPCriterion(nn.Module):
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
         predicted = self.coder.decode(deltas[assigned.labels >= 0], assigned.anchors)
-        out = self.loss(logits.flatten(), targets.flatten(), giou_error(predicted, assigned.boxes))
+        out = self.loss(logits.flatten(), targets.flatten(), giou_error(predicted, assigned.boxes, tau=self.tau))
         return {"loss_cls": out.cls, "loss_loc": out.loc}
 
 
@@ -115,6 +115,38 @@ class FocalCriterion(nn.Module):
         smooth_l1 = F.smooth_l1_loss(predicted, truth, beta=self.beta, reduction="sum")
         of_focal = len(predicted) + len(logits) if self.count_images else num_positives
         return {"loss_cls": focal / of_focal, "loss_loc": smooth_l1 / num_positives}
+
+
+class CrossEntropyCriterion(nn.Module):
+    """The usual baseline of two stages: cross entropy, and L1 or GIoU for boxes, both means over the sampled anchors.
+
+    Args: `coder`, how the detector writes boxes; `loss`, "ce" for L1 on the four numbers, "ce_giou" for 1 - GIoU.
+    Shape: as for the others, but for the background, the last of C + 1 logits; a single logit is a sigmoid's.
+    """
+
+    self_balance = None
+
+    def __init__(self, coder: BoxCoder, loss: str):
+        super().__init__()
+        if loss not in ("ce", "ce_giou"):
+            raise ValueError(f'loss must be one of "alrp", "ce", "ce_giou", got {loss!r}')
+        self.coder, self.has_giou = coder, loss == "ce_giou"
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
+        counted, predicted = assigned.labels != IGNORED, deltas[assigned.labels >= 0]
+        if logits.shape[-1] == 1:
+            logits = F.pad(logits, (0, 1))  # a sigmoid is a softmax beside a background of 0
+        background = logits.shape[-1] - 1
+        wanted = torch.where(assigned.labels < 0, background, assigned.labels)
+        if self.has_giou:
+            of_boxes = giou_error(self.coder.decode(predicted, assigned.anchors), assigned.boxes).sum()
+        else:
+            of_boxes = F.l1_loss(predicted, self.coder.encode(assigned.boxes, assigned.anchors), reduction="sum")
+        number = counted.sum().clamp(min=1)
+        return {
+            "loss_cls": F.cross_entropy(logits[counted], wanted[counted], reduction="sum") / number,
+            "loss_loc": of_boxes / number,
+        }
 
 
 def build_criterion(name: str, self_balance_period: int | None = None, coder: str = "deltas") -> nn.Module:

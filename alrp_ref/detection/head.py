@@ -52,8 +52,8 @@ class RetinaHead(nn.Module):
         """The logits and the deltas of each level."""
         logits, deltas = [], []
         for x in levels:
-            logits.append(_flatten(self.cls_logits(self.cls_tower(x)), self.num_classes))
-            deltas.append(_flatten(self.box_deltas(self.box_tower(x)), 4))
+            logits.append(flatten_anchors(self.cls_logits(self.cls_tower(x)), self.num_classes))
+            deltas.append(flatten_anchors(self.box_deltas(self.box_tower(x)), 4))
         return logits, deltas
 
 
@@ -83,7 +83,7 @@ def _initialise(conv: nn.Conv2d) -> None:
     nn.init.zeros_(conv.bias)
 
 
-def _flatten(output: Tensor, values: int) -> Tensor:
+def flatten_anchors(output: Tensor, values: int) -> Tensor:
     """(B, A * values, H, W) -> (B, H * W * A, values): the values of one anchor side by side."""
     batch = output.shape[0]
     return output.permute(0, 2, 3, 1).reshape(batch, -1, values)

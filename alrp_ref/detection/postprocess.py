@@ -1,4 +1,4 @@
-"""From scores and deltas to detections: threshold, decode, clip, suppress, keep the best."""
+"""From scores and deltas to detections: decode, clip, threshold, suppress, keep the best."""
 
 from collections.abc import Sequence
 
@@ -27,23 +27,34 @@ def detections_of_image(
     """The detections of one image, best first.
 
     On each level the 1000 anchors with the highest class score stay, with all their classes (torchvision keeps
-    the 1000 best pairs of anchor and class instead); of these, scores above the threshold, clipped to the image;
-    then non-maximum suppression class by class, and the best 100.
+    the 1000 best pairs of anchor and class instead); what becomes of them, see `best_detections`.
 
     Args: for each level `logits` (A, C), `deltas` (A, 4), `anchors` (A, 4); `image_size` (h, w) in pixels; `coder`,
         how the four numbers make a box.
     Returns: {"boxes": (n, 4), "scores": (n,), "labels": (n,)}.
     """
-    levels = [_best_anchors(*level, coder) for level in zip(logits, deltas, anchors, strict=True)]
-    scores, boxes = (torch.cat(parts) for parts in zip(*levels, strict=True))
-    boxes = clip_boxes_to_image(boxes, tuple(side - coder.border for side in image_size))
-    anchor, label = (scores > score_threshold).nonzero(as_tuple=True)
-    score = scores[anchor, label]
-    keep = batched_nms(boxes[anchor], score, label, NMS_IOU)[:MAX_DETECTIONS]
-    return {"boxes": boxes[anchor[keep]], "scores": score[keep], "labels": label[keep]}
+    levels = zip(logits, deltas, anchors, strict=True)
+    kept = [best_anchors(*level, image_size, coder, CANDIDATES_PER_LEVEL) for level in levels]
+    logits, boxes = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    return best_detections(logits.sigmoid(), boxes[:, None], score_threshold)
 
 
-def _best_anchors(logits: Tensor, deltas: Tensor, anchors: Tensor, coder: BoxCoder) -> tuple[Tensor, Tensor]:
-    """Scores (k, C) and decoded boxes (k, 4) of a level's best anchors."""
-    best = logits.amax(dim=1).topk(min(CANDIDATES_PER_LEVEL, len(logits))).indices
-    return logits[best].sigmoid(), coder.decode(deltas[best], anchors[best])
+def best_anchors(
+    logits: Tensor, deltas: Tensor, anchors: Tensor, image_size: tuple[int, int], coder: BoxCoder, most: int
+) -> tuple[Tensor, Tensor]:
+    """Logits (k, C) and boxes (k, 4), clipped to the image, of the anchors with the highest logits."""
+    best = logits.amax(dim=1).topk(min(most, len(logits))).indices
+    size = tuple(side - coder.border for side in image_size)
+    return logits[best], clip_boxes_to_image(coder.decode(deltas[best], anchors[best]), size)
+
+
+def best_detections(scores: Tensor, boxes: Tensor, score_threshold: float) -> Detections:
+    """Scores above the threshold whose box has an area; non-maximum suppression class by class; the best 100.
+
+    Args: `scores` (n, C); `boxes` (n, C, 4), or (n, 1, 4) if all classes share one.
+    """
+    has_area = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)  # none is left of a box beyond the image's border
+    row, label = ((scores > score_threshold) & has_area).nonzero(as_tuple=True)
+    score, box = scores[row, label], boxes.expand(-1, scores.shape[1], -1)[row, label]
+    keep = batched_nms(box, score, label, NMS_IOU)[:MAX_DETECTIONS]
+    return {"boxes": box[keep], "scores": score[keep], "labels": label[keep]}

@@ -1,7 +1,6 @@
-"""The feature pyramid: torchvision's, with the release's two extra levels."""
+"""What the release adds above torchvision's feature pyramid."""
 
 from torch import Tensor, nn
-from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 
@@ -27,12 +26,3 @@ class ExtraLevels(ExtraFPNBlock):
             results.append(level)
             names.append(name)
         return results, names
-
-
-def feature_pyramid(in_channels: list[int], channels: int, extra_levels: int = 2) -> FeaturePyramidNetwork:
-    """P3, P4, P5 from C3, C4, C5 by lateral 1x1 convolutions, nearest upsampling and 3x3 convolutions; then P6, P7.
-
-    Without norm or activation. Args: channels of C3..C5 and of all outputs; how many levels to add above P5.
-    """
-    extra = ExtraLevels(in_channels[-1], channels, extra_levels) if extra_levels else None
-    return FeaturePyramidNetwork(in_channels, channels, extra_blocks=extra)

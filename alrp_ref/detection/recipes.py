@@ -10,6 +10,7 @@ class Recipe:
 
     Fields:
         name: what the run is called.
+        detector: "retinanet", which FoveaBox is, too, or "faster_rcnn".
         backbone: one of `alrp_ref.detection.backbones.BACKBONES`.
         loss: the criterion, classification and localisation.
         assigner: how anchors become positives.
@@ -17,8 +18,9 @@ class Recipe:
         anchor_scale: side of the smallest anchor of a level, in strides.
         anchor_offset: of the locations, in strides: 0 for the corners of the cells, 1/2 for their centres.
         coder: how a box is written: RetinaNet's deltas from an anchor, or FoveaBox's distances from its centre.
-        levels: of the pyramid, counted from stride 8; 5 are P3 to P7.
-        fpn_channels, head_channels, head_convs: widths, and depth of the head's two towers.
+        levels: of the pyramid, counted from stride 8; 5 are P3 to P7. Faster R-CNN always has P2 to P6.
+        fpn_channels, head_channels, head_convs: widths, and depth of the head's two towers. Faster R-CNN has two
+            layers of `head_channels` instead.
         separable_head: depthwise-separable convolutions in the towers.
         train_size: side in pixels of the square a training image is resized to.
         test_size: (short, longest) limits in pixels of the sides of a test image, which keeps its ratio.
@@ -32,11 +34,12 @@ class Recipe:
     """
 
     name: str
+    detector: Literal["retinanet", "faster_rcnn"] = "retinanet"
     backbone: Literal["resnet50", "resnet101", "resnext101_64x4d", "resnext101_64x4d_dcn", "mobilenet_v2", "tiny"] = (
         "resnet50"
     )
-    loss: Literal["alrp", "ap", "focal"] = "alrp"
-    assigner: Literal["iou", "atss", "fovea"] = "atss"
+    loss: Literal["alrp", "ap", "focal", "ce", "ce_giou"] = "alrp"
+    assigner: Literal["iou", "atss", "fovea", "rpn"] = "atss"
     scales_per_octave: int = 2
     ratios: tuple[float, ...] = (1.0,)
     anchor_scale: float = 4.0
@@ -82,6 +85,17 @@ _FOVEA_500 = replace(
     coder="distances",
     scales_per_octave=1,
     anchor_offset=0.5,
+)
+_FASTER_500 = replace(
+    _ATSS_500,
+    name="alrp_faster_rcnn_r50_500",
+    detector="faster_rcnn",
+    assigner="rpn",
+    scales_per_octave=1,
+    ratios=(0.5, 1.0, 2.0),
+    anchor_scale=8.0,
+    head_channels=1024,
+    lr=0.012,
 )
 
 _TINY = Recipe(
@@ -141,6 +155,9 @@ RECIPES: dict[str, Recipe] = {
         _FOVEA_500,
         replace(_FOVEA_500, name="ap_foveabox_r50_500", loss="ap", lr=0.002),
         replace(_FOVEA_500, name="focal_foveabox_r50_500", loss="focal", lr=0.02),
+        _FASTER_500,
+        replace(_FASTER_500, name="ce_faster_rcnn_r50_500", loss="ce", lr=0.04),
+        replace(_FASTER_500, name="ce_giou_faster_rcnn_r50_500", loss="ce_giou", lr=0.04),
         # Not the release's: RetinaNet as usual, with its usual rate of 0.01 per 16 images, and its three scales.
         replace(_IOU_500, name="focal_retinanet_r50_500", loss="focal", scales_per_octave=3, lr=0.02),
         _TINY,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from alrp_ref.detection.assigners import Assigner
+from alrp_ref.detection.assigners import IGNORED, Assigner
 from alrp_ref.detection.criteria import Assigned
 
 Target = dict[str, Tensor]
@@ -58,16 +58,27 @@ def _refuse(targets: Sequence[Target], num_classes: int) -> None:
 
 
 @torch.no_grad()
-def assign(assigner: Assigner, anchors: Sequence[Tensor], targets: Sequence[Target]) -> Assigned:
-    """Assign every anchor of every image.
+def assign(
+    assigner: Assigner,
+    anchors: Sequence[Tensor],
+    targets: Sequence[Target],
+    real: Sequence[Sequence[Tensor] | None] | None = None,
+) -> Assigned:
+    """Assign every anchor of every image; those of the padding are ignored, and no box is matched to them.
 
-    Args: `anchors`, (A_l, 4) for each level, the same for all images; `targets`, one for each image.
+    Args: `anchors`, (A_l, 4) for each level, the same for all images; `targets`, one for each image; `real`, for each
+        image which anchors of each level stand in it, (A_l,) bool, None for all.
     """
     flat = torch.cat(list(anchors))
     labels, positives, boxes = [], [], []
-    for target in targets:
+    for target, keep in zip(targets, real or [None] * len(targets), strict=True):
         truth = target["boxes"].to(flat)
-        matched = assigner(anchors, truth)
+        if keep is None:
+            matched = assigner(anchors, truth)
+        else:
+            matched = flat.new_full((len(flat),), IGNORED, dtype=torch.int64)
+            kept = [level[mask] for level, mask in zip(anchors, keep, strict=True)]
+            matched[torch.cat(list(keep))] = assigner(kept, truth)
         positive = matched >= 0
         label = matched.clone()  # negative and ignored stay what they are
         label[positive] = target["labels"].to(flat.device)[matched[positive]]

@@ -1,0 +1,171 @@
+"""What the detectors share: a backbone, a pyramid, anchors, and the way they are called."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
+
+from alrp_ref import SelfBalance
+from alrp_ref.detection.anchors import pyramid_anchors, real_locations
+from alrp_ref.detection.backbones import STRIDES, Backbone
+from alrp_ref.detection.boxes import CODERS
+from alrp_ref.detection.criteria import Losses
+from alrp_ref.detection.postprocess import Detections
+from alrp_ref.detection.preprocess import RawImage, to_input
+from alrp_ref.detection.recipes import Recipe
+from alrp_ref.detection.targets import Target, check_targets
+
+ImageSizes = Sequence[tuple[int, int]]
+
+
+class Detector(nn.Module):
+    """A detector, called as torchvision's are.
+
+    In training mode ``model(images, targets)`` is a dict of losses; in evaluation mode ``model(images)`` is a list of
+    detections, best first. Images of different sizes share a batch if they are padded below and to the right, and
+    `image_sizes` says what each was: no anchor stands in the padding.
+
+    Args:
+        recipe: widths, anchors, assigner and criterion.
+        backbone: what `build_backbone` returns.
+        num_classes: labels are 0..num_classes-1; there is no background class.
+        finest_stride: of the first level of the pyramid.
+        extra: makes the levels above P5.
+
+    Attributes: `recipe`, `num_classes`, `criterion`, `self_balance` (None but for aLRP), `class_names` (None until
+        training sets them).
+    """
+
+    criterion: nn.Module
+
+    def __init__(
+        self, recipe: Recipe, backbone: Backbone, num_classes: int, finest_stride: int, extra: ExtraFPNBlock | None
+    ):
+        super().__init__()
+        self.recipe, self.num_classes = recipe, num_classes
+        self.class_names: list[str] | None = None
+        self.strides = tuple(finest_stride * 2**level for level in range(recipe.levels))
+        self.num_anchors = recipe.scales_per_octave * len(recipe.ratios)
+        self.coder = CODERS[recipe.coder]
+        self.backbone = backbone
+        channels = [c for c, stride in zip(backbone.channels, STRIDES, strict=True) if stride >= finest_stride]
+        self.fpn = FeaturePyramidNetwork(channels, recipe.fpn_channels, extra)
+
+    @property
+    def self_balance(self) -> SelfBalance | None:
+        return self.criterion.self_balance
+
+    def forward(
+        self, images: Tensor, targets: Sequence[Target] | None = None, image_sizes: ImageSizes | None = None
+    ) -> Losses | list[Detections]:
+        """Losses in training mode, detections in evaluation mode.
+
+        Args:
+            images: (B, 3, H, W), normalised by `IMAGE_MEAN` and `IMAGE_STD`.
+            targets: for each image {"boxes": (n, 4) x1, y1, x2, y2 in pixels, "labels": (n,) int64}.
+            image_sizes: (h, w) of each image without its padding, where boxes are clipped; default (H, W).
+
+        Raises: ValueError for images, targets or sizes that do not fit, naming which and what it got.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"images must be floating point (B, 3, H, W), got {tuple(images.shape)} {images.dtype}")
+        if not self.training:
+            return self.detect(images, image_sizes)
+        check_targets(targets, len(images), self.num_classes)
+        return self.losses(self.features(images), targets, _checked_sizes(images, image_sizes))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The levels of the pyramid, finest first."""
+        maps = self.backbone(images)
+        for name in list(maps)[: len(maps) - len(self.fpn.inner_blocks)]:
+            del maps[name]
+        return list(self.fpn(maps).values())
+
+    def anchors(self, levels: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+        """The anchors of each level, (A_l, 4) in pixels of the input, with the dtype and device of `like`."""
+        recipe, sizes = self.recipe, [tuple(level.shape[-2:]) for level in levels]
+        shape = (recipe.anchor_scale, recipe.scales_per_octave, recipe.ratios)
+        anchors = pyramid_anchors(sizes, self.strides, *shape, offset=recipe.anchor_offset)
+        return [level.to(like) for level in anchors]
+
+    def real_anchors(self, levels: Sequence[Tensor], image_sizes: ImageSizes) -> list[list[Tensor] | None]:
+        """For each image, which anchors of each level, (A_l,) bool, stand in it; None if none is in its padding."""
+        sizes = [tuple(level.shape[-2:]) for level in levels]
+        masks = []
+        for image_size in image_sizes:
+            keep = real_locations(sizes, self.strides, image_size)
+            keep = [level.repeat_interleave(self.num_anchors).to(levels[0].device) for level in keep]
+            masks.append(None if all(level.all() for level in keep) else keep)
+        return masks
+
+    def outputs_of_images(
+        self, levels: Sequence[Tensor], logits: Sequence[Tensor], deltas: Sequence[Tensor], image_sizes: ImageSizes
+    ) -> Iterator[tuple[list[Tensor], list[Tensor], list[Tensor]]]:
+        """For each image its logits, deltas and anchors, level by level, without those of its padding."""
+        anchors = self.anchors(levels, logits[0])
+        for i, real in enumerate(self.real_anchors(levels, image_sizes)):
+            parts = ([x[i] for x in logits], [x[i] for x in deltas], anchors)
+            yield parts if real is None else tuple([x[keep] for x, keep in zip(p, real, strict=True)] for p in parts)
+
+    def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
+        """What `forward` returns in training mode, from the levels of the pyramid."""
+        raise NotImplementedError
+
+    def detections(self, levels: list[Tensor], image_sizes: ImageSizes, score_threshold: float) -> list[Detections]:
+        """What `forward` returns in evaluation mode, from the levels of the pyramid."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def detect(
+        self, images: Tensor, image_sizes: ImageSizes | None = None, *, score_threshold: float | None = None
+    ) -> list[Detections]:
+        """What `forward` returns in evaluation mode; for each image {"boxes", "scores", "labels"}, best first."""
+        if score_threshold is None:
+            score_threshold = self.recipe.score_threshold
+        return self.detections(self.features(images), _checked_sizes(images, image_sizes), score_threshold)
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[RawImage], score_threshold: float | None = None) -> list[Detections]:
+        """Detect on raw images of any sizes; boxes come back in each image's own pixels.
+
+        Args:
+            images: PIL images, paths, or uint8 RGB tensors (3, H, W).
+            score_threshold: keep detections that score higher; default: the recipe's.
+
+        The model is left in the mode it was in. Errors: as for `to_input`.
+        """
+        if isinstance(images, str | bytes) or not isinstance(images, Sequence):
+            raise ValueError(f"images must be a list of images, got {type(images).__name__}")
+        was_training = self.training
+        self.eval()
+        try:
+            return [self._predict_one(image, score_threshold) for image in images]
+        finally:
+            self.train(was_training)
+
+    def _predict_one(self, image: RawImage, score_threshold: float | None) -> Detections:
+        pixels, size, (x_scale, y_scale) = to_input(image, self.recipe.test_size)
+        (found,) = self.detect(
+            pixels[None].to(next(self.parameters())), image_sizes=[size], score_threshold=score_threshold
+        )
+        found["boxes"] = found["boxes"] / found["boxes"].new_tensor([x_scale, y_scale, x_scale, y_scale])
+        return found
+
+
+def _checked_sizes(images: Tensor, image_sizes: ImageSizes | None) -> ImageSizes:
+    height, width = images.shape[-2:]
+    if image_sizes is None:
+        return [(height, width)] * len(images)
+    if len(image_sizes) != len(images):
+        raise ValueError(f"there must be one size for each of the {len(images)} images, got {len(image_sizes)}")
+    for i, (h, w) in enumerate(image_sizes):
+        if not (0 < h <= height and 0 < w <= width):
+            raise ValueError(f"image_sizes[{i}] must be within the batch's ({height}, {width}), got {(h, w)}")
+    return image_sizes
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """A ranking over millions of scores, and boxes in pixels, need more than half precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

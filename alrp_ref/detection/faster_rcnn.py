@@ -1,0 +1,154 @@
+"""Faster R-CNN: a first stage proposes boxes, a second one scores and refines them."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from alrp_ref.detection.assigners import IGNORED, get_assigner, iou_assign, sampled
+from alrp_ref.detection.backbones import Backbone
+from alrp_ref.detection.boxes import CODERS
+from alrp_ref.detection.criteria import ALRPCriterion, Assigned, CrossEntropyCriterion, Losses
+from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32
+from alrp_ref.detection.head import flatten_anchors
+from alrp_ref.detection.postprocess import Detections, best_anchors, best_detections
+from alrp_ref.detection.recipes import Recipe
+from alrp_ref.detection.targets import Target, assign
+
+RPN_TAU = 0.7
+"""IoU from which on an anchor is a positive of the first stage, and so the scale of its localisation error."""
+
+RPN_WEIGHT = 0.2
+"""Of the first stage's parts of aLRP Loss."""
+
+CANDIDATES_PER_LEVEL = {True: 2000, False: 1000}
+"""Anchors of a level that enter non-maximum suppression, in training and in evaluation."""
+
+PROPOSALS = 1000
+PROPOSAL_NMS_IOU = 0.7
+
+ROI_SIZE = 7
+ROI_LEVEL_SIDE = 56
+"""Side of the boxes, in pixels, from which on P3 and no longer P2 is looked at; P4 from twice of it, P5 from four."""
+
+
+class FasterRCNN(Detector):
+    """A two-stage detector; its losses are `loss_rpn_cls`, `loss_rpn_loc`, `loss_cls` and `loss_loc`.
+
+    With aLRP Loss both stages rank everything they have: no sampling, no balance of positives and negatives to
+    choose. Each stage has its own self-balance. The baselines sample, as always, and add the ground truth to the
+    proposals they learn from.
+
+    Args: as for `RetinaNet`. Source: the paper's Table 8, as the release has it.
+    """
+
+    def __init__(self, recipe: Recipe, backbone: Backbone, num_classes: int, *, self_balance_period: int | None = None):
+        super().__init__(recipe, backbone, num_classes, 4, LastLevelMaxPool())
+        self.is_ranking = recipe.loss == "alrp"
+        self.rpn_assigner = get_assigner(recipe.assigner)
+        self.box_assigner = partial(iou_assign, positive_iou=0.5, negative_iou=0.5, rescue_iou=2.0)  # rescues none
+        if self.is_ranking:
+            self.rpn_coder = self.coder
+            self.rpn_criterion = ALRPCriterion(self.coder, self_balance_period, tau=RPN_TAU)
+            self.criterion = ALRPCriterion(self.coder, self_balance_period)
+        else:
+            self.rpn_coder = CODERS["raw deltas"]
+            self.rpn_criterion = CrossEntropyCriterion(self.rpn_coder, "ce")
+            self.criterion = CrossEntropyCriterion(self.coder, recipe.loss)
+            self.rpn_assigner = sampled(self.rpn_assigner, 256, positive_fraction=0.5)
+            self.box_assigner = sampled(self.box_assigner, 512, positive_fraction=0.25)
+        width = recipe.head_channels
+        self.rpn_head = RPNHead(recipe.fpn_channels, self.num_anchors)
+        self.box_head = TwoMLPHead(recipe.fpn_channels * ROI_SIZE**2, width)
+        self.cls_logits = nn.Linear(width, num_classes + (not self.is_ranking))  # softmax needs a background, last
+        self.box_deltas = nn.Linear(width, num_classes * 4)
+        nn.init.normal_(self.cls_logits.weight, std=0.01)
+        nn.init.normal_(self.box_deltas.weight, std=0.001)
+
+    def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
+        logits, deltas = self.rpn(levels)
+        anchors, real = self.anchors(levels, logits[0]), self.real_anchors(levels, image_sizes)
+        objects = [{**target, "labels": torch.zeros_like(target["labels"])} for target in targets]
+        with torch.autocast(logits[0].device.type, enabled=False):
+            assigned = assign(self.rpn_assigner, anchors, objects, real)
+            rpn = self.rpn_criterion(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), assigned)
+
+        proposals = self.proposals(levels, logits, deltas, image_sizes)
+        if not self.is_ranking:
+            proposals = [torch.cat([t["boxes"].to(p), p]) for p, t in zip(proposals, targets, strict=True)]
+        each = [assign(self.box_assigner, [p], [t]) for p, t in zip(proposals, targets, strict=True)]
+        keep = [one.labels[0] != IGNORED for one in each]
+        labels = torch.cat([one.labels[0][k] for one, k in zip(each, keep, strict=True)])
+        logits, deltas = self.boxes(levels, [p[k] for p, k in zip(proposals, keep, strict=True)])
+        deltas = deltas[torch.arange(len(labels)), labels.clamp(min=0)]  # those of its own class
+        with torch.autocast(logits.device.type, enabled=False):
+            assigned = Assigned(labels[None], *(torch.cat(parts) for parts in list(zip(*each, strict=True))[1:]))
+            box = self.criterion(logits[None], deltas[None], assigned)
+        weight = RPN_WEIGHT if self.is_ranking else 1.0
+        return {name.replace("loss_", "loss_rpn_"): weight * loss for name, loss in rpn.items()} | box
+
+    def detections(self, levels: list[Tensor], image_sizes: ImageSizes, score_threshold: float) -> list[Detections]:
+        proposals = self.proposals(levels, *self.rpn(levels), image_sizes)
+        logits, deltas = self.boxes(levels, proposals)
+        scores = logits.sigmoid() if self.is_ranking else logits.softmax(dim=1)[:, :-1]
+        counts, found = [len(boxes) for boxes in proposals], []
+        parts = zip(proposals, scores.split(counts), deltas.split(counts), image_sizes, strict=True)
+        for boxes, score, delta, size in parts:
+            anchors = boxes[:, None].expand_as(delta).reshape(-1, 4)
+            refined = self.coder.decode(delta.reshape(-1, 4), anchors)
+            refined = clip_boxes_to_image(refined, size).view_as(delta)
+            found.append(best_detections(score, refined, score_threshold))
+        return found
+
+    def rpn(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The first stage: for each level logits (B, A, 1) and deltas (B, A, 4)."""
+        logits, deltas = self.rpn_head(levels)
+        return (
+            [at_least_float32(flatten_anchors(x, 1)) for x in logits],
+            [at_least_float32(flatten_anchors(x, 4)) for x in deltas],
+        )
+
+    @torch.no_grad()
+    def proposals(
+        self, levels: list[Tensor], logits: list[Tensor], deltas: list[Tensor], image_sizes: ImageSizes
+    ) -> list[Tensor]:
+        """What the first stage finds in each image: (n, 4), the best 1000 at most, after suppression level by level."""
+        most, found = CANDIDATES_PER_LEVEL[self.training], []
+        outputs = self.outputs_of_images(levels, logits, deltas, image_sizes)
+        for one, size in zip(outputs, image_sizes, strict=True):
+            kept = [best_anchors(*level, size, self.rpn_coder, most) for level in zip(*one, strict=True)]
+            level = torch.cat([torch.full((len(boxes),), i) for i, (_, boxes) in enumerate(kept)])
+            scores, boxes = (torch.cat(parts) for parts in zip(*kept, strict=True))
+            best = batched_nms(boxes, scores[:, 0], level.to(boxes.device), PROPOSAL_NMS_IOU)[:PROPOSALS]
+            found.append(boxes[best])
+        return found
+
+    def boxes(self, levels: list[Tensor], proposals: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The second stage: logits (K, C) and deltas (K, C, 4) of the proposals of all images, one after the other."""
+        x = self.box_head(pool(levels[:4], proposals, self.strides[:4]))
+        logits, deltas = at_least_float32(self.cls_logits(x)), at_least_float32(self.box_deltas(x))
+        return logits, deltas.unflatten(1, (-1, 4))
+
+
+def pool(levels: Sequence[Tensor], proposals: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
+    r"""Features of each proposal, from the level that fits its size: (K, channels, 7, 7).
+
+    .. math:: \mathrm{level} = \left\lfloor \log_2 \frac{\sqrt{w h}}{56} \right\rfloor, \quad 0 \dots 3
+
+    torchvision's `MultiScaleRoIAlign` does the same half a cell beside: it has no aligned sampling.
+    """
+    boxes = torch.cat(list(proposals))
+    image = torch.cat([boxes.new_full((len(p), 1), i) for i, p in enumerate(proposals)])
+    side = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1).sqrt()
+    chosen = (side / ROI_LEVEL_SIDE + 1e-6).log2().floor().clamp(0, len(levels) - 1)
+    pooled = levels[0].new_zeros(len(boxes), levels[0].shape[1], ROI_SIZE, ROI_SIZE)
+    for i, (level, stride) in enumerate(zip(levels, strides, strict=True)):
+        here = (chosen == i).nonzero().flatten()
+        rois = torch.cat([image[here], boxes[here]], dim=1).to(level)
+        pooled[here] = roi_align(level, rois, ROI_SIZE, 1 / stride, aligned=True)
+    return pooled
