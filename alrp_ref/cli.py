@@ -5,6 +5,7 @@ Nothing heavier than torch is imported before a command needs it.
 
 import argparse
 import ast
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     add_run_options(train)
 
     evaluate = add("eval", _eval, "evaluate a trained detector: AP and optimal LRP")
-    evaluate.add_argument("--checkpoint", type=Path, required=True, help="the checkpoint.pt of a run")
+    weights = evaluate.add_mutually_exclusive_group(required=True)
+    weights.add_argument("--checkpoint", type=Path, help="the checkpoint.pt of a run")
+    weights.add_argument("--official-checkpoint", type=Path, metavar="FILE", help="or the release's .pth of --recipe")
+    evaluate.add_argument("--recipe", help="of the official checkpoint: one that `alrp recipes` lists")
     evaluate.add_argument("--coco", type=Path, required=True, help="folder with annotations/ and val2017/")
     evaluate.add_argument("--out", type=Path, help="folder for detections.json, metrics.json and report.html")
     evaluate.add_argument("--device", help='"cpu" or "cuda" (default: a GPU if there is one)')
@@ -182,19 +186,29 @@ def _eval(args: argparse.Namespace) -> int:
     import torch
 
     from alrp_ref.coco import CocoDataset
-    from alrp_ref.training import load_model, validate, write_report
+    from alrp_ref.training import load_model, load_official_model, save_model, validate, write_report
 
-    model, _ = load_model(args.checkpoint)
+    is_official, checkpoint = args.official_checkpoint is not None, args.checkpoint
+    if is_official != (args.recipe is not None):
+        raise ValueError("--official-checkpoint needs --recipe, and a checkpoint of `alrp train` knows its own")
+    if not is_official:
+        model, _ = load_model(checkpoint)
     data = CocoDataset(args.coco, "val2017", keep_empty=True)
+    if is_official:
+        model = load_official_model(args.official_checkpoint, args.recipe, data)
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
+        if is_official:
+            checkpoint = args.out / "official.pt"
+            save_model(checkpoint, model, data.category_ids)
+            print(f"in our format, for `alrp predict --checkpoint`: {checkpoint}")
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     began = time.perf_counter()
     metrics = validate(model, data, args.out, device)
     seconds = time.perf_counter() - began
     print(f"{metrics}\n\n{len(data)} images, {len(data) / seconds:.1f} images/s, the evaluation included")
     if args.out is not None:
-        print(f"Report: {write_report(args.out, args.coco, args.checkpoint)}")
+        print(f"Report: {write_report(args.out, args.coco, checkpoint)}")
     return 0
 
 
@@ -220,15 +234,37 @@ def _recipes(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from alrp_ref.detection import RECIPES
-    from alrp_ref.detection.recipes import get_recipe
+    from alrp_ref.detection.recipes import RELEASED_AP, get_recipe
 
     if args.name:
         print("\n".join(f"{name:<18} {value}" for name, value in asdict(get_recipe(args.name)).items()))
-    else:
-        for recipe in RECIPES.values():
-            words = f"{recipe.name:<38} {recipe.backbone:<20} {recipe.loss:<5} {recipe.assigner:<5}"
-            print(f"{words} {recipe.train_size} px")
+        return 0
+    columns = [
+        ("recipe", [r.name for r in RECIPES.values()]),
+        ("backbone", [r.backbone for r in RECIPES.values()]),
+        ("assigner", [r.assigner for r in RECIPES.values()]),
+        ("loss", [r.loss for r in RECIPES.values()]),
+        ("px", [r.train_size for r in RECIPES.values()]),
+        ("batch", [r.batch_size for r in RECIPES.values()]),
+        ("lr", [f"{r.lr:g}" for r in RECIPES.values()]),
+        ("epochs", [r.epochs for r in RECIPES.values()]),
+        ("AP", [f"{RELEASED_AP[name]} read" if name in RELEASED_AP else "-" for name in RECIPES]),
+    ]
+    print(_table(columns, shutil.get_terminal_size().columns))
+    print("\nAP: of the released model on COCO minival; read in the release's README, none recalled.")
     return 0
+
+
+def _table(columns: Sequence[tuple[str, Sequence[object]]], width: int) -> str:
+    """Columns side by side; those beyond `width` follow below, the first one with them again."""
+    texts = [[name, *map(str, values)] for name, values in columns]
+    padded = [[text.ljust(max(map(len, column))) for text in column] for column in texts]
+    blocks = [[padded[0]]]
+    for column in padded[1:]:
+        if len("  ".join(c[0] for c in (*blocks[-1], column))) > width:
+            blocks.append([padded[0]])
+        blocks[-1].append(column)
+    return "\n\n".join("\n".join("  ".join(row).rstrip() for row in zip(*block, strict=True)) for block in blocks)
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -129,9 +129,10 @@ def fovea_assign(anchors: Sequence[Tensor], boxes: Tensor, *, sigma: float = 0.4
 
 
 def sampled(assigner: Assigner, number: int, positive_fraction: float) -> Assigner:
-    """An assigner that keeps `number` anchors at random, up to `positive_fraction` of them positives; others it ignores.
+    """An assigner that keeps `number` anchors at random, `positive_fraction` of them positives at most.
 
-    What the baselines of two stages need, where negatives would drown the positives. A ranking needs no such thing.
+    All others are ignored. The baselines of two stages need this, as negatives would drown the positives; a ranking
+    does not.
     """
 
     def assign(anchors: Sequence[Tensor], boxes: Tensor) -> Tensor:

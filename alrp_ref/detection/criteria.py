@@ -120,11 +120,12 @@ class FocalCriterion(nn.Module):
 class CrossEntropyCriterion(nn.Module):
     """The usual baseline of two stages: cross entropy, and L1 or GIoU for boxes, both means over the sampled anchors.
 
-    Args: `coder`, how the detector writes boxes; `loss`, "ce" for L1 on the four numbers, "ce_giou" for 1 - GIoU.
+    Args: `coder`, how the detector writes boxes; `loss`, "ce" for L1 on the four numbers, "ce_giou" for 10 (1 - GIoU).
     Shape: as for the others, but for the background, the last of C + 1 logits; a single logit is a sigmoid's.
     """
 
     self_balance = None
+    giou_weight = 10.0
 
     def __init__(self, coder: BoxCoder, loss: str):
         super().__init__()
@@ -140,6 +141,7 @@ class CrossEntropyCriterion(nn.Module):
         wanted = torch.where(assigned.labels < 0, background, assigned.labels)
         if self.has_giou:
             of_boxes = giou_error(self.coder.decode(predicted, assigned.anchors), assigned.boxes).sum()
+            of_boxes = self.giou_weight * of_boxes
         else:
             of_boxes = F.l1_loss(predicted, self.coder.encode(assigned.boxes, assigned.anchors), reduction="sum")
         number = counted.sum().clamp(min=1)

@@ -57,6 +57,11 @@ class Detector(nn.Module):
     def self_balance(self) -> SelfBalance | None:
         return self.criterion.self_balance
 
+    @property
+    def self_balances(self) -> dict[str, SelfBalance | None]:
+        """Those of all stages, by the names that a log has for their weights."""
+        return {"weight": self.self_balance}
+
     def forward(
         self, images: Tensor, targets: Sequence[Target] | None = None, image_sizes: ImageSizes | None = None
     ) -> Losses | list[Detections]:

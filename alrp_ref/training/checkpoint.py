@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from alrp_ref.coco import DataError
-from alrp_ref.detection import Recipe, build_detector
-from alrp_ref.detection.retinanet import RetinaNet
+from alrp_ref.coco import CocoDataset, DataError
+from alrp_ref.detection import Recipe, build_detector, load_official_checkpoint
+from alrp_ref.detection.detector import Detector
 
 FORMAT = 1
 
@@ -25,16 +25,22 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def describe(model: RetinaNet, category_ids: list[int]) -> dict[str, Any]:
+def describe(model: Detector, category_ids: list[int]) -> dict[str, Any]:
     """What defines a detector apart from its weights, as plain values."""
     return {"recipe": asdict(model.recipe), "class_names": model.class_names, "category_ids": category_ids}
 
 
 def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """Read a checkpoint. Raises: DataError, naming the file, if it is missing or not one of ours."""
-    path = Path(path)
+    content = _read(Path(path), "the checkpoint.pt that `alrp train` wrote")
+    if content.get("format") != FORMAT:
+        raise DataError(f"{path} is not a checkpoint of `alrp train` (format {FORMAT})")
+    return content
+
+
+def _read(path: Path, wanted: str) -> dict[str, Any]:
     if not path.is_file():
-        raise DataError(f"{path} is missing: give the checkpoint.pt that `alrp train` wrote")
+        raise DataError(f"{path} is missing: give {wanted}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # whose message advises to load it all the same
@@ -42,8 +48,8 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error) or "it ends too early"  # the error for an empty file has no message
         raise DataError(f"{path} cannot be read as a checkpoint: {reason.splitlines()[0]}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DataError(f"{path} is not a checkpoint of `alrp train` (format {FORMAT})")
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is not a checkpoint: it holds a {type(content).__name__}; give {wanted}")
     return content
 
 
@@ -63,7 +69,7 @@ def check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> Non
         )
 
 
-def load_model(path: str | os.PathLike) -> tuple[RetinaNet, dict[str, Any]]:
+def load_model(path: str | os.PathLike) -> tuple[Detector, dict[str, Any]]:
     """The trained detector in evaluation mode, and the rest of its checkpoint.
 
     Raises: DataError, naming the file, if it is missing, not a checkpoint, or does not fit this version's recipe.
@@ -80,3 +86,21 @@ def load_model(path: str | os.PathLike) -> tuple[RetinaNet, dict[str, Any]]:
         raise DataError(f"{path} does not fit its recipe: {error}") from error
     model.class_names = content["class_names"]
     return model.eval(), content
+
+
+def save_model(path: Path, model: Detector, category_ids: list[int]) -> None:
+    """Write what `load_model` reads; there is no training to go on with."""
+    save_checkpoint(path, describe(model, category_ids) | {"model": model.state_dict()})
+
+
+def load_official_model(path: str | os.PathLike, recipe: str | Recipe, data: CocoDataset) -> Detector:
+    """A detector of the release, read from its `.pth` file, in evaluation mode.
+
+    Args: `path` of the file; the `recipe` of its configuration; `data`, whose classes it detects, in their order.
+    Raises: DataError, naming the file, if it is missing or damaged; ValueError, listing names and shapes, if it is of
+        another configuration.
+    """
+    model = build_detector(recipe, num_classes=len(data.class_names))
+    load_official_checkpoint(model, _read(Path(path), "a .pth file of the release"))
+    model.class_names = data.class_names
+    return model.eval()

@@ -7,25 +7,28 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-COLUMNS = ("step", "epoch", "lr", "loss_cls", "loss_loc", "weight", "images_per_s")
+PARTS = ("loss_cls", "loss_loc", "weight")
+RPN_PARTS = ("loss_rpn_cls", "loss_rpn_loc", "rpn_weight")
 
 
 class RunLog:
     """`metrics.csv` and TensorBoard's files in `out`, and a progress bar.
 
     `loss_loc` is the localisation part as trained with; `weight` is the self-balance weight it holds (1 for losses
-    without one), so `loss_loc / weight` is the part itself.
+    without one), so `loss_loc / weight` is the part itself. Of two stages the first has the same, as `RPN_PARTS`.
 
     Args:
         out: the run's folder.
         start, stop: steps. Rows from `start` on, left by a run that went further than its checkpoint, are dropped.
+        two_stages: whether the detector has them.
     """
 
-    def __init__(self, out: Path, start: int, stop: int):
+    def __init__(self, out: Path, start: int, stop: int, *, two_stages: bool = False):
+        self._values = ("lr", *PARTS, *(RPN_PARTS if two_stages else ()))
         self.path = out / "metrics.csv"
         rows = [row for row in read_metrics(self.path) if row["step"] < start]
         self._file = open(self.path, "w", newline="", encoding="utf-8")
-        self._csv = csv.DictWriter(self._file, COLUMNS)
+        self._csv = csv.DictWriter(self._file, ("step", "epoch", *self._values, "images_per_s"))
         self._csv.writeheader()
         self._csv.writerows(rows)
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start)
@@ -35,7 +38,7 @@ class RunLog:
         """Write one step down. A file is only as good as its last flush: once a step is cheap."""
         self._csv.writerow(row)
         self._file.flush()
-        for name in ("lr", "loss_cls", "loss_loc", "weight"):
+        for name in self._values:
             self._board.add_scalar(name, row[name], row["step"])
         self._bar.update(1)
         self._bar.set_postfix_str(

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from alrp_ref.coco import CocoDataset, Metrics, collate, detect, evaluate, train_transform
 from alrp_ref.detection import Recipe, build_detector
+from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.recipes import get_recipe
-from alrp_ref.detection.retinanet import RetinaNet
 from alrp_ref.training import distributed
 from alrp_ref.training.checkpoint import check_same, describe, load_checkpoint, save_checkpoint
 from alrp_ref.training.log import RunLog
@@ -82,7 +82,7 @@ def train(
     device: str | None = None,
     seed: int = 0,
     say: Callable[[str], None] = print,
-) -> tuple[RetinaNet, Metrics | None]:
+) -> tuple[Detector, Metrics | None]:
     """Train a detector, or go on where the same command was stopped.
 
     Args:
@@ -158,7 +158,9 @@ def train(
     if process.world > 1:
         wrapped = nn.parallel.DistributedDataParallel(model)
     say(_summary(recipe, plan, len(data), process))
-    log = RunLog(out, start, plan.total_steps) if process.is_first else None
+    log = None
+    if process.is_first:
+        log = RunLog(out, start, plan.total_steps, two_stages=len(model.self_balances) > 1)
 
     def save(step: int) -> None:
         if process.is_first:
@@ -192,7 +194,7 @@ def train(
             if log is not None:
                 row = {name: float(loss.detach()) for name, loss in losses.items()}
                 row |= {"step": step, "epoch": step // plan.steps_per_epoch, "lr": lr}
-                row |= {"weight": float(model.self_balance.weight) if model.self_balance else 1.0}
+                row |= {name: float(b.weight) if b else 1.0 for name, b in model.self_balances.items()}
                 row |= {"images_per_s": plan.batch_size / (now - began)}
                 log.step(row)
             began = now
@@ -211,7 +213,7 @@ def train(
     return model.eval(), metrics
 
 
-def validate(model: RetinaNet, data: CocoDataset, out: Path | None, device: torch.device) -> Metrics:
+def validate(model: Detector, data: CocoDataset, out: Path | None, device: torch.device) -> Metrics:
     """Evaluate a detector on a split; with `out`, write `detections.json` and `metrics.json` there.
 
     Args: `data`, made with ``keep_empty=True``, so that what is found on images without objects counts, too.
