@@ -68,12 +68,15 @@ def encode_distances(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode_distances(distances: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes from log distances: the inverse of `encode_distances`, but for its bounds.
+    """Boxes from log distances: the inverse of `encode_distances`, but for the bounds.
+
+    The release has no bound here; without one, a few steps that are too long make boxes without end.
 
     Shape: (n, 4), (n, 4) -> (n, 4).
     """
     centre, size = centre_size(anchors)
-    near, far = (distances.exp() * (size / 2).repeat(1, 2)).split(2, dim=1)
+    ratio = distances.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+    near, far = (ratio * (size / 2).repeat(1, 2)).split(2, dim=1)
     return torch.cat([centre - near, centre + far], dim=1)
 
 

@@ -1,10 +1,11 @@
-"""The detector as a whole, on the small recipes."""
+"""A detector as a whole: what all of them promise, on a small one of each kind."""
 
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
 import torch
+from detection.small import EMPTY, SMALL, batch, confident
 from PIL import Image
 from torch import Tensor
 from torch.testing import assert_close
@@ -15,38 +16,34 @@ from alrp_ref import SelfBalance
 from alrp_ref.detection import RECIPES, Recipe, build_detector, load_official_checkpoint
 from alrp_ref.detection.assigners import IGNORED, NEGATIVE
 from alrp_ref.detection.criteria import ranking_targets
+from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
-from alrp_ref.detection.retinanet import RetinaNet
 
 LOSSES = ("alrp", "ap", "focal")
-TINY = ("alrp_tiny", "ap_tiny", "focal_tiny")
+STEPS = {"alrp_faster": 100, "ce_faster": 250, "ce_giou_faster": 250}
+"""A second stage that learns from a sample takes longer."""
+
+LEARNING_RATE = {"alrp_fovea": 0.005}
+"""Log distances are not divided by a standard deviation, as deltas are: each step takes them ten times as far."""
 
 
-def batch(n: int = 2, size: int = 96) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """Images of noise with bright squares, one class for red ones and one for green ones."""
-    images, targets = 0.1 * torch.randn(n, 3, size, size), []
-    for i in range(n):
-        boxes = torch.tensor([[4.0 + 4 * i, 6.0, 30.0, 32.0], [28.0, 34.0, 60.0, 60.0 - 4 * i]])
-        for label, (x1, y1, x2, y2) in enumerate(boxes.int().tolist()):
-            images[i, label, y1:y2, x1:x2] += 2
-        targets.append({"boxes": boxes, "labels": torch.tensor([0, 1])})
-    return images, targets
+def small(name: str, num_classes: int = 2, **options) -> Detector:
+    return build_detector(SMALL[name], num_classes, **options)
 
 
-def confident(model: RetinaNet) -> RetinaNet:
-    """The same model, with scores high enough to detect something before any training."""
-    torch.nn.init.constant_(model.head.cls_logits.bias, 2.0)
-    return model.eval()
+kinds = pytest.mark.parametrize("name", SMALL)
+one_of_a_kind = pytest.mark.parametrize("name", ["alrp_tiny", "alrp_fovea", "alrp_faster", "ce_faster"])
 
 
-@pytest.mark.parametrize("recipe", TINY)
-def test_tiny_learns_two_images_by_heart(recipe: str):
-    """In 150 steps each loss makes the tiny detector find all boxes of two images, with their labels."""
-    model = build_detector(recipe, num_classes=2, self_balance_period=5)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * n.startswith("ce")) for n in SMALL])
+def test_two_images_are_learnt_by_heart(name: str):
+    """Each small detector finds all boxes of two images, with their labels."""
+    model = small(name, self_balance_period=5)
     images, targets = batch(size=64)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    for step in range(150):
-        optimizer.param_groups[0]["lr"] = 0.02 * min(1, (step + 1) / 10)
+    rate = LEARNING_RATE.get(name, 0.02)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+    for step in range(STEPS.get(name, 150)):
+        optimizer.param_groups[0]["lr"] = rate * min(1, (step + 1) / 10)
         optimizer.zero_grad()
         sum(model(images, targets).values()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
@@ -57,30 +54,116 @@ def test_tiny_learns_two_images_by_heart(recipe: str):
         assert (found["boxes"][:2][first] - target["boxes"]).abs().max() < 6
 
 
-@pytest.mark.parametrize("recipe", TINY)
-def test_batch_without_boxes_trains_on(recipe: str):
+@kinds
+def test_batch_without_boxes_trains_on(name: str):
     """Without a box the ranking losses and all localisation losses are zero, and every loss keeps the graph."""
-    model = build_detector(recipe, num_classes=3)
-    empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
-    losses = model(batch()[0], [empty, empty])
-    assert losses["loss_loc"] == 0
-    assert (losses["loss_cls"] == 0) == (recipe != "focal_tiny")
+    model = small(name)
+    losses = model(batch()[0], [EMPTY, EMPTY])
+    for part, loss in losses.items():
+        assert loss.isfinite() and loss.requires_grad
+        assert (loss == 0) == (part.endswith("loc") or SMALL[name].loss in ("alrp", "ap"))
     sum(losses.values()).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.head.parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("recipe", TINY)
-def test_half_precision_network_has_full_precision_losses(recipe: str):
-    """Under autocast to bfloat16 both losses are float32 and close to those without."""
-    model = build_detector(recipe, num_classes=2).eval()  # one state of batch norm for both
+@one_of_a_kind
+def test_image_without_boxes_beside_one_with_boxes(name: str):
+    """All losses stay finite, and the first stage learns. (The second may have no proposal yet that is positive.)"""
+    model = small(name)
+    images, targets = batch()
+    losses = model(images, [targets[0], EMPTY])
+    sum(losses.values()).backward()
+    assert all(loss.isfinite() for loss in losses.values())
+    assert losses["loss_rpn_loc" if name.endswith("faster") else "loss_loc"] > 0
+
+
+@one_of_a_kind
+def test_one_image_is_a_batch(name: str):
+    """It trains, and detects what it detects in a batch."""
+    model = small(name).double()
+    images, targets = batch(1)
+    sum(model(images.double(), targets).values()).backward()
+    assert len(confident(model)(images.double())[0]["boxes"]) > 0
+
+
+@one_of_a_kind
+@pytest.mark.parametrize("num_classes", [1, 3, 80, 1203])
+def test_any_number_of_classes(name: str, num_classes: int):
+    """From one class to the 1203 of LVIS a detector trains, its last class too, and detects labels in range."""
+    model = small(name, num_classes)
+    images, targets = batch(size=64)
+    targets[0]["labels"] = torch.tensor([0, num_classes - 1])
+    targets[1]["labels"] = torch.tensor([num_classes // 2, num_classes - 1])
+    losses = model(images, targets)
+    sum(losses.values()).backward()
+    assert all(loss.isfinite() for loss in losses.values())
+    assert losses["loss_cls"] > 0
+    with torch.no_grad():
+        for found in confident(model).detect(images, score_threshold=0.5 / num_classes):
+            assert 0 < len(found["labels"]) <= 100
+            assert found["labels"].min() >= 0 and found["labels"].max() < num_classes
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if not name.startswith("ce")])  # which draw at random
+def test_padding_is_neither_positive_nor_false_positive(name: str):
+    """Whatever a head says in an image's padding, losses and detections stay, and no anchor there is positive."""
+    model, sizes = small(name).double(), [(96, 96), (70, 50)]
+    images, targets = batch()
+    images = images.double()
+    targets[1]["boxes"] = torch.tensor([[4.0, 6.0, 30.0, 32.0], [20.0, 40.0, 50.0, 70.0]])  # to the very corner
+    head = model.rpn_head if name.endswith("faster") else model.head
+    confident(model)
+    model.training = True  # with batch norm as in evaluation: it does see the padding
+    quiet = model(images, targets, sizes)
+    model.training = False
+    quiet_found = model(images, image_sizes=sizes)
+    head.register_forward_hook(lambda module, levels, outputs: shout_in_padding(model, levels[0], outputs, sizes))
+    model.training = True
+    loud = model(images, targets, sizes)
+    model.training = False
+    assert_close(loud, quiet, rtol=0, atol=0)
+    assert_close(model(images, image_sizes=sizes), quiet_found, rtol=0, atol=0)
+    assert any(not a["boxes"].equal(b["boxes"]) for a, b in zip(model(images), quiet_found, strict=True))
+
+
+def shout_in_padding(model: Detector, levels: list[Tensor], outputs, sizes):
+    """What a head gave, with scores near 1 and large boxes at the locations beyond each image's size."""
+    logits, deltas = outputs
+    for level, stride, *parts in zip(levels, model.strides, logits, deltas, strict=True):
+        y, x = (torch.arange(n)[:, None] * stride for n in level.shape[-2:])
+        for i, (height, width) in enumerate(sizes):
+            beyond = (y >= height) | (x.T >= width)
+            for part, value in zip(parts, (50.0, 1.5), strict=True):
+                if part.ndim == 4:  # the first stage's
+                    part[i, :, beyond] = value
+                else:
+                    part[i, beyond.flatten().repeat_interleave(model.num_anchors)] = value
+    return logits, deltas
+
+
+@pytest.mark.parametrize("name", ["alrp_tiny", "ap_tiny", "focal_tiny", "alrp_fovea"])
+def test_half_precision_network_has_full_precision_losses(name: str):
+    """Under autocast to bfloat16 all losses are float32 and close to those without."""
+    model = small(name).eval()  # one state of batch norm for both
     model.training = True
     images, targets = batch()
     full = model(images, targets)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = model(images, targets)
-    for name, loss in half.items():
+    for part, loss in half.items():
         assert loss.dtype == torch.float32
-        assert_close(loss, full[name], rtol=0.05, atol=0.05)
+        assert_close(loss, full[part], rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["alrp_faster", "ce_faster"])
+def test_half_precision_two_stages(name: str):
+    """Under autocast both stages' losses are float32 and finite; which boxes the first proposes hangs on rounding."""
+    model = small(name)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = model(*batch())
+        sum(losses.values()).backward()
+        assert len(confident(model)(batch()[0])[0]["boxes"]) > 0
+    assert all(loss.dtype == torch.float32 and loss.isfinite() for loss in losses.values())
 
 
 def test_ranking_targets_by_hand():
@@ -89,20 +172,23 @@ def test_ranking_targets_by_hand():
     assert targets.tolist() == [[[0, 0, 1], [0, 0, 0], [-1, -1, -1]]]
 
 
-def test_detections_are_sorted_and_inside_each_image():
-    """Detections come best first, at most 100, with boxes clipped to each image's size without its padding."""
-    model = confident(build_detector("alrp_tiny", num_classes=2))
+@one_of_a_kind
+def test_detections_are_sorted_and_inside_each_image(name: str):
+    """Detections come best first, at most 100, with an area, and clipped to each image's size without its padding."""
+    model = confident(small(name))
     images, sizes = batch()[0], [(96, 96), (70, 50)]
     for found, (height, width) in zip(model(images, image_sizes=sizes), sizes, strict=True):
         assert 0 < len(found["scores"]) <= 100
         assert (found["scores"].diff() <= 0).all()
+        assert (found["boxes"][:, :2] < found["boxes"][:, 2:]).all()
         assert (found["boxes"].amin(dim=0) >= 0).all()
         assert (found["boxes"].amax(dim=0) <= torch.tensor([width, height, width, height])).all()
 
 
-def test_images_of_a_batch_do_not_see_each_other():
+@one_of_a_kind
+def test_images_of_a_batch_do_not_see_each_other(name: str):
     """In evaluation mode an image has the same detections alone and in a batch."""
-    model = confident(build_detector("alrp_tiny", num_classes=2)).double()
+    model = confident(small(name)).double()
     images = batch()[0].double()
     assert_close(model(images)[1], model(images[1:])[0])
 
@@ -241,7 +327,9 @@ def test_bad_calls_are_named():
         build_detector("alrp_tiny", num_classes=0)
     with pytest.raises(ValueError, match="trained from scratch"):
         build_detector("alrp_tiny", pretrained_backbone=True)
-    for field in ("backbone", "loss", "assigner"):
+    with pytest.raises(ValueError, match=r"image_sizes\[1\] must be within the batch's \(64, 64\), got \(65, 64\)"):
+        model.eval()(torch.zeros(2, 3, 64, 64), image_sizes=[(64, 64), (65, 64)])
+    for field in ("detector", "backbone", "loss", "assigner"):
         with pytest.raises(ValueError, match=f"{field} must be one of .*, got 'nonesuch'"):
             build_detector(replace(RECIPES["alrp_tiny"], **{field: "nonesuch"}))
 
