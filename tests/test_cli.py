@@ -62,3 +62,26 @@ def test_a_broken_image_is_named_without_a_traceback(workers, tmp_path, capsys):
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert "train2017" in error and "cannot be decoded" in error and "Traceback" not in error
+
+
+def test_recipes_are_a_table_that_fits_the_terminal(monkeypatch, capsys):
+    """Every recipe with what defines it; in 80 columns the table goes on below, in 160 it is one."""
+    from alrp_ref.detection import RECIPES
+
+    tables = {}
+    for width in (80, 160):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert cli.main(["recipes"]) == 0
+        tables[width] = capsys.readouterr().out.splitlines()
+        assert max(map(len, tables[width])) <= width
+    wide = [line.split() for line in tables[160]]
+    assert wide[0] == ["recipe", "backbone", "assigner", "loss", "px", "batch", "lr", "epochs", "AP"]
+    assert ["alrp_faster_rcnn_r50_500", *"resnet50 rpn alrp 512 32 0.012 100 40.7 read".split()] in wide
+    assert [row[0] for row in wide[1 : 1 + len(RECIPES)]] == list(RECIPES)
+    assert [line.split()[0] for line in tables[80] if line].count("alrp_faster_rcnn_r50_500") == 2
+
+
+def test_a_recipe_is_printed_field_by_field(capsys):
+    """One line a field."""
+    assert cli.main(["recipes", "alrp_faster_rcnn_r50_500"]) == 0
+    assert "head_channels      1024" in capsys.readouterr().out.splitlines()

@@ -7,31 +7,34 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from alrp_ref.training.log import PARTS, RPN_PARTS
+
 IOUS = {0.5: 0, 0.75: 5, 0.9: 8}
 """IoU threshold -> its place among COCO's 0.50, 0.55, ..., 0.95."""
 
 
 def loss_curves(rows: Sequence[dict[str, float]]) -> Figure:
-    """Both parts of the loss, apart and together, and below them the weight of the self-balance.
+    """Both parts of the loss, apart and together, and below them the weight of the self-balance; two stages abreast.
 
-    Args: rows of `metrics.csv`, where loss_loc holds the weight.
+    Args: rows of `metrics.csv`, where the localisation part holds the weight.
     """
-    step, cls, weighted, weight = (
-        np.array([row[name] for row in rows]) for name in ("step", "loss_cls", "loss_loc", "weight")
-    )
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
-    for values, name, style in (
-        (cls, "loss_cls", "-"),
-        (weighted / weight, "loss_loc, not weighted", "-"),
-        (weighted, "weight × loss_loc", "--"),
-        (cls + weighted, "total", ":"),
-    ):
-        above.plot(step, smooth(values), style, label=name)
-    above.set(ylabel="loss (running mean)", ylim=(0, None))
-    above.legend()
-    below.step(step, weight, where="post", color="0.3")
-    below.set(ylabel="self-balance\nweight", xlabel="step", ylim=(0, None))
+    stages = [RPN_PARTS, PARTS] if RPN_PARTS[0] in rows[0] else [PARTS]
+    figure = Figure(figsize=(8, 6) if len(stages) == 1 else (11, 6), layout="constrained")
+    columns = figure.subplots(2, len(stages), sharex=True, height_ratios=(3, 1), squeeze=False).T
+    step = np.array([row["step"] for row in rows])
+    for (above, below), names in zip(columns, stages, strict=True):
+        cls, weighted, weight = (np.array([row[name] for row in rows]) for name in names)
+        for values, name, style in (
+            (cls, names[0], "-"),
+            (weighted / weight, f"{names[1]}, not weighted", "-"),
+            (weighted, f"weight × {names[1]}", "--"),
+            (cls + weighted, "total", ":"),
+        ):
+            above.plot(step, smooth(values), style, label=name)
+        above.set(ylabel="loss (running mean)", ylim=(0, None))
+        above.legend()
+        below.step(step, weight, where="post", color="0.3")
+        below.set(ylabel="self-balance\nweight", xlabel="step", ylim=(0, None))
     return figure
 
 

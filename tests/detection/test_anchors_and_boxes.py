@@ -56,6 +56,8 @@ def test_decoded_boxes_cannot_explode():
     boxes = decode(torch.tensor([[0.0, 0.0, 1e4, 1e4], [0.0, 0.0, -1e4, -1e4]]), anchor)
     assert_close((boxes[:, 2:] - boxes[:, :2])[:, 0], torch.tensor([1000.0, 0.256]))
     assert math.isclose(MAX_LOG_RATIO, math.log(62.5))
+    boxes = decode_distances(torch.tensor([[1e4] * 4, [-1e4] * 4]), anchor)
+    assert_close((boxes[:, 2:] - boxes[:, :2])[:, 0], torch.tensor([1000.0, 0.256]))
 
 
 def test_distances_of_a_box_by_hand():

@@ -16,6 +16,7 @@ from alrp_ref.detection.assigners import (
     atss_assign,
     fovea_assign,
     iou_assign,
+    sampled,
 )
 
 STRIDES, SIZES = (8, 16, 32), [(12, 16), (6, 8), (3, 4)]
@@ -160,3 +161,24 @@ def test_positives_overlap_their_box(assigner):
     iou = box_iou(boxes, torch.cat(levels))[matched[positive], positive.nonzero()[:, 0]]
     assert positive.any()
     assert (iou > 0).all()
+
+
+def test_the_first_stage_rescues_only_what_it_half_meets():
+    """In the first stage a box takes its best anchor if their IoU is at least 0.3."""
+    anchor = torch.tensor([[0.0, 0.0, 100.0, 100.0]])
+    for width, expected in ((20.0, NEGATIVE), (35.0, 0), (80.0, 0)):
+        assert ASSIGNERS["rpn"]([anchor], torch.tensor([[0.0, 0.0, width, 100.0]])).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    "number, fraction, expected", [(40, 0.5, (20, 20)), (40, 1.0, (25, 15)), (80, 0.5, (25, 55)), (999, 0.5, (25, 100))]
+)
+def test_sampling_keeps_a_number_and_a_share_of_positives(number: int, fraction: float, expected: tuple[int, int]):
+    """Of 25 positives and 100 negatives it keeps no more positives than their share, fills up with negatives, and
+    changes no label; what it drops is ignored."""
+    whole = torch.tensor([3] * 25 + [NEGATIVE] * 100 + [IGNORED] * 10)[torch.randperm(135)]
+    kept = sampled(lambda anchors, boxes: whole, number, fraction)([], torch.zeros(0, 4))
+    assert ((kept >= 0).sum(), (kept == NEGATIVE).sum()) == expected
+    assert kept[kept != IGNORED].equal(whole[kept != IGNORED])
+    other = sampled(lambda anchors, boxes: whole, number, fraction)([], torch.zeros(0, 4))
+    assert kept.equal(other) == (sum(expected) == 125)

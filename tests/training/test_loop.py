@@ -8,7 +8,8 @@ import torch
 from alrp_ref.coco import DataError
 from alrp_ref.training import TrainingStopped, load_model, train
 from alrp_ref.training.checkpoint import load_checkpoint
-from alrp_ref.training.log import RunLog, read_metrics
+from alrp_ref.training.curves import loss_curves
+from alrp_ref.training.log import PARTS, RPN_PARTS, RunLog, read_metrics
 
 
 def quietly(recipe, coco, out, **options):
@@ -73,6 +74,19 @@ def test_a_trained_model_can_be_loaded(shapes, recipe, tmp_path):
     loaded.to(memory_format=torch.channels_last)  # as in training; another layout rounds differently
     (one,), (other,) = (model.detect(images, score_threshold=0.0) for model in (trained, loaded))
     assert len(one["scores"]) > 0 and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_both_stages_are_logged_and_drawn(shapes, recipe, tmp_path):
+    """A two-stage detector trains, and its log and report hold the parts and the weight of each stage."""
+    two = replace(recipe, detector="faster_rcnn", assigner="rpn", scales_per_octave=1, levels=5, lr=0.01, clip_norm=1.0)
+    quietly(two, shapes, tmp_path, steps=4)
+    rows = read_metrics(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    assert all(row[name] >= 0 for row in rows for name in (*PARTS, *RPN_PARTS))
+    assert rows[0]["rpn_weight"] == rows[0]["weight"] == 50 != rows[3]["rpn_weight"]
+    above = loss_curves(rows).axes[:2]
+    assert [axes.get_legend().get_texts()[0].get_text() for axes in above] == ["loss_rpn_cls", "loss_cls"]
+    assert load_model(tmp_path / "checkpoint.pt")[0].recipe == two
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint at all"])
