@@ -251,7 +251,7 @@ def _recipes(args: argparse.Namespace) -> int:
         ("AP", [f"{RELEASED_AP[name]} read" if name in RELEASED_AP else "-" for name in RECIPES]),
     ]
     print(_table(columns, shutil.get_terminal_size().columns))
-    print("\nAP: of the released model on COCO minival; read in the release's README, none recalled.")
+    print("\nAP: the released model's on COCO minival, as read in the release's README.")
     return 0
 
 
