@@ -58,9 +58,9 @@ class Detector(nn.Module):
         return self.criterion.self_balance
 
     @property
-    def self_balances(self) -> dict[str, SelfBalance | None]:
-        """Those of all stages, by the names that a log has for their weights."""
-        return {"weight": self.self_balance}
+    def criteria(self) -> dict[str, nn.Module]:
+        """Those of all stages; a log prefixes what is a stage's own with its name here."""
+        return {"": self.criterion}
 
     def forward(
         self, images: Tensor, targets: Sequence[Target] | None = None, image_sizes: ImageSizes | None = None

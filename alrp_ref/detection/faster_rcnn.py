@@ -10,7 +10,6 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from alrp_ref import SelfBalance
 from alrp_ref.detection.assigners import IGNORED, get_assigner, iou_assign, sampled
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.boxes import CODERS
@@ -72,8 +71,8 @@ class FasterRCNN(Detector):
         nn.init.normal_(self.box_deltas.weight, std=0.001)
 
     @property
-    def self_balances(self) -> dict[str, SelfBalance | None]:
-        return {"rpn_weight": self.rpn_criterion.self_balance, "weight": self.self_balance}
+    def criteria(self) -> dict[str, nn.Module]:
+        return {"rpn_": self.rpn_criterion, "": self.criterion}
 
     def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
         logits, deltas = self.rpn(levels)

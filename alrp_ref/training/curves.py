@@ -23,7 +23,7 @@ def loss_curves(rows: Sequence[dict[str, float]]) -> Figure:
     columns = figure.subplots(2, len(stages), sharex=True, height_ratios=(3, 1), squeeze=False).T
     step = np.array([row["step"] for row in rows])
     for (above, below), names in zip(columns, stages, strict=True):
-        cls, weighted, weight = (np.array([row[name] for row in rows]) for name in names)
+        cls, weighted, weight = (np.array([row[name] for row in rows]) for name in names[:3])
         for values, name, style in (
             (cls, names[0], "-"),
             (weighted / weight, f"{names[1]}, not weighted", "-"),

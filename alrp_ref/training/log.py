@@ -7,15 +7,16 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-PARTS = ("loss_cls", "loss_loc", "weight")
-RPN_PARTS = ("loss_rpn_cls", "loss_rpn_loc", "rpn_weight")
+PARTS = ("loss_cls", "loss_loc", "weight", "balance")
+RPN_PARTS = ("loss_rpn_cls", "loss_rpn_loc", "rpn_weight", "rpn_balance")
 
 
 class RunLog:
     """`metrics.csv` and TensorBoard's files in `out`, and a progress bar.
 
     `loss_loc` is the localisation part as trained with; `weight` is the self-balance weight it holds (1 for losses
-    without one), so `loss_loc / weight` is the part itself. Of two stages the first has the same, as `RPN_PARTS`.
+    without one), so `loss_loc / weight` is the part itself; `balance`, see `Balance`. Of two stages the first has the
+    same, as `RPN_PARTS`.
 
     Args:
         out: the run's folder.

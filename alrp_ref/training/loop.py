@@ -18,6 +18,7 @@ from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.training import distributed
+from alrp_ref.training.balance import Balance
 from alrp_ref.training.checkpoint import check_same, describe, load_checkpoint, save_checkpoint
 from alrp_ref.training.log import RunLog
 from alrp_ref.training.sampling import SeededDataset, StepSampler
@@ -160,7 +161,8 @@ def train(
     say(_summary(recipe, plan, len(data), process))
     log = None
     if process.is_first:
-        log = RunLog(out, start, plan.total_steps, two_stages=len(model.self_balances) > 1)
+        log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1)
+    balances = {f"{prefix}balance": Balance(criterion) for prefix, criterion in model.criteria.items()}
 
     def save(step: int) -> None:
         if process.is_first:
@@ -194,7 +196,9 @@ def train(
             if log is not None:
                 row = {name: float(loss.detach()) for name, loss in losses.items()}
                 row |= {"step": step, "epoch": step // plan.steps_per_epoch, "lr": lr}
-                row |= {name: float(b.weight) if b else 1.0 for name, b in model.self_balances.items()}
+                for prefix, criterion in model.criteria.items():
+                    row[f"{prefix}weight"] = float(criterion.self_balance.weight) if criterion.self_balance else 1.0
+                row |= {name: float(balance.ratio) for name, balance in balances.items()}
                 row |= {"images_per_s": plan.batch_size / (now - began)}
                 log.step(row)
             began = now

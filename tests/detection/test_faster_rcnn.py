@@ -47,8 +47,8 @@ def test_each_stage_has_its_own_self_balance():
     model, (images, targets) = build_detector(SMALL["alrp_faster"], 2, self_balance_period=1), batch()
     model.criterion.loss.self_balance.period = None  # keeps the initial weight
     losses = model(images, targets)
-    weight = model.self_balances["rpn_weight"].weight
-    assert model.self_balances["weight"].weight == 50 != weight
+    weight = model.criteria["rpn_"].self_balance.weight
+    assert model.self_balance.weight == 50 != weight
     cls, loc = losses["loss_rpn_cls"] / RPN_WEIGHT, losses["loss_rpn_loc"] / RPN_WEIGHT / weight
     assert_close(weight.float(), (cls + loc) / loc, rtol=1e-5, atol=0)
 

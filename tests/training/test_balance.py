@@ -1,0 +1,44 @@
+"""Theorem 2, watched while detectors train."""
+
+import math
+
+import pytest
+import torch
+from detection.small import EMPTY, SMALL, batch
+
+from alrp_ref.detection import build_detector
+from alrp_ref.training.balance import Balance
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_negatives_and_positives_of_a_ranking_push_equally(name: str):
+    """With AP or aLRP Loss the ratio is 1 in every stage that has positives; with focal loss or cross entropy not."""
+    model = build_detector(SMALL[name], num_classes=2).double()
+    balances = {prefix: Balance(criterion) for prefix, criterion in model.criteria.items()}
+    assert all(math.isnan(balance.ratio) for balance in balances.values())
+    images, targets = batch()
+    sum(model(images.double(), targets).values()).backward()
+    ratio = float(balances["rpn_" if name.endswith("faster") else ""].ratio)
+    assert (abs(ratio - 1) < 1e-9) == (SMALL[name].loss in ("alrp", "ap"))
+
+
+def test_without_positives_there_is_no_ratio():
+    """It is NaN, for a batch without boxes."""
+    model = build_detector(SMALL["alrp_tiny"], num_classes=2)
+    balance = Balance(model.criterion)
+    sum(model(batch()[0], [EMPTY, EMPTY]).values()).backward()
+    assert math.isnan(balance.ratio)
+
+
+def test_watching_changes_nothing():
+    """Gradients are the same with and without it."""
+    images, targets = batch()
+    gradients = []
+    for watched in (False, True):
+        torch.manual_seed(0)
+        model = build_detector(SMALL["alrp_tiny"], num_classes=2)
+        if watched:
+            Balance(model.criterion)
+        sum(model(images, targets).values()).backward()
+        gradients.append(model.head.cls_logits.weight.grad)
+    assert torch.equal(*gradients)
