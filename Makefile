@@ -28,7 +28,6 @@ demo: $(STAMP)  ## draw a data set of shapes, train a small detector on it, writ
 lab: $(STAMP)  ## open the course
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
-FIGURES := $(wildcard figures/*.py)
 # One run for tests and notebooks, so that its last line counts both; -rs names what was skipped, and why.
 PYTEST := $(BIN)/python -m pytest -rs
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
@@ -49,12 +48,8 @@ test-all: lint  ## the long tests, too
 notebooks: $(STAMP)  ## run the notebooks and keep their outputs; a second run changes nothing
 	COCO_ROOT= $(BIN)/python notebooks/execute.py  # empty: shapes, since pictures made from photographs are not ours to keep
 
-figures: $(STAMP)  ## draw the figures again
-ifeq ($(FIGURES),)
-	@echo "there are no figures yet"
-else
-	@for figure in $(FIGURES); do echo "$$figure"; $(BIN)/python "$$figure" || exit 1; done
-endif
+figures: $(STAMP)  ## make the paper's figures and tables again
+	$(BIN)/alrp figures
 
 clean:  ## remove .venv and caches (runs/ stays: it may hold hours of training)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build dist

@@ -105,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder (default predictions)")
     predict.add_argument("images", type=Path, nargs="+", metavar="image", help="picture files")
 
+    figures = add("figures", _figures, "make the paper's figures and tables again, or those of a training run")
+    figures.add_argument("names", nargs="*", metavar="name", help="fig1, table2, ... (default: all)")
+    figures.add_argument("--run", type=Path, metavar="DIR", help="folder of a training run: figures 3, 4, tables 2, 3")
+    figures.add_argument("--coco", type=Path, metavar="DIR", help="the data of that run")
+    figures.add_argument("--out", type=Path, help="folder (default figures/, or figures/ in that of the run)")
+
     recipes = add("recipes", _recipes, "list the recipes, or print one in full")
     recipes.add_argument("name", nargs="?", help="recipe to print")
 
@@ -227,6 +233,21 @@ def _predict(args: argparse.Namespace) -> int:
         print(f"{path}: {len(found['labels'])} found, drawn in {target}")
         for box, score, label in zip(*(found[k].tolist() for k in ("boxes", "scores", "labels")), strict=True):
             print(f"  {model.class_names[label]:<16} {score:.2f}   " + "  ".join(f"{side:6.1f}" for side in box))
+    return 0
+
+
+def _figures(args: argparse.Namespace) -> int:
+    here = Path(__file__).parents[1] / "figures"
+    if not (here / "make.py").is_file():
+        raise ValueError("the figures are not part of the installed package: clone the repository, and `make install`")
+    if (args.run is None) != (args.coco is None):
+        raise ValueError("--run DIR and --coco DIR belong together: a run, and the data it was trained on")
+    sys.path.insert(0, str(here))
+    from make import make
+    from runs import Run
+
+    run = None if args.run is None else Run(args.run, args.coco)
+    make(args.names, run, args.out or (here if run is None else args.run / "figures"))
     return 0
 
 

@@ -14,12 +14,9 @@ import sys
 from itertools import product
 from pathlib import Path
 
-import numpy as np
-
 from alrp_ref.coco import CocoDataset, Metrics, make_shapes
 from alrp_ref.training import train
-from alrp_ref.training.curves import correlation
-from alrp_ref.training.report import true_positives
+from alrp_ref.training.report import rank_correlation
 
 RECIPES = ("alrp_tiny", "ap_tiny", "focal_tiny")
 SEEDS = {
@@ -32,13 +29,13 @@ TABLE = Path(__file__).parent / "data" / "comparison.csv"
 
 def main(runs: Path) -> None:
     shapes = make_shapes(runs / "shapes", train_images=2500, val_images=200)
-    rows = []
+    data, rows = CocoDataset(shapes, "val2017", keep_empty=True), []
     for recipe, steps in product(RECIPES, SEEDS):
         for seed in SEEDS[steps]:
             out = runs / f"{steps}_{recipe}_{seed}"
             _, metrics = train(recipe, shapes, out, steps=steps, seed=seed, workers=1)
             detections = json.loads((out / "detections.json").read_text())
-            rho = rank_correlation(shapes, detections)
+            rho = rank_correlation(data, detections)
             rows.append(row(recipe, seed, steps, metrics, rho))
     rows.sort(key=lambda one: one["steps"])
     with open(TABLE, "w", newline="") as file:
@@ -52,16 +49,6 @@ def row(recipe: str, seed: int, steps: int, metrics: Metrics, rho: float) -> dic
     return {"recipe": recipe, "seed": seed, "steps": steps} | {
         name: f"{value:.4f}" for name, value in values.items()
     }
-
-
-def rank_correlation(shapes: Path, detections: list[dict]) -> float:
-    """Spearman's correlation of score and IoU over the true positives of a class, mean over the classes."""
-    data = CocoDataset(shapes, "val2017", keep_empty=True)
-    of_class = []
-    for category in data.category_ids:
-        scores, ious = true_positives(data, [d for d in detections if d["category_id"] == category])
-        of_class.append(correlation(scores.argsort().argsort(), ious.argsort().argsort()))
-    return float(np.nanmean(of_class))
 
 
 if __name__ == "__main__":

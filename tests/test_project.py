@@ -146,27 +146,6 @@ def test_the_readmes_links_lead_somewhere():
     assert links and all((ROOT / link).exists() for link in links), links
 
 
-def test_figures_are_drawn_as_they_lie_there():
-    """Every figure file has a `draw()`, and its picture lies beside it."""
-    from importlib import import_module
-
-    for path in (ROOT / "figures").glob("*.py"):
-        assert path.with_suffix(".png").exists()
-        figure = import_module(f"figures.{path.stem}").draw()
-        assert figure.axes
-
-
-def test_the_overview_prints_figure_1():
-    """The picture's losses are those the paper's Figure 1 prints: .87, .28, .36, and .53 / .69 / .89 for aLRP."""
-    from figures.overview import IOUS, losses
-
-    values = [losses(ious) for ious in IOUS.values()]
-    assert [round(v["aLRP Loss"], 4) for v in values] == [0.53, 0.6925, 0.8925]
-    for value in values:
-        others = [round(value[name], 4) for name in ("cross entropy", "IoU loss", "AP Loss")]
-        assert others == [0.8732, 0.275, 0.3583]
-
-
 @pytest.mark.parametrize("failing", [False, True], ids=["passing", "failing"])
 @pytest.mark.parametrize("had_venv", [False, True], ids=["clean", "with .venv"])
 def test_the_check_of_a_change_leaves_nothing_behind(tmp_path, failing, had_venv):

@@ -45,12 +45,14 @@ def ranking_targets(labels: Tensor, num_classes: int) -> Tensor:
 class ALRPCriterion(nn.Module):
     """aLRP Loss over one list of all images, levels, anchors and classes of the batch.
 
-    The localisation error of a positive is `giou_error` of its decoded box. `loss_loc` already holds the weight of
-    the self-balance.
+    The localisation error of a positive is `giou_error` of its decoded box (`loc_error`: the paper's ablation has
+    `iou_error`, too). `loss_loc` already holds the weight of the self-balance.
 
     Args: `coder`, how the detector writes boxes; `self_balance_period`, the steps of an epoch, None to keep the
         initial weight; `tau` of the localisation error.
     """
+
+    loc_error = staticmethod(giou_error)
 
     def __init__(self, coder: BoxCoder, self_balance_period: int | None = None, *, tau: float = 0.5):
         super().__init__()
@@ -63,7 +65,7 @@ class ALRPCriterion(nn.Module):
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
         predicted = self.coder.decode(deltas[assigned.labels >= 0], assigned.anchors)
-        out = self.loss(logits.flatten(), targets.flatten(), giou_error(predicted, assigned.boxes, tau=self.tau))
+        out = self.loss(logits.flatten(), targets.flatten(), self.loc_error(predicted, assigned.boxes, tau=self.tau))
         return {"loss_cls": out.cls, "loss_loc": out.loc}
 
 

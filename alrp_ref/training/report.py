@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Mapping
@@ -79,6 +80,19 @@ def true_positives(data: CocoDataset, detections: list[dict[str, Any]]) -> tuple
                         iou[:, box] = -1.0  # taken
     scores, ious = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
     return scores, ious
+
+
+def rank_correlation(data: CocoDataset, detections: list[dict[str, Any]]) -> float:
+    """Spearman's correlation of score and IoU over the true positives of a class, mean over the classes that have one.
+
+    The paper's rho; how it treats ties and classes is not known: here equal scores rank in the order of `detections`.
+    """
+    of_class = []
+    for category in data.category_ids:
+        scores, ious = true_positives(data, [d for d in detections if d["category_id"] == category])
+        of_class.append(curves.correlation(*(x.argsort(kind="stable").argsort() for x in (scores, ious))))
+    known = [rho for rho in of_class if not math.isnan(rho)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def _by_image(detections: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:

@@ -1,0 +1,53 @@
+"""Figure 4: how hard the negatives push for each push of the positives, while detectors train.
+
+With aLRP Loss the ratio is 1 at every step, whatever the imbalance: Theorem 2. With a target of 0 in place of
+E_loc / rank it is 1, too, as long as no positive without a negative above it is pushed; what the paper sees fail there
+is the training, which diverges late. Cross entropy and focal loss wander: thin lines are single steps, thick ones means
+over a fortieth of the run. (The paper: 12 epochs of COCO.)
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+from runs import DATA, Run, block_means, read_log
+from style import INK, NEGATIVE, OTHER, POSITIVE, letter, log_ticks
+
+LOOKS = {
+    "cross entropy": ("cross_entropy", NEGATIVE, "--"),
+    "focal loss": ("focal", OTHER, "-."),
+    "aLRP": ("alrp_giou_sb_atss", POSITIVE, "-"),
+    "aLRP, target 0": ("alrp_zero_target", INK, ":"),
+}
+DATA_SETS = {"(a) alrp_tiny and kin on shapes": "log_", "(b) alrp_mobilenet_320 and kin on photographs": "log_coco_"}
+BLOCKS = 40
+
+
+def logs(prefix: str) -> dict[str, dict[str, np.ndarray]]:
+    """By the name of the loss, the logs of our runs on one of the data sets."""
+    return {name: read_log(DATA / f"{prefix}{file}.csv") for name, (file, *_) in LOOKS.items()}
+
+
+def draw(run: Run | None = None) -> Figure:
+    """Of our runs, or of another one."""
+    if run is None:
+        panels = {title: logs(prefix) for title, prefix in DATA_SETS.items()}
+    else:
+        panels = {"": {run.folder.name: read_log(run.folder / "metrics.csv")}}
+    figure = Figure(figsize=(4.6 * len(panels) + 0.6, 4.8))
+    columns = figure.subplots(2, len(panels), sharex="col", sharey="row", squeeze=False, height_ratios=(3, 2)).T
+    for (balance, losses), (title, runs) in zip(columns, panels.items(), strict=True):
+        for name, log in runs.items():
+            _, colour, style = LOOKS.get(name, LOOKS["aLRP"])
+            length = max(1, len(log["step"]) // BLOCKS)
+            step, ratio, loss = (block_means(log[column], length) for column in ("step", "balance", "loss_cls"))
+            extremes = f"{np.nanmin(log['balance']):.3g} to {np.nanmax(log['balance']):.3g}"
+            balance.plot(log["step"], log["balance"], color=colour, linewidth=0.6, alpha=0.4)
+            balance.plot(step, ratio, style, color=colour, label=f"{name}: {extremes}")
+            losses.plot(step, loss, style, color=colour)
+        letter(balance, title)
+        balance.legend(fontsize=8, title="least to largest of a step", title_fontsize=8)
+        losses.set(xlabel="training step")
+    log_ticks(columns[0][0], (0.01, 0.1, 1, 10))  # shared by the other column
+    log_ticks(columns[0][1], (0.2, 0.5, 1, 2, 5, 10, 20, 50))
+    columns[0][0].set(ylabel="gradient of negatives\n/ of positives")
+    columns[0][1].set(ylabel="classification loss")
+    return figure

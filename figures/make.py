@@ -1,0 +1,38 @@
+"""Write the figures and tables: what `alrp figures` does."""
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from runs import Run
+from style import save
+
+HERE = Path(__file__).parent
+HELPERS = {"make", "measure", "paper", "runs", "style", "train"}
+
+
+def drawings() -> dict[str, ModuleType]:
+    """Every file of this folder that draws something, by name."""
+    names = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS)
+    return {name: import_module(name) for name in names}
+
+
+def make(names: list[str], run: Run | None, out: Path) -> None:
+    """Write those named, or all; of a training run, those that can be drawn from one.
+
+    Raises: ValueError for a name that there is not, or that cannot be drawn from a run.
+    """
+    modules = drawings()
+    if run is not None:
+        modules = {
+            name: module for name, module in modules.items() if "run" in inspect.signature(module.draw).parameters
+        }
+    for name in names:
+        if name not in modules:
+            what = "figures are" if run is None else "figures of a run are"
+            raise ValueError(f"the {what} {', '.join(modules)}; got {name!r}")
+    for name in names or modules:
+        drawn = modules[name].draw() if run is None else modules[name].draw(run)
+        for path in save(drawn, out / name):
+            print(path)

@@ -1,0 +1,69 @@
+"""One look for all figures, and files that are the same byte for byte each time they are made."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart. One colour, one meaning, as in the notebooks.
+POSITIVE, NEGATIVE, BOXES = "#0072B2", "#D55E00", "#009E73"
+OTHER = "#CC79A7"
+INK, GREY, LIGHT = "#222222", "#7f7f7f", "#d9dce1"
+
+matplotlib.rcParams.update(
+    {
+        "figure.constrained_layout.use": True,
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 10,
+        "axes.titlelocation": "left",
+        "axes.edgecolor": INK,
+        "legend.frameon": False,
+        "lines.linewidth": 1.4,
+        "svg.hashsalt": "alrp_ref",
+    }
+)
+
+
+def save(drawn: Figure | str, path: Path) -> list[Path]:
+    """Write a figure as `path`.png and `path`.svg, or a table, a text in Markdown, as `path`.md."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(drawn, str):
+        path.with_suffix(".md").write_text(drawn, encoding="utf-8")
+        return [path.with_suffix(".md")]
+    # Neither the date nor the version of matplotlib goes into a file.
+    drawn.savefig(path.with_suffix(".png"), dpi=160, metadata={"Software": None})
+    drawn.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    return [path.with_suffix(".png"), path.with_suffix(".svg")]
+
+
+def letter(axes: Axes, text: str) -> None:
+    """The title of one part of a figure, which begins with its letter."""
+    axes.set_title(text, loc="left", color=INK)
+
+
+def log_ticks(axes: Axes, ticks: Sequence[float]) -> None:
+    """A logarithmic y axis with these ticks, as plain numbers, around what is drawn."""
+    axes.set_yscale("log")
+    limits = axes.get_ylim()
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_ylim(limits)
+
+
+def markdown(title: str, rows: list[list[str]], note: str) -> str:
+    """A table whose first row holds the names of its columns; numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+    def line(row: list[str]) -> str:
+        first, *others = row
+        cells = [first.ljust(widths[0]), *(c.rjust(width) for c, width in zip(others, widths[1:], strict=True))]
+        return f"| {' | '.join(cells)} |"
+
+    rule = "| " + " | ".join(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]) + " |"
+    paragraphs = [textwrap.fill(" ".join(text.split()), 120) for text in note.split("\n\n")]
+    return "\n".join([f"# {title}", "", line(rows[0]), rule, *map(line, rows[1:]), "", "\n\n".join(paragraphs), ""])

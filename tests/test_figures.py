@@ -1,0 +1,267 @@
+"""The figures and tables say what the losses, the logs and the paper's numbers say."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cost
+import delta
+import fig1
+import fig2
+import fig3
+import fig4
+import make
+import measure
+import numpy as np
+import order
+import overview
+import paper
+import pytest
+import runs
+import table2
+import table3
+import table4
+import torch
+from matplotlib.figure import Figure
+
+from alrp_ref import alrp_loss, cli, pairwise
+from alrp_ref.coco import make_shapes
+from alrp_ref.detection import RECIPES
+from alrp_ref.training import train
+
+FIGURES = Path(__file__).parents[1] / "figures"
+DRAWINGS = make.drawings()
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def table(text: str) -> list[list[str]]:
+    """The cells of a table in Markdown, without its rule."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])]
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_each_is_made_and_lies_beside_its_script(name: str):
+    """Every script draws a Figure or a table, whose file is there, and the index shows it and says what it is."""
+    drawn = DRAWINGS[name].draw()
+    assert DRAWINGS[name].__doc__.strip()
+    index = (FIGURES / "README.md").read_text()
+    if isinstance(drawn, str):
+        assert (FIGURES / f"{name}.md").read_text() == drawn
+        assert f"({name}.md)" in index
+    else:
+        assert (FIGURES / f"{name}.png").is_file() and (FIGURES / f"{name}.svg").is_file()
+        assert f"({name}.png)" in index
+
+
+def test_a_second_time_every_byte_is_the_same(tmp_path: Path):
+    """PNG, SVG and Markdown hold no date, no random identifier and no name of a folder."""
+    for folder in ("one", "other"):
+        make.make([], None, tmp_path / folder)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(files) == sum(1 if isinstance(module.draw(), str) else 2 for module in DRAWINGS.values())
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes(), file
+
+
+def test_figure_1_prints_the_papers_numbers():
+    """All 15 APs, and cross entropy, AP, IoU and aLRP Loss of the three detectors, to the printed digit; L1 is .34."""
+    found = fig1.numbers()
+    for name, printed in fig1.PRINTED.items():
+        ours = list(found[name].values())
+        assert len(ours) == len(printed) == 10
+        for column, (value, wanted) in enumerate(zip(ours, printed, strict=True)):
+            if column == 7:  # L1: of a geometry that the picture does not give
+                assert round(value, 2) == 0.34 != wanted
+            else:
+                assert abs(value - wanted) < 0.0050001
+    shown = texts(fig1.draw())
+    for ours in found.values():
+        assert all(f"{value + 1e-9:.2f}".lstrip("0") in shown for value in ours.values())
+
+
+def test_the_readmes_picture_is_of_figure_1():
+    """The bars are the scores, and each positive is filled as far as its IoU."""
+    for axes, ious in zip(overview.draw().axes, fig1.IOUS.values(), strict=True):
+        heights = [round(bar.get_height(), 9) for bar in axes.patches]
+        assert heights[:10] == fig1.SCORES.tolist()
+        assert heights[11::2] == [
+            round(float(fig1.SCORES[i]) * iou, 9) for i, iou in zip(fig1.POSITIVES, ious, strict=True)
+        ]
+    shown = texts(overview.draw())
+    for value in ("cross entropy 0.8732", "IoU Loss 0.2750", "AP Loss 0.3583"):
+        assert shown.count(value) == 3
+    assert {f"aLRP Loss {value}" for value in ("0.5300", "0.6925", "0.8925")} <= set(shown)
+
+
+def test_figure_2_draws_the_real_gradients():
+    """Discs and bars are the gradients of the loss, by the matrices of `pairwise` too; each positive's share on the
+    negatives adds up to its own."""
+    on_scores, spread, on_boxes = fig2.gradients()
+    assert torch.allclose(spread.sum(1), on_scores, rtol=1e-12)
+    logits, errors = torch.cat([fig2.S_POS, fig2.S_NEG]).requires_grad_(), fig2.E_LOC.clone().requires_grad_()
+    out = pairwise.alrp_loss(logits, torch.tensor([1] * 3 + [0] * 5), errors)
+    (out.cls + out.loc).backward()
+    assert torch.allclose(-logits.grad[:3], on_scores) and torch.allclose(errors.grad, on_boxes)
+    assert torch.allclose(logits.grad[3:], spread.sum(0))
+    curve, share, boxes = fig2.draw().axes
+    for axes, pulls in ((curve, on_scores), (boxes, on_boxes)):
+        assert np.allclose(axes.collections[0].get_sizes(), 3000 * pulls)
+    assert np.allclose([bar.get_height() for bar in share.patches], spread.flatten())
+
+
+def test_figure_3_draws_the_logs():
+    """Losses, their ratio and the weight are those of the committed logs; the weight of shapes starts at 50."""
+    figure = fig3.draw()
+    assert len(figure.axes) == 4
+    for (losses, ratio), path in zip(np.reshape(figure.axes, (2, 2)).T, fig3.OURS.values(), strict=True):
+        log = runs.read_log(path)
+        length = len(log["step"]) // fig3.BLOCKS
+        cls, loc, total, weighted = (line.get_ydata() for line in losses.lines)
+        assert np.allclose(cls, runs.block_means(log["loss_cls"], length))
+        assert np.allclose(total, cls + loc)
+        assert np.allclose(weighted, runs.block_means(log["loss_loc"], length))
+        assert np.allclose(ratio.lines[0].get_ydata(), total / loc)
+        assert np.array_equal(ratio.lines[1].get_ydata(), log["weight"])
+        assert log["weight"][0] == 50 != log["weight"][-1]
+
+
+@pytest.mark.parametrize("column, prefix", list(enumerate(fig4.DATA_SETS.values())))
+def test_figure_4_is_flat_for_alrp_alone(column: int, prefix: str):
+    """At every step of aLRP the ratio is 1, to the four digits of the log; cross entropy and focal loss leave it by
+    more than half. The figure draws these logs."""
+    logs = fig4.logs(prefix)
+    assert np.allclose(logs["aLRP"]["balance"], 1, atol=1e-3)
+    for name in ("cross entropy", "focal loss"):
+        ratio = logs[name]["balance"]
+        assert max(np.nanmax(ratio), 1 / np.nanmin(ratio)) > 1.5
+    balance = fig4.draw().axes[column]
+    for line, (name, log) in zip(balance.lines[1::2], logs.items(), strict=True):
+        assert line.get_label().startswith(f"{name}: ")
+        expected = runs.block_means(log["balance"], len(log["step"]) // fig4.BLOCKS)
+        assert np.allclose(line.get_ydata(), expected, equal_nan=True)
+
+
+def test_recalled_numbers_are_in_parentheses():
+    """A number of the paper is read, and plain, or recalled, and in parentheses."""
+    assert [str(number) for number in paper.row("35.5 (58.0) (.45)")] == ["35.5", "(58.0)", "(.45)"]
+    assert [number.is_read for number in paper.TABLE_2["ap"]] == [True, False, False, False, True, False]
+    assert not any(number.is_read for numbers in paper.TABLE_3.values() for number in numbers)
+
+
+def test_table_2_holds_the_mean_of_three_seeds():
+    """Each of our cells is the mean of the seeds in results.csv, in percent; the paper's stand as they are."""
+    names, *rows = table(table2.draw())
+    for row, (name, title) in zip(rows, table2.NAMES.items(), strict=True):
+        seeds = [float(r["AP"]) for r in runs.read_table(runs.DATA / "results.csv") if r["name"] == name]
+        assert len(seeds) == 3
+        mean, spread = (100 * x for x in (sum(seeds) / 3, (max(seeds) - min(seeds)) / 2))
+        assert row[0] == title
+        assert row[names.index("AP")] == str(paper.TABLE_2[name][0])
+        assert row[names.index("AP, ours")] == f"{mean:.1f} ± {spread:.1f}"
+
+
+def test_table_3_keeps_ap50_and_orders_ap():
+    """Worst order, as it is, best order: AP50 is the same, AP rises."""
+    names, *rows = table(table3.draw())
+    ap, ap50 = ([float(row[names.index(f"{name}, ours")]) for row in rows] for name in ("AP", "AP50"))
+    assert ap == sorted(ap) and ap[0] < ap[2]
+    assert len(set(ap50)) == 1
+
+
+def test_table_4_has_every_weight():
+    """One row for each initial weight that was trained."""
+    _, *rows = table(table4.draw())
+    assert [row[0] for row in rows] == ["1", "10", "50", "200"]
+
+
+def test_the_order_of_true_positives_by_hand():
+    """Four true positives with IoUs .55, .80, .60, .90 and a false one among them: at .75 the second and the fourth
+    count; in the best order the first two, in the worst the last two."""
+    scores = np.array([0.9, 0.8, 0.75, 0.7, 0.6])
+    tp_scores, tp_ious = np.array([0.9, 0.8, 0.7, 0.6]), np.array([0.55, 0.80, 0.60, 0.90])
+    found = {o: runs.reordered(scores, tp_scores, tp_ious, 0.75, o).astype(int).tolist() for o in runs.ORDERS}
+    assert found == {"lower": [0, 0, 0, 1, 1], "as it is": [0, 1, 0, 0, 1], "upper": [1, 1, 0, 0, 0]}
+    assert runs.reordered(scores, tp_scores, tp_ious, 0.95, "lower").sum() == 0  # none is none, not all
+    assert runs.average_precision(np.array([True, True]), 2) == 1.0
+    assert runs.average_precision(np.array([True, False]), 2) == pytest.approx(51 / 101)
+
+
+def test_hard_and_smoothed_order_part_in_between():
+    """They agree for scores far apart, and the hard order jumps where one positive passes another."""
+    off = order.deviations()
+    assert off[-1].abs().max() < 0.01 < off.abs().max()
+    _, parts = order.passing()
+    assert parts["hard"].diff().max() > 0.2 > 0.01 > parts["smoothed"].diff().max()
+    for line, part in zip(order.draw().axes[1].lines, parts.values(), strict=True):
+        assert np.allclose(line.get_ydata(), part)
+
+
+def test_a_wider_step_reaches_further_down():
+    """The share of negatives with a gradient rises with delta; below -delta a negative feels nothing."""
+    shares, _ = delta.in_a_list()
+    assert (shares.diff() >= 0).all() and shares[-1] > 0.99
+    for width in delta.DELTAS:
+        places, felt = delta.on_a_negative(width)
+        assert (felt[places < -width] == 0).all() and (felt[places > -width + 0.02] > 0).all()
+
+
+def test_three_ways_to_compute_the_loss():
+    """The loop is the loss; running sums equal it to 1e-12, the means of buckets do not."""
+    rng = torch.Generator().manual_seed(0)
+    s_pos, s_neg = (torch.randn(n, generator=rng, dtype=torch.float64) for n in (20, 3000))
+    errors = torch.rand(20, generator=rng, dtype=torch.float64)
+    loss, gradient = measure.loop(s_pos, s_neg, errors)
+    exact = alrp_loss(torch.cat([s_pos, s_neg]), torch.tensor([1] * 20 + [0] * 3000), errors).cls
+    assert torch.allclose(loss, exact, rtol=1e-12)
+    assert all(
+        torch.allclose(*pair, rtol=1e-10)
+        for pair in zip(measure.running_sums(s_pos, s_neg, errors), (loss, gradient), strict=True)
+    )
+    off = (measure.buckets(s_pos, s_neg, errors)[1] - gradient).abs().max() / gradient.max()
+    assert 1e-6 < off < 1
+
+
+def test_running_sums_were_measured_to_grow_least():
+    """In the committed measurement ours is exact and, from 100 positives on, faster than the loop."""
+    rows = {(row["method"], int(row["positives"])): row for row in runs.read_table(runs.DATA / "cost.csv")}
+    assert all(float(row["error_gradient"]) < 1e-12 for (method, _), row in rows.items() if method == "running sums")
+    for number in (100, 300, 1000):
+        assert float(rows["running sums", number]["time"]) < float(rows["loop", number]["time"])
+    times, errors = cost.draw().axes
+    for line in times.lines:
+        assert line.get_ydata().tolist() == [float(rows[line.get_label(), n]["time"]) for n in measure.POSITIVES]
+    assert [line.get_label() for line in errors.lines] == ["buckets", "running sums"]
+
+
+def test_figures_of_any_run(tmp_path: Path, capsys):
+    """`alrp figures --run DIR --coco DIR` draws figures 3 and 4 and tables 2 and 3 from a training run of one's own."""
+    coco = make_shapes(tmp_path / "shapes", train_images=8, val_images=4, size=64)
+    recipe = replace(RECIPES["alrp_tiny"], batch_size=2, train_size=64, test_size=(64, 64), score_threshold=0.0)
+    run = tmp_path / "mine"
+    train(recipe, coco, run, steps=8, workers=0, device="cpu", say=lambda text: None)
+    assert cli.main(["figures", "--run", str(run), "--coco", str(coco)]) == 0
+    made = sorted(path.name for path in (run / "figures").iterdir())
+    assert made == ["fig3.png", "fig3.svg", "fig4.png", "fig4.svg", "table2.md", "table3.md"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    own = table((run / "figures" / "table2.md").read_text())[-1]
+    assert own[:2] == ["mine", f"{100 * metrics['AP']:.1f}"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["fig9"], "the figures are cost, delta, fig1"),
+        (["--run", "."], "--run DIR and --coco DIR belong together"),
+        (["fig1", "--run", ".", "--coco", "."], "the figures of a run are fig3, fig4, table2, table3; got 'fig1'"),
+        (["fig3", "--run", "nowhere", "--coco", "."], "nowhere"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(arguments, message, tmp_path, monkeypatch, capsys):
+    """One message says which name, or which folder."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["figures", *arguments]) == 2
+    assert message in capsys.readouterr().err
