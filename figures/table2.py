@@ -30,7 +30,7 @@ def draw(run: Run | None = None) -> str:
     rows = [["", *COLUMNS, *(f"{name}, ours" for name in COLUMNS)]]
     for name, title in NAMES.items():
         ours = mean_results(name)
-        cells = [f"{_percent(c, mean)} ± {_percent(c, spread)}" for c, (mean, spread) in ours.items() if c in COLUMNS]
+        cells = [f"{_percent(c, mean)} ± {_percent(c, spread)}" for c, (mean, spread) in ours.items()]
         rows.append([title, *map(str, TABLE_2[name]), *cells])
     return markdown("Table 2: ablation", rows, f"{PAPER} {OURS}")
 
