@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from alrp_ref import checks, error_driven
 from alrp_ref.ap import precision_error
-from alrp_ref.ranking import StepMatrix, ranks
+from alrp_ref.ranking import examples, ranks
+from alrp_ref.scope import RankScope, Scope
 from alrp_ref.self_balance import SelfBalance
+from alrp_ref.step_matrix import StepMatrix
 
 LocStep = Literal["hard", "smoothed"]
 
@@ -92,6 +94,7 @@ def alrp_loss(
     *,
     delta: float = 1.0,
     loc_step: LocStep = "hard",
+    rank_scope: RankScope = "process",
     validate: bool = False,
 ) -> ALRP:
     r"""aLRP Loss, its two components and its error-driven gradient.
@@ -113,6 +116,9 @@ def alrp_loss(
         loc_step: `"hard"` is what the release computes: a hard order of the positives inside :math:`\mathcal L_{loc}`,
             over the smoothed rank. `"smoothed"` is what the formula says, with one and the same step everywhere.
             The score gradient uses the smoothed step either way.
+        rank_scope: `"process"` ranks the examples of this process; `"global"` those of all that `torch.distributed`
+            knows, each of which must call this at the same time: the loss is that of the whole list, the gradients
+            are such that their *mean* over the processes is that of the whole list.
         validate: on a GPU, wait for the checks of values and give their full message. Elsewhere they always do.
 
     Shape: `logits`, `targets` (n,), `loc_errors` (|P|,) -> `cls`, `loc` scalars, `rank` (|P|,); float32, or float64
@@ -131,12 +137,15 @@ def alrp_loss(
     checks.examples(logits, targets, delta, validate)
     if loc_step not in ("hard", "smoothed"):
         raise ValueError(f'loc_step must be "hard" or "smoothed", got {loc_step!r}')
-    s_pos, s_neg = logits[targets == 1].detach(), logits[targets == 0].detach()
-    checks.localisation_errors(loc_errors, logits, s_pos.numel(), validate)
+    checks.localisation_errors(loc_errors, logits, targets, validate)
+    positives, s_pos, s_neg = examples(logits, targets, num_positives=loc_errors.numel())
+    scope = Scope(rank_scope, s_pos)
+    s_pos, loc_errors = scope.gather(s_pos), scope.gather(loc_errors)
     if s_pos.numel() == 0:
-        return ALRP(checks.zero(logits), checks.zero(loc_errors), s_pos)
+        cls = checks.zero(logits)
+        return ALRP(cls, checks.zero(loc_errors), s_pos.to(cls.dtype))
 
-    _, n_fp, rank, h_pos, h_neg = ranks(s_pos, s_neg, delta)
+    _, n_fp, rank, h_pos, h_neg = ranks(s_pos, s_neg, delta, spread=scope.is_global)
     e_loc = loc_errors.detach().to(rank.dtype)
     e_above = (h_pos @ e_loc) - h_pos.at_zero * e_loc  # sum over k != i; the matrix holds H(0) at k = i
 
@@ -144,10 +153,11 @@ def alrp_loss(
     p = h_neg.scale_rows(torch.where(shared, 1 / n_fp, 0))
     ell, ell_star = lrp_error(n_fp, e_loc, e_above, rank), target_lrp_error(e_loc, rank)
     grad = error_driven.gradient(ell, ell_star, p)
+    grad = grad._replace(positives=scope.mine(grad.positives))
 
-    cls = error_driven.with_gradient(precision_error(n_fp, rank).mean(), logits, targets, grad)
+    cls = error_driven.with_gradient(precision_error(n_fp, rank).mean(), logits, positives, grad)
     loc = localisation_component(loc_errors.to(rank.dtype), s_pos, rank, h_pos, loc_step)
-    return ALRP(cls, loc.to(cls.dtype), rank.to(cls.dtype))
+    return ALRP(scope.scaled(cls), scope.scaled(loc).to(cls.dtype), scope.mine(rank).to(cls.dtype))
 
 
 class ALRPLoss(nn.Module):
@@ -157,7 +167,7 @@ class ALRPLoss(nn.Module):
         period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None: the
             first epoch never ends and the weight stays `initial_weight`.
         initial_weight: weight of the localisation part in the first epoch.
-        delta, loc_step: as for `alrp_loss`.
+        delta, loc_step, rank_scope: as for `alrp_loss`.
 
     Shape, errors: as for `alrp_loss`. In training mode each call counts as one step of the self-balance, whose
     statistics are averaged over processes where `torch.distributed` runs, and saved in `state_dict`.
@@ -171,16 +181,18 @@ class ALRPLoss(nn.Module):
         initial_weight: float = 50.0,
         delta: float = 1.0,
         loc_step: LocStep = "hard",
+        rank_scope: RankScope = "process",
     ):
         super().__init__()
-        self.delta, self.loc_step = delta, loc_step
+        self.delta, self.loc_step, self.rank_scope = delta, loc_step, rank_scope
         self.self_balance = SelfBalance(period, initial_weight=initial_weight)
 
     def forward(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> ALRP:
-        out = alrp_loss(logits, targets, loc_errors, delta=self.delta, loc_step=self.loc_step)
+        options = {"delta": self.delta, "loc_step": self.loc_step, "rank_scope": self.rank_scope}
+        out = alrp_loss(logits, targets, loc_errors, **options)
         if self.training:
             self.self_balance.update(out.cls, out.loc, has_positives=loc_errors.numel() > 0)
         return out._replace(loc=self.self_balance.weight.to(out.loc.dtype) * out.loc)
 
     def extra_repr(self) -> str:
-        return f"delta={self.delta}, loc_step={self.loc_step!r}"
+        return f"delta={self.delta}, loc_step={self.loc_step!r}, rank_scope={self.rank_scope!r}"

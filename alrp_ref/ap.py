@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from alrp_ref import checks, error_driven
-from alrp_ref.ranking import ranks
+from alrp_ref.ranking import examples, ranks
+from alrp_ref.scope import RankScope, Scope
 
 
 def precision_error(n_fp: Tensor, rank: Tensor) -> Tensor:
@@ -32,7 +33,13 @@ def interpolate(ell: Tensor, s_pos: Tensor) -> Tensor:
 
 
 def ap_loss(
-    logits: Tensor, targets: Tensor, *, delta: float = 1.0, interpolated: bool = True, validate: bool = False
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    delta: float = 1.0,
+    interpolated: bool = True,
+    rank_scope: RankScope = "process",
+    validate: bool = False,
 ) -> Tensor:
     r"""AP Loss.
 
@@ -44,6 +51,7 @@ def ap_loss(
         targets: integers, 1 positive, 0 negative, -1 ignored.
         delta: half width of the step function, in logits, above 0.
         interpolated: use interpolated precision, as the release does; the plain formula if False.
+        rank_scope: as for `alrp_ref.alrp_loss`.
         validate: on a GPU, wait for the checks of values and give their full message. Elsewhere they always do.
 
     Shape: `logits`, `targets` (n,) -> scalar in [0, 1], in float32 or, for float64 logits, float64.
@@ -57,27 +65,31 @@ def ap_loss(
         tensor(0.6667, grad_fn=<_GivenGradientBackward>)
     """
     checks.examples(logits, targets, delta, validate)
-    s_pos, s_neg = logits[targets == 1].detach(), logits[targets == 0].detach()
+    positives, s_pos, s_neg = examples(logits, targets)
+    scope = Scope(rank_scope, s_pos)
+    s_pos = scope.gather(s_pos)
     if s_pos.numel() == 0:
         return checks.zero(logits)
-    _, n_fp, rank, _, h_neg = ranks(s_pos, s_neg, delta)
+    _, n_fp, rank, _, h_neg = ranks(s_pos, s_neg, delta, spread=scope.is_global)
     ell = precision_error(n_fp, rank)
     if interpolated:
         ell = interpolate(ell, s_pos)
     p = h_neg.scale_rows(torch.where(n_fp > 0, 1 / n_fp, 0))
     grad = error_driven.gradient(ell, 0.0, p)
-    return error_driven.with_gradient(ell.mean(), logits, targets, grad)
+    grad = grad._replace(positives=scope.mine(grad.positives))
+    return scope.scaled(error_driven.with_gradient(ell.mean(), logits, positives, grad))
 
 
 class APLoss(nn.Module):
     """`ap_loss` as a module; see there for formula, arguments, shapes and errors."""
 
-    def __init__(self, *, delta: float = 1.0, interpolated: bool = True):
+    def __init__(self, *, delta: float = 1.0, interpolated: bool = True, rank_scope: RankScope = "process"):
         super().__init__()
-        self.delta, self.interpolated = delta, interpolated
+        self.delta, self.interpolated, self.rank_scope = delta, interpolated, rank_scope
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return ap_loss(logits, targets, delta=self.delta, interpolated=self.interpolated)
+        options = {"delta": self.delta, "interpolated": self.interpolated, "rank_scope": self.rank_scope}
+        return ap_loss(logits, targets, **options)
 
     def extra_repr(self) -> str:
-        return f"delta={self.delta}, interpolated={self.interpolated}"
+        return f"delta={self.delta}, interpolated={self.interpolated}, rank_scope={self.rank_scope!r}"

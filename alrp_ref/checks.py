@@ -1,7 +1,6 @@
 """Checks of what the losses are given: each message names the argument, what it got, and what it should be."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,24 +21,29 @@ def examples(logits: Tensor, targets: Tensor, delta: float, validate: bool) -> N
     _same_device("targets", targets, logits)
     if not (isinstance(delta, int | float) and math.isfinite(delta) and delta > 0):
         raise ValueError(f"delta must be a finite number above 0, got {delta!r}")
-    _values("logits", logits, torch.isfinite, "be finite", validate)
+    largest = torch.finfo(logits.dtype).max
+    _values("logits", logits, -largest, largest, "be finite", validate)
     least = -1 if targets.dtype.is_signed else 0  # -1 would wrap around in an unsigned comparison
-    rule = "be 1 (positive), 0 (negative) or -1 (ignored)"
-    _values("targets", targets, lambda t: (t >= least) & (t <= 1), rule, validate)
+    _values("targets", targets, least, 1, "be 1 (positive), 0 (negative) or -1 (ignored)", validate)
 
 
-def localisation_errors(loc_errors: Tensor, logits: Tensor, num_positives: int, validate: bool) -> None:
+def localisation_errors(loc_errors: Tensor, logits: Tensor, targets: Tensor, validate: bool) -> None:
     """Raise ValueError unless loc_errors (|P|,) holds one finite, non-negative error for each positive."""
     _tensor("loc_errors", loc_errors)
     if not loc_errors.is_floating_point():
         raise ValueError(f"loc_errors must be floating point, got {loc_errors.dtype}")
-    if loc_errors.shape != (num_positives,):
+    num_positives = (targets == 1).sum()
+    right = loc_errors.ndim == 1 and num_positives == loc_errors.numel()
+    if isinstance(right, Tensor) and _must_not_wait(targets, validate):
+        torch._assert_async(right, "loc_errors must hold one error for each positive in targets")
+    elif not right:
         raise ValueError(
-            f"loc_errors must hold one error for each of the {num_positives} positives in targets, "
+            f"loc_errors must hold one error for each of the {int(num_positives)} positives in targets, "
             f"in their order, got shape {tuple(loc_errors.shape)}"
         )
     _same_device("loc_errors", loc_errors, logits)
-    _values("loc_errors", loc_errors, lambda e: torch.isfinite(e) & (e >= 0), "be finite and not negative", validate)
+    largest = torch.finfo(loc_errors.dtype).max
+    _values("loc_errors", loc_errors, 0, largest, "be finite and not negative", validate)
 
 
 def boxes(name: str, box: Tensor) -> None:
@@ -64,13 +68,20 @@ def _same_device(name: str, tensor: Tensor, logits: Tensor) -> None:
         raise ValueError(f"{name} must be on the device of logits, {logits.device}, got {tensor.device}")
 
 
-def _values(name: str, tensor: Tensor, allowed: Callable[[Tensor], Tensor], rule: str, validate: bool) -> None:
-    ok = allowed(tensor.detach())
-    if tensor.device.type == "cuda" and not validate:
-        # The host must not wait for the device: the assertion fails there, at some later call.
-        torch._assert_async(ok.all(), f"{name} must {rule} (validate=True says which value is not)")
-    elif not bool(ok.all()):
-        where = int((~ok).nonzero()[0])
-        count = int((~ok).sum())
-        wrong = f"{tensor[where]:g} at position {where} ({count} such of {ok.numel()})"
-        raise ValueError(f"{name} must {rule}, got {wrong}")
+def _must_not_wait(tensor: Tensor, validate: bool) -> bool:
+    """On a GPU the host does not wait for the outcome of a check, which fails there at some later call."""
+    return tensor.device.type == "cuda" and not validate
+
+
+def _values(name: str, tensor: Tensor, low: float, high: float, rule: str, validate: bool) -> None:
+    if tensor.numel() == 0:
+        return
+    least, greatest = tensor.detach().aminmax()  # both NaN if any value is
+    ok = (least >= low) & (greatest <= high)
+    if _must_not_wait(tensor, validate):
+        torch._assert_async(ok, f"{name} must {rule} (validate=True says which value is not)")
+    elif not ok:
+        wrong = ~((tensor >= low) & (tensor <= high))
+        where = int(wrong.nonzero()[0])
+        found = f"{tensor[where]:g} at position {where} ({int(wrong.sum())} such of {wrong.numel()})"
+        raise ValueError(f"{name} must {rule}, got {found}")

@@ -1,4 +1,4 @@
-"""The command line: `alrp demo | train | eval | predict | recipes | doctor`.
+"""The command line: `alrp demo | train | eval | predict | figures | bench | recipes | doctor`.
 
 Nothing heavier than torch is imported before a command needs it.
 """
@@ -110,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--run", type=Path, metavar="DIR", help="folder of a training run: figures 3, 4, tables 2, 3")
     figures.add_argument("--coco", type=Path, metavar="DIR", help="the data of that run")
     figures.add_argument("--out", type=Path, help="folder (default figures/, or figures/ in that of the run)")
+
+    bench = add("bench", _bench, "measure the loss, the training step or the evaluation")
+    bench.add_argument("name", choices=("loss", "train", "eval"), help="what to measure")
+    bench.add_argument("--quick", action="store_true", help="small inputs, only to see that it runs; keeps nothing")
+    bench.add_argument("--out", type=Path, help="folder (default benchmarks/results; the tables go to its README.md)")
 
     recipes = add("recipes", _recipes, "list the recipes, or print one in full")
     recipes.add_argument("name", nargs="?", help="recipe to print")
@@ -237,18 +242,32 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _figures(args: argparse.Namespace) -> int:
-    here = Path(__file__).parents[1] / "figures"
-    if not (here / "make.py").is_file():
-        raise ValueError("the figures are not part of the installed package: clone the repository, and `make install`")
+    here = _repository_folder("figures")
     if (args.run is None) != (args.coco is None):
         raise ValueError("--run DIR and --coco DIR belong together: a run, and the data it was trained on")
-    sys.path.insert(0, str(here))
     from make import make
     from runs import Run
 
     run = None if args.run is None else Run(args.run, args.coco)
     make(args.names, run, args.out or (here if run is None else args.run / "figures"))
     return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    _repository_folder("benchmarks")
+    from bench import bench
+
+    bench(args.name, args.quick, args.out)
+    return 0
+
+
+def _repository_folder(name: str) -> Path:
+    """A folder of scripts beside the package, from now on importable."""
+    folder = Path(__file__).parents[1] / name
+    if not folder.is_dir():
+        raise ValueError(f"{name}/ is not part of the installed package: clone the repository, and `make install`")
+    sys.path.insert(0, str(folder))
+    return folder
 
 
 def _recipes(args: argparse.Namespace) -> int:

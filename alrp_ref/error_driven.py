@@ -13,7 +13,7 @@ it still has to lose. Three vectors or matrices say it all:
 `z`             :math:`Z`, the normaliser of the loss                                      number
 ==============  =========================================================================  ============
 
-`p` is a plain tensor or an `alrp_ref.ranking.StepMatrix`: only ``p.sum(1)`` and ``p.T @ v`` are asked of it.
+`p` is a plain tensor or an `alrp_ref.step_matrix.StepMatrix`: only ``p.sum(1)`` and ``p.T @ v`` are asked of it.
 AP Loss (`alrp_ref.ap`) and aLRP Loss (`alrp_ref.alrp`) are two uses of this file.
 """
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from alrp_ref.ranking import StepMatrix
+from alrp_ref.step_matrix import StepMatrix
 
 Distribution = Tensor | StepMatrix
 
@@ -78,8 +78,8 @@ def gradient(ell: Tensor, ell_star: Tensor | float, p: Distribution, z: float | 
     Source: Section 3; the update is AP Loss's.
     """
     z = ell.numel() if z is None else z
-    row = ell_star - ell  # (|P|,) so that delta_x_ij = row[i] * p[i, j]
-    return Gradient(positives=row * p.sum(1) / z, negatives=-(p.T @ row) / z)
+    row = (ell_star - ell) / z  # (|P|,) so that delta_x_ij / Z = row[i] * p[i, j]
+    return Gradient(positives=row * p.sum(1), negatives=p.T @ -row)
 
 
 class Sides(NamedTuple):
@@ -146,18 +146,19 @@ class _GivenGradient(torch.autograd.Function):
         return None, (grad_output * grad).to(grad.dtype), None
 
 
-def with_gradient(value: Tensor, logits: Tensor, targets: Tensor, grad: Gradient) -> Tensor:
+def with_gradient(value: Tensor, logits: Tensor, positives: Tensor, grad: Gradient) -> Tensor:
     r"""`value` as a scalar whose `backward()` leaves the error-driven gradient on `logits`.
 
     Args:
         value: the loss, a scalar.
-        logits, targets: all examples; targets 1 positive, 0 negative, anything else ignored (gradient 0).
-        grad: what `gradient` returned for the positives and the negatives, in their order of appearance.
+        logits: all examples.
+        positives: where in `logits` the positives are.
+        grad: what `gradient` returned for the scores of `alrp_ref.ranking.examples`: one number for each positive, and
+            one for each example, which is 0 where the example is not a negative. The latter, as long as the list, are
+            not copied: those of the positives are written among them.
 
-    Shape: `logits`, `targets` (n,) -> scalar, in float32 or, where the logits are, float64.
+    Shape: `logits` (n,), `positives` (|P|,) -> scalar, in float32 or, where the logits are, float64.
     Source: Section 3.
     """
-    on_logits = torch.zeros_like(logits)
-    on_logits[targets == 1] = grad.positives.to(logits.dtype)
-    on_logits[targets == 0] = grad.negatives.to(logits.dtype)
+    on_logits = grad.negatives.to(logits.dtype).index_copy_(0, positives, grad.positives.to(logits.dtype))
     return _GivenGradient.apply(value.to(torch.promote_types(logits.dtype, torch.float32)), logits, on_logits)

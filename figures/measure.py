@@ -5,63 +5,20 @@ Usage: python figures/measure.py     (minutes; on an otherwise idle machine)
 Times are ratios to the time of ours at 10 positives, in the same run: they say how a method grows, on any machine.
 """
 
+import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
 
 import runs
 import torch
-from torch import Tensor
 
-from alrp_ref import alrp_loss
-from alrp_ref.ranking import step
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import methods
 
 NEGATIVES, REPEATS = 1_000_000, 3
 POSITIVES = (10, 30, 100, 300, 1000)
 
-Result = tuple[Tensor, Tensor]
-"""The classification part, and its gradient on each negative."""
-
-
-def loop(s_pos: Tensor, s_neg: Tensor, errors: Tensor) -> Result:
-    """One positive after the other, each against all negatives: as the release does it."""
-    return _one_by_one(s_pos, s_neg, torch.ones_like(s_neg), errors)
-
-
-def buckets(s_pos: Tensor, s_neg: Tensor, errors: Tensor) -> Result:
-    """The negatives between two neighbouring positives stand together at their mean: |P| + 1 of them, with weights."""
-    edges = s_pos.sort().values
-    bucket = torch.searchsorted(edges, s_neg)
-    count = torch.bincount(bucket, minlength=len(s_pos) + 1).to(s_neg)
-    mean = torch.zeros_like(count).index_add(0, bucket, s_neg) / count.clamp(min=1)
-    loss, gradient = _one_by_one(s_pos, mean, count, errors)
-    return loss, gradient[bucket]
-
-
-def _one_by_one(s_pos: Tensor, s_neg: Tensor, count: Tensor, errors: Tensor) -> Result:
-    """The loss, and the gradient on one negative of each place, for `count` negatives at each."""
-    loss, gradient = s_pos.new_zeros(()), torch.zeros_like(s_neg)
-    for i, s_i in enumerate(s_pos):
-        above, h = step(s_pos - s_i, 1.0), step(s_neg - s_i, 1.0)
-        above[i] = 1.0  # a positive is of its own rank
-        n_fp = h @ count
-        rank = above.sum() + n_fp
-        if n_fp > 1e-5:
-            ell = (n_fp + above @ errors) / rank
-            gradient += (ell - errors[i] / rank) / n_fp * h / len(s_pos)
-        loss += n_fp / rank / len(s_pos)
-    return loss, gradient
-
-
-def running_sums(s_pos: Tensor, s_neg: Tensor, errors: Tensor) -> Result:
-    """Ours."""
-    logits = torch.cat([s_pos, s_neg]).requires_grad_()
-    targets = torch.cat([torch.ones_like(s_pos), torch.zeros_like(s_neg)]).long()
-    loss = alrp_loss(logits, targets, errors).cls
-    loss.backward()
-    return loss.detach(), logits.grad[len(s_pos) :]
-
-
-METHODS: dict[str, Callable[..., Result]] = {"loop": loop, "buckets": buckets, "running sums": running_sums}
+METHODS = ("loop", "buckets", "running sums")
 
 
 def main() -> None:
@@ -72,11 +29,11 @@ def main() -> None:
         s_pos, s_neg = (torch.randn(n, generator=rng, dtype=torch.float64) for n in (number, NEGATIVES))
         s_pos, errors = s_pos + 2, torch.rand(number, generator=rng, dtype=torch.float64)
         results = {}
-        for name, method in METHODS.items():
+        for name in METHODS:
             times = []
             for _ in range(1 if name == "loop" and number > 100 else REPEATS):
                 began = time.perf_counter()
-                results[name] = method(s_pos, s_neg, errors)
+                results[name] = methods.METHODS[name](s_pos, s_neg, errors)
                 times.append(time.perf_counter() - began)
             rows.append({"positives": number, "method": name, "seconds": min(times)})
         for row in rows[-len(METHODS) :]:

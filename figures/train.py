@@ -41,15 +41,22 @@ class IoUCriterion(ALRPCriterion):
 
 
 def alrp_loss(
-    criterion: type[ALRPCriterion], name: str, period: int | None, coder: str, *, weight: float, balance: bool
+    criterion: type[ALRPCriterion],
+    name: str,
+    period: int | None,
+    coder: str,
+    rank_scope: str,
+    *,
+    weight: float,
+    balance: bool,
 ) -> ALRPCriterion:
     """aLRP Loss whose localisation part starts with a weight of its own and, without `balance`, keeps it."""
     made = criterion(CODERS[coder])
-    made.loss = ALRPLoss(period if balance else None, initial_weight=weight)
+    made.loss = ALRPLoss(period if balance else None, initial_weight=weight, rank_scope=rank_scope)
     return made
 
 
-def cross_entropy(name: str, period: int | None, coder: str) -> FocalCriterion:
+def cross_entropy(name: str, period: int | None, coder: str, rank_scope: str) -> FocalCriterion:
     """Focal loss without its two parameters."""
     return FocalCriterion(CODERS[coder], alpha=-1, gamma=0, beta=1 / 9, count_images=False)
 

@@ -18,6 +18,7 @@ from course import formulas_of
 HERE = Path(__file__).parent
 PAPER_FILES = (
     "ranking",
+    "step_matrix",
     "error_driven",
     "ap",
     "localisation",

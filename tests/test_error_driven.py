@@ -164,11 +164,10 @@ def test_z_is_the_number_of_positives_unless_given():
 
 
 def test_with_gradient_puts_each_gradient_on_its_example():
-    """Positives and negatives in order of appearance; ignored examples 0; scaled by the chain rule."""
+    """Positives at their places, the others where they are; scaled by the chain rule."""
     logits = torch.zeros(5, requires_grad=True)
-    targets = torch.tensor([0, 1, -1, 0, 1])
-    grad = ed.Gradient(positives=torch.tensor([-1.0, -2.0]), negatives=torch.tensor([3.0, 4.0]))
-    loss = ed.with_gradient(torch.tensor(0.7), logits, targets, grad)
+    grad = ed.Gradient(positives=torch.tensor([-1.0, -2.0]), negatives=torch.tensor([3.0, 0.0, 0.0, 4.0, 0.0]))
+    loss = ed.with_gradient(torch.tensor(0.7), logits, torch.tensor([1, 4]), grad)
     (2 * loss).backward()
     assert loss.item() == pytest.approx(0.7)
     assert logits.grad.tolist() == [6, -2, 0, 8, -4]
@@ -177,8 +176,8 @@ def test_with_gradient_puts_each_gradient_on_its_example():
 def test_there_is_no_second_derivative():
     """The gradient is a constant of the backward pass: differentiating it is an error, not a silent zero."""
     logits = torch.zeros(2, requires_grad=True)
-    grad = ed.Gradient(positives=torch.tensor([-1.0]), negatives=torch.tensor([1.0]))
-    loss = ed.with_gradient(torch.tensor(0.5), logits, torch.tensor([1, 0]), grad)
+    grad = ed.Gradient(positives=torch.tensor([-1.0]), negatives=torch.tensor([0.0, 1.0]))
+    loss = ed.with_gradient(torch.tensor(0.5), logits, torch.tensor([0]), grad)
     (first,) = torch.autograd.grad(loss**2, logits, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()

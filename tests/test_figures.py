@@ -12,6 +12,7 @@ import fig3
 import fig4
 import make
 import measure
+import methods
 import numpy as np
 import order
 import overview
@@ -214,14 +215,14 @@ def test_three_ways_to_compute_the_loss():
     rng = torch.Generator().manual_seed(0)
     s_pos, s_neg = (torch.randn(n, generator=rng, dtype=torch.float64) for n in (20, 3000))
     errors = torch.rand(20, generator=rng, dtype=torch.float64)
-    loss, gradient = measure.loop(s_pos, s_neg, errors)
+    loss, gradient = methods.loop(s_pos, s_neg, errors)
     exact = alrp_loss(torch.cat([s_pos, s_neg]), torch.tensor([1] * 20 + [0] * 3000), errors).cls
     assert torch.allclose(loss, exact, rtol=1e-12)
     assert all(
         torch.allclose(*pair, rtol=1e-10)
-        for pair in zip(measure.running_sums(s_pos, s_neg, errors), (loss, gradient), strict=True)
+        for pair in zip(methods.running_sums(s_pos, s_neg, errors), (loss, gradient), strict=True)
     )
-    off = (measure.buckets(s_pos, s_neg, errors)[1] - gradient).abs().max() / gradient.max()
+    off = (methods.buckets(s_pos, s_neg, errors)[1] - gradient).abs().max() / gradient.max()
     assert 1e-6 < off < 1
 
 

@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "alrp_ref"
-PAPER = ("ranking", "error_driven", "ap", "localisation", "alrp", "self_balance", "lrp", "pairwise")
-FAST = ("ranking", "error_driven", "ap", "alrp", "self_balance")
+PAPER = ("ranking", "step_matrix", "error_driven", "ap", "localisation", "alrp", "self_balance", "lrp", "pairwise")
+FAST = ("ranking", "step_matrix", "error_driven", "ap", "alrp", "self_balance")
 
 
 def tree(path: Path) -> ast.Module:

@@ -1,14 +1,14 @@
-"""Step function, ranks, and products with the step matrix: exact, against the matrix itself."""
+"""Step function and ranks: exact, against all pairs."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lists import SCORES, assert_close, examples, random
-from torch.utils._python_dispatch import TorchDispatchMode
+from lists import assert_close, examples, random
 
 from alrp_ref import pairwise
-from alrp_ref.ranking import StepMatrix, difference_transform, ranks, step
+from alrp_ref.ranking import difference_transform, ranks, step
+from alrp_ref.ranking import examples as split
 
 
 def test_step_is_zero_then_a_ramp_then_one():
@@ -70,29 +70,6 @@ def test_a_delta_below_the_rounding_of_the_scores_is_the_hard_step(delta):
     assert_close(ranks(ex.s_pos, ex.s_neg, delta).rank, position.double())
 
 
-@given(st.lists(SCORES, max_size=12), st.lists(SCORES, max_size=40), st.sampled_from([0.1, 1.0, 3.0]))
-def test_products_with_the_step_matrix_are_those_of_the_matrix(s_i, s_j, delta):
-    """H @ w, H.T @ c and row sums are those of the dense matrix, with weights of any sign and empty sides."""
-    s_i, s_j = torch.tensor(s_i, dtype=torch.float64), torch.tensor(s_j, dtype=torch.float64)
-    w, c = torch.randn_like(s_j), torch.randn_like(s_i)
-    dense, matrix = pairwise.step(pairwise.differences(s_i, s_j), delta), StepMatrix(s_i, s_j, delta)
-    assert_close(matrix @ w, dense @ w, 1e-11)
-    assert_close(matrix.T @ c, dense.T @ c, 1e-11)
-    assert_close(matrix.sum(1), dense.sum(1))
-    scaled, dense = matrix.scale_rows(c), c[:, None] * dense
-    assert_close(scaled @ w, dense @ w, 1e-11)
-    assert_close(scaled.T @ c, dense.T @ c, 1e-11)
-    assert_close(scaled.sum(1), dense.sum(1), 1e-11)
-
-
-def test_scaling_rows_leaves_the_matrix_alone():
-    """`scale_rows` returns a new matrix."""
-    matrix = StepMatrix(torch.tensor([0.0, 1.0]), torch.tensor([0.5, 2.0]), 1.0)
-    before = matrix.sum(1)
-    matrix.scale_rows(torch.tensor([2.0, 3.0]))
-    assert torch.equal(matrix.sum(1), before) and torch.equal(matrix @ torch.ones(2), before)
-
-
 def test_highly_ranked_rows_keep_their_relative_precision():
     """A positive above almost all of 10^6 negatives has its small N_FP to 1e-10, not to 1e-10 of 10^6."""
     torch.manual_seed(1)
@@ -102,30 +79,10 @@ def test_highly_ranked_rows_keep_their_relative_precision():
     assert n_fp[0].item() == pytest.approx(0.0005, rel=1e-10)
 
 
-class Record(TorchDispatchMode):
-    """Counts the operations that torch runs, and the elements of the largest tensor they make."""
-
-    def __init__(self):
-        super().__init__()
-        self.count, self.largest = 0, 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        self.count += 1
-        for tensor in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(tensor, torch.Tensor):
-                self.largest = max(self.largest, tensor.untyped_storage().nbytes() // tensor.element_size())
-        return result
-
-
-def test_no_loop_over_examples_and_no_matrix():
-    """The number of operations is the same for any list, and no tensor grows with |P| x |N|."""
-    records = []
-    for num_pos, num_neg in [(2, 5), (500, 20_000)]:
-        s_pos, s_neg = torch.randn(num_pos), torch.randn(num_neg)
-        with Record() as record:
-            result = ranks(s_pos, s_neg)
-            _ = result.h_neg @ s_neg, result.h_neg.T @ s_pos
-        records.append(record)
-    assert records[0].count == records[1].count
-    assert records[1].largest <= 4 * (500 + 20_000)
+def test_examples_tell_positives_from_negatives():
+    """What is no negative stands below everything; the number of positives may be known."""
+    logits, targets = torch.tensor([4.0, 3.0, 2.0, 1.0]), torch.tensor([0, 1, -1, 1])
+    for number in (None, 2):
+        positives, s_pos, s_neg = split(logits, targets, number)
+        assert positives.tolist() == [1, 3] and s_pos.tolist() == [3, 1]
+        assert s_neg.tolist() == [4, *[-torch.inf] * 3]

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str
     evaluator.evaluate()
     evaluator.accumulate()
     precision, recall = (np.asarray(evaluator.eval[name]) for name in ("precision", "recall"))
-    lrp_of = optimal_lrp_by_class(truth, rows)
+    lrp_of = optimal_lrp_by_class(truth, rows, evaluator)
 
     names = {c["id"]: c["name"] for c in truth["categories"]}
     category_ids = sorted(names)  # the order of the evaluator's class axis
@@ -127,12 +128,31 @@ def _rows(detections: Any, image_ids: set[int], category_ids: set[int]) -> np.nd
     """Check every detection; return them as rows (image, x, y, w, h, score, category): (m, 7)."""
     if not isinstance(detections, list):
         raise ValueError(f"detections must be a list of dictionaries, got {type(detections).__name__}")
+    # All at once; only where something is wrong they are looked at one by one, to say what.
+    rows = _columns(detections, image_ids, category_ids)
+    if rows is not None:
+        return rows
     for number, detection in enumerate(detections):
         if problem := _problem(detection, image_ids, category_ids):
             raise ValueError(f"detections[{number}] {problem}: {detection!r:.200}")
     return np.array(
         [[d["image_id"], *d["bbox"], d["score"], d["category_id"]] for d in detections], dtype=np.float64
     ).reshape(-1, 7)
+
+
+def _columns(detections: list, image_ids: set[int], category_ids: set[int]) -> np.ndarray | None:
+    """The rows, or None if any may have a `_problem`."""
+    try:
+        keys = ("image_id", "bbox", "score", "category_id")
+        image, box, score, category = (np.array(list(map(itemgetter(key), detections))) for key in keys)
+    except (KeyError, TypeError, ValueError):
+        return None
+    if box.shape != (len(detections), 4) or any(x.dtype.kind not in "iuf" for x in (image, box, score, category)):
+        return None
+    known = np.isin(image, list(image_ids)).all() and np.isin(category, list(category_ids)).all()
+    if not (known and np.isfinite(box).all() and np.isfinite(score).all() and (box[:, 2:] >= 0).all()):
+        return None
+    return np.column_stack([image, box, score, category]).astype(np.float64)
 
 
 def _problem(detection: Any, image_ids: set[int], category_ids: set[int]) -> str | None:

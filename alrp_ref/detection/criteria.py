@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from alrp_ref import ALRPLoss, SelfBalance, ap_loss, giou_error
+from alrp_ref import ALRPLoss, APLoss, SelfBalance, giou_error
 from alrp_ref.detection.assigners import IGNORED
 from alrp_ref.detection.boxes import CODERS, BoxCoder
+from alrp_ref.scope import RankScope
 
 
 class Assigned(NamedTuple):
@@ -49,14 +50,22 @@ class ALRPCriterion(nn.Module):
     `iou_error`, too). `loss_loc` already holds the weight of the self-balance.
 
     Args: `coder`, how the detector writes boxes; `self_balance_period`, the steps of an epoch, None to keep the
-        initial weight; `tau` of the localisation error.
+        initial weight; `tau` of the localisation error; `rank_scope`, see `alrp_ref.alrp_loss`.
     """
 
     loc_error = staticmethod(giou_error)
 
-    def __init__(self, coder: BoxCoder, self_balance_period: int | None = None, *, tau: float = 0.5):
+    def __init__(
+        self,
+        coder: BoxCoder,
+        self_balance_period: int | None = None,
+        *,
+        tau: float = 0.5,
+        rank_scope: RankScope = "process",
+    ):
         super().__init__()
-        self.coder, self.tau, self.loss = coder, tau, ALRPLoss(self_balance_period)
+        self.coder, self.tau = coder, tau
+        self.loss = ALRPLoss(self_balance_period, rank_scope=rank_scope)
 
     @property
     def self_balance(self) -> SelfBalance:
@@ -70,13 +79,16 @@ class ALRPCriterion(nn.Module):
 
 
 class APCriterion(nn.Module):
-    r"""AP Loss for the scores, and smooth L1 on the four numbers of each positive, mean over the 4 |P| numbers."""
+    r"""AP Loss for the scores, and smooth L1 on the four numbers of each positive, mean over the 4 |P| numbers.
+
+    Args: `beta` of smooth L1; `rank_scope`, see `alrp_ref.ap_loss`.
+    """
 
     self_balance = None
 
-    def __init__(self, coder: BoxCoder, *, beta: float):
+    def __init__(self, coder: BoxCoder, *, beta: float, rank_scope: RankScope = "process"):
         super().__init__()
-        self.coder, self.beta = coder, beta
+        self.coder, self.beta, self.loss = coder, beta, APLoss(rank_scope=rank_scope)
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
@@ -84,7 +96,7 @@ class APCriterion(nn.Module):
         truth = self.coder.encode(assigned.boxes, assigned.anchors)
         total = F.smooth_l1_loss(predicted, truth, beta=self.beta, reduction="sum")
         return {
-            "loss_cls": ap_loss(logits.flatten(), targets.flatten()),
+            "loss_cls": self.loss(logits.flatten(), targets.flatten()),
             "loss_loc": total / max(1, predicted.numel()),
         }
 
@@ -153,7 +165,9 @@ class CrossEntropyCriterion(nn.Module):
         }
 
 
-def build_criterion(name: str, self_balance_period: int | None = None, coder: str = "deltas") -> nn.Module:
+def build_criterion(
+    name: str, self_balance_period: int | None = None, coder: str = "deltas", rank_scope: RankScope = "process"
+) -> nn.Module:
     """The criterion "alrp", "ap" or "focal" of a detector that writes boxes as "deltas" or as "distances".
 
     The baselines' constants are those of RetinaNet for deltas, and of FoveaBox for distances.
@@ -162,9 +176,9 @@ def build_criterion(name: str, self_balance_period: int | None = None, coder: st
     """
     is_fovea, boxes = coder == "distances", CODERS[coder]
     if name == "alrp":
-        return ALRPCriterion(boxes, self_balance_period)
+        return ALRPCriterion(boxes, self_balance_period, rank_scope=rank_scope)
     if name == "ap":
-        return APCriterion(boxes, beta=0.11 if is_fovea else 1.0)
+        return APCriterion(boxes, beta=0.11 if is_fovea else 1.0, rank_scope=rank_scope)
     if name == "focal" and is_fovea:
         return FocalCriterion(boxes, alpha=0.4, gamma=1.5, beta=0.11, count_images=True)
     if name == "focal":

@@ -54,8 +54,8 @@ class FasterRCNN(Detector):
         self.box_assigner = partial(iou_assign, positive_iou=0.5, negative_iou=0.5, rescue_iou=2.0)  # rescues none
         if self.is_ranking:
             self.rpn_coder = self.coder
-            self.rpn_criterion = ALRPCriterion(self.coder, self_balance_period, tau=RPN_TAU)
-            self.criterion = ALRPCriterion(self.coder, self_balance_period)
+            alrp = partial(ALRPCriterion, self.coder, self_balance_period, rank_scope=recipe.rank_scope)
+            self.rpn_criterion, self.criterion = alrp(tau=RPN_TAU), alrp()
         else:
             self.rpn_coder = CODERS["raw deltas"]
             self.rpn_criterion = CrossEntropyCriterion(self.rpn_coder, "ce")

@@ -13,6 +13,8 @@ class Recipe:
         detector: "retinanet", which FoveaBox is, too, or "faster_rcnn".
         backbone: one of `alrp_ref.detection.backbones.BACKBONES`.
         loss: the criterion, classification and localisation.
+        rank_scope: where several processes train, "process" ranks the examples of each, as the paper does, "global"
+            those of all, so that the loss is that of the whole batch.
         assigner: how anchors become positives.
         scales_per_octave, ratios: the anchors at each location; a ratio is height / width.
         anchor_scale: side of the smallest anchor of a level, in strides.
@@ -39,6 +41,7 @@ class Recipe:
         "resnet50"
     )
     loss: Literal["alrp", "ap", "focal", "ce", "ce_giou"] = "alrp"
+    rank_scope: Literal["process", "global"] = "process"
     assigner: Literal["iou", "atss", "fovea", "rpn"] = "atss"
     scales_per_octave: int = 2
     ratios: tuple[float, ...] = (1.0,)

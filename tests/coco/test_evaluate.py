@@ -162,7 +162,12 @@ def test_official_olrp_of_each_class(area, dets):
     truth = _ground_truth(OFFICIAL / "gt.json")
     detections = json.loads((OFFICIAL / "dets.json").read_text())
     rows = _rows(detections, {i["id"] for i in truth["images"]}, {c["id"] for c in truth["categories"]})
-    ours = optimal_lrp_by_class(truth, rows, AREA_RANGES[area], (1, 10, 100)[dets])
+    coco = hotcoco.COCO(truth)
+    evaluator = hotcoco.COCOeval(coco, coco.load_res(rows), "bbox")
+    evaluator.params.area_rng, evaluator.params.area_rng_lbl = [list(AREA_RANGES[area])], ["all"]
+    evaluator.params.max_dets = [(1, 10, 100)[dets]]
+    evaluator.evaluate()
+    ours = optimal_lrp_by_class(truth, rows, evaluator)
     for name, field in (
         ("olrp", "olrp"),
         ("olrp_loc", "loc"),

@@ -3,7 +3,14 @@
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
+import pytest
+import torch
+from detection.small import SMALL, batch
+from torch import distributed, multiprocessing, nn
+
+from alrp_ref.detection import build_detector
 from alrp_ref.training.log import read_metrics
 
 
@@ -21,3 +28,58 @@ def test_two_processes_train_one_detector(shapes, tmp_path):
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == [0, 1, 2]
     assert (tmp_path / "checkpoint.pt").is_file() and (tmp_path / "report.html").is_file()
     assert done.stdout.count("Report:") == 1
+
+
+def losses_and_gradient(images: slice, recipe: str, rank_scope: str, processes: bool = False):
+    """Of the same small detector, in float64, on some of four images of which the third is empty."""
+    torch.manual_seed(0)
+    model = build_detector(replace(SMALL[recipe], rank_scope=rank_scope), num_classes=2).double().train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()  # its statistics are those of a process's images, whatever the loss ranks
+    pixels, targets = batch(4)
+    targets[2] = {name: value[:0] for name, value in targets[2].items()}
+    targets = [{"boxes": target["boxes"].double(), "labels": target["labels"]} for target in targets]
+    wrapped = nn.parallel.DistributedDataParallel(model) if processes else model
+    losses = wrapped(pixels[images].double(), targets[images])
+    sum(losses.values()).backward()
+    return {name: loss.item() for name, loss in losses.items()}, torch.cat(
+        [parameter.grad.flatten() for parameter in model.parameters()]
+    )
+
+
+CASES = [("alrp_tiny", "process"), ("ap_tiny", "process"), ("alrp_tiny", "global")]
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    half = slice(2 * rank, 2 * rank + 2)
+    torch.save({case: losses_and_gradient(half, *case, processes=True) for case in CASES}, f"{folder}/{rank}")
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def on_two_processes(tmp_path_factory):
+    """What each process gets, in every case."""
+    folder = tmp_path_factory.mktemp("processes")
+    multiprocessing.spawn(one_of_two, args=(str(folder),), nprocs=2)
+    return [torch.load(folder / str(rank)) for rank in range(2)]
+
+
+@pytest.mark.parametrize("recipe", ["alrp_tiny", "ap_tiny"])
+def test_two_processes_average_the_gradients_of_their_own_rankings(on_two_processes, recipe):
+    """With the ranking per process, as the paper has it: the mean of the gradients that each half gives alone."""
+    (first, gradient), (second, other) = (one[recipe, "process"] for one in on_two_processes)
+    halves = [losses_and_gradient(half, recipe, "process") for half in (slice(0, 2), slice(2, 4))]
+    assert (first, second) == tuple(pytest.approx(losses, rel=1e-12) for losses, _ in halves)
+    assert torch.equal(gradient, other)
+    torch.testing.assert_close(gradient, (halves[0][1] + halves[1][1]) / 2, rtol=1e-9, atol=1e-12)
+
+
+def test_global_ranking_makes_two_processes_one(on_two_processes):
+    """Ranked together, losses and gradient are those of one process on the whole batch."""
+    (first, gradient), (second, other) = (one["alrp_tiny", "global"] for one in on_two_processes)
+    losses, expected = losses_and_gradient(slice(0, 4), "alrp_tiny", "global")
+    assert first == second == pytest.approx(losses, rel=1e-12)
+    assert torch.equal(gradient, other)
+    torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)

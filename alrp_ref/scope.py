@@ -1,0 +1,68 @@
+r"""What is ranked together where several processes train: each one's examples for themselves, or those of all.
+
+The paper ranks the examples of a process. One ranking over all processes is the loss of the whole batch, whatever
+the number of processes. It takes little: each needs the scores and errors of all *positives*, which are few, and
+the sums of :math:`H` over everybody's negatives (`alrp_ref.columns`), as many numbers as there are
+positives. The millions of negatives stay where they are.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, distributed
+
+RankScope = Literal["process", "global"]
+
+
+class Scope:
+    """The positives that are ranked together, in the order of the processes.
+
+    Args:
+        rank_scope: "process", those of this process; "global", those of all that `torch.distributed` knows, of which
+            each must make a scope at the same time.
+        s_pos: the scores of this process's positives, (|P|,).
+
+    Raises: ValueError for another `rank_scope`.
+    """
+
+    def __init__(self, rank_scope: RankScope, s_pos: Tensor):
+        if rank_scope not in ("process", "global"):
+            raise ValueError(f'rank_scope must be "process" or "global", got {rank_scope!r}')
+        self.is_global = rank_scope == "global" and distributed.is_available() and distributed.is_initialized()
+        self.rank, self.counts = 0, [s_pos.numel()]
+        if self.is_global:
+            self.rank = distributed.get_rank()
+            self.counts = [int(count) for count in _all_gather(torch.tensor([s_pos.numel()], device=s_pos.device))]
+
+    @property
+    def world(self) -> int:
+        """How many processes rank together."""
+        return len(self.counts)
+
+    def gather(self, x: Tensor) -> Tensor:
+        """One number for each positive of all processes; others' are constants. Shape: (|P|,) -> (all,)."""
+        if not self.is_global:
+            return x
+        padded = x.new_zeros(max(self.counts))  # all processes must send as many numbers
+        padded[: x.numel()] = x.detach()
+        parts = [part[:count] for part, count in zip(_all_gather(padded), self.counts, strict=True)]
+        parts[self.rank] = x  # with its graph
+        return torch.cat(parts)
+
+    def mine(self, x: Tensor) -> Tensor:
+        """Of all positives, those of this process. Shape: (all,) -> (|P|,)."""
+        return x.split(self.counts)[self.rank]
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """The same value, with the gradient times the number of processes.
+
+        `DistributedDataParallel` takes the mean of the processes' gradients. Of a loss that all share, each has only
+        the part that goes through its own examples, and the whole is their sum.
+        """
+        return loss if not self.is_global else self.world * loss - (self.world - 1) * loss.detach()
+
+
+def _all_gather(x: Tensor) -> list[Tensor]:
+    everybodys = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(everybodys, x)
+    return everybodys

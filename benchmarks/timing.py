@@ -1,0 +1,82 @@
+"""Measuring: medians of times taken in turn, and the most memory a function needs beyond what was there."""
+
+import gc
+import multiprocessing
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+
+def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
+    """Seconds that each function takes: the median of `rounds`, in each of which all run once, one after the other.
+
+    Whatever slows the machine down for a while slows them all, so ratios of these numbers mean something. A first
+    round does not count.
+    """
+    times = {name: [] for name in functions}
+    for _ in range(rounds + 1):
+        for name, function in functions.items():
+            times[name].append(seconds(function))
+    return {name: statistics.median(taken[1:]) for name, taken in times.items()}
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Seconds that one call takes, its work on a GPU included."""
+    synchronise()
+    began = time.perf_counter()
+    function()
+    synchronise()
+    return time.perf_counter() - began
+
+
+def synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def extra_memory(prepare: Callable, *args) -> int:
+    """The most bytes a function needs beyond what was there when it began; `prepare(*args)` returns the function.
+
+    In a process of its own. On a GPU it is PyTorch's own count; on a CPU, Linux's of the process's pages.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_extra_memory, (prepare, args))
+
+
+def _extra_memory(prepare: Callable, args: tuple) -> int:
+    function = prepare(*args)
+    gc.collect()
+    if torch.cuda.is_available():
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        function()
+        return torch.cuda.max_memory_allocated() - before
+    before = _kilobytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+    function()
+    return 1024 * (_kilobytes("VmHWM") - before)
+
+
+def _kilobytes(name: str) -> int:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1])
+
+
+def machine() -> dict[str, str]:
+    """What the numbers were measured on."""
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    else:
+        device = f"{_processor()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    return {"device": device, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

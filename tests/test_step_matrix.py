@@ -1,0 +1,81 @@
+"""Products with the step matrix: exact, against the matrix itself, in one pass, without forming it."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lists import SCORES, assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from alrp_ref import columns, pairwise
+from alrp_ref.ranking import ranks
+from alrp_ref.step_matrix import StepMatrix
+
+
+@pytest.fixture(params=["all at once", "parts of 7, grid of 16 bins"])
+def layout(request, monkeypatch):
+    """Long lists are taken in parts and searched with a grid: here, short ones, too."""
+    if request.param != "all at once":
+        monkeypatch.setattr(columns, "PART", 7)
+        monkeypatch.setattr(columns, "BINS", 16)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(SCORES, max_size=12), st.lists(SCORES, max_size=40), st.sampled_from([0.1, 1.0, 3.0]))
+def test_products_with_the_step_matrix_are_those_of_the_matrix(layout, s_i, s_j, delta):
+    """H @ w, H.T @ c and row sums are those of the dense matrix, with weights of any sign and empty sides."""
+    s_i, s_j = torch.tensor(s_i, dtype=torch.float64), torch.tensor(s_j, dtype=torch.float64)
+    w, c = torch.randn_like(s_j), torch.randn_like(s_i)
+    dense, matrix = pairwise.step(pairwise.differences(s_i, s_j), delta), StepMatrix(s_i, s_j, delta)
+    assert_close(matrix @ w, dense @ w, 1e-11)
+    assert_close(matrix.T @ c, dense.T @ c, 1e-11)
+    assert_close(matrix.sum(1), dense.sum(1))
+    scaled, dense = matrix.scale_rows(c), c[:, None] * dense
+    assert_close(scaled @ w, dense @ w, 1e-11)
+    assert_close(scaled.T @ c, dense.T @ c, 1e-11)
+    assert_close(scaled.sum(1), dense.sum(1), 1e-11)
+
+
+def test_scaling_rows_leaves_the_matrix_alone():
+    """`scale_rows` returns a new matrix."""
+    matrix = StepMatrix(torch.tensor([0.0, 1.0]), torch.tensor([0.5, 2.0]), 1.0)
+    before = matrix.sum(1)
+    matrix.scale_rows(torch.tensor([2.0, 3.0]))
+    assert torch.equal(matrix.sum(1), before) and torch.equal(matrix @ torch.ones(2), before)
+
+
+def test_a_column_at_minus_infinity_is_one_of_zeros():
+    """It adds to no row, and its own sum is 0."""
+    s_i, s_j = torch.tensor([0.0, 1.0]), torch.tensor([0.5, -torch.inf, 2.0])
+    matrix = StepMatrix(s_i, s_j, 1.0)
+    assert torch.equal(matrix.sum(1), StepMatrix(s_i, s_j[[0, 2]], 1.0).sum(1))
+    assert (matrix.T @ torch.ones(2))[1] == 0
+
+
+class Record(TorchDispatchMode):
+    """Counts the operations that torch runs, and the elements of the largest tensor they make."""
+
+    def __init__(self):
+        super().__init__()
+        self.count, self.largest = 0, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.count += 1
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self.largest = max(self.largest, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return result
+
+
+def test_no_loop_over_examples_and_no_matrix():
+    """The number of operations is the same for any list shorter than a part, and no tensor grows with |P| x |N|."""
+    records = []
+    for num_pos, num_neg in [(2, 5), (500, 20_000)]:
+        s_pos, s_neg = torch.randn(num_pos), torch.randn(num_neg)
+        with Record() as record:
+            result = ranks(s_pos, s_neg)
+            _ = result.h_neg @ s_neg, result.h_neg.T @ s_pos
+        records.append(record)
+    assert records[0].count == records[1].count
+    assert records[1].largest <= 4 * (500 + 20_000)
