@@ -9,7 +9,7 @@ sums over a cell, what is a straight line's value at a score. How it is made fas
   guess where the next one leads. The bin of a score in a fixed grid is arithmetic instead, and *monotone*: of
   two numbers in different bins, the one in the higher bin is the greater. So a table can tell, for each bin, how
   many knots lie in lower bins. They are below the score; those of higher bins are above it; only the few of its own
-  bin are searched. However the knots lie, the result is exact, and never slower than the plain search by much.
+  bin are searched. However the knots lie, the result is exact; where they crowd, more of the search is left.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, distributed
 
 PART = 1 << 15
-"""Scores at a time: 256 kB in float64, and too few for PyTorch to share the work among threads, which costs more."""
+"""Scores at a time: 256 kB in float64, and too few for PyTorch to share among threads, which made it slower."""
 
 BINS = 1 << 18
-"""Bins of the grid; their table takes 1 MB, and filling it as long as searching for as many scores."""
+"""Bins of the grid; their table takes 1 MB. Shorter lists than that are searched without it."""
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:
@@ -90,7 +90,8 @@ class _Search:
         if dtype != knots.dtype:
             # Rounded up: a float32 is at or above a float64 if and only if it is so for the next float32.
             is_below = self.knots.to(knots.dtype) < knots
-            self.knots = torch.where(is_below, self.knots.nextafter(self.knots.new_tensor(float("inf"))), self.knots)
+            infinity = torch.full_like(self.knots, torch.inf)
+            self.knots = torch.where(is_below, self.knots.nextafter(infinity), self.knots)
         self.has_grid = knots.device.type == "cpu" and num_scores >= BINS
         if not self.has_grid:
             return

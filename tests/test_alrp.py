@@ -334,6 +334,32 @@ def test_on_a_gpu_it_is_the_same():
     assert_close(loss_and_gradient(alrp_loss, there)[1].cpu(), loss_and_gradient(alrp_loss, ex)[1])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_on_a_gpu_the_host_never_waits():
+    """Nothing in the forward or backward pass asks the device for a number."""
+    ex = random(200, 50_000, 100)
+    logits, targets, errors = ex.logits.float().cuda().requires_grad_(), ex.targets.cuda(), ex.loc_errors.float().cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        out = alrp_loss(logits, targets, errors.requires_grad_())
+        (out.cls + out.loc).backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_on_a_gpu_it_can_be_deterministic():
+    """With `torch.use_deterministic_algorithms` twice the same bits; without, sums may run in any order."""
+    ex = random(200, 50_000, 100)
+    there = ex._replace(logits=ex.logits.cuda(), targets=ex.targets.cuda(), loc_errors=ex.loc_errors.cuda())
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, second = (loss_and_gradient(alrp_loss, there) for _ in range(2))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
 # The module
 
 

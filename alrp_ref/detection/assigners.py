@@ -1,7 +1,9 @@
 """Which anchors are positive, and for which ground-truth box.
 
-An assigner takes the anchors of each level and the boxes of one image, and returns for every anchor the index of
-its box, `NEGATIVE` or `IGNORED`.
+An assigner takes the anchors of each level, (A_l, 4), and the boxes of a batch, (G, 4), x1, y1, x2, y2 in pixels, those
+of one image after those of the other, with `counts`, how many each image has. It returns for every image and anchor
+the index of its box among all G, `NEGATIVE` or `IGNORED`: (B, A), int64. Without `counts` there is one image: (A,).
+All images are assigned at once, without a loop over images or boxes.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +18,43 @@ from alrp_ref.detection.boxes import centre_size
 NEGATIVE = -1
 IGNORED = -2
 
-Assigner = Callable[[Sequence[Tensor], Tensor], Tensor]
+Counts = Sequence[int]
+Assigner = Callable[[Sequence[Tensor], Tensor, Counts | None], Tensor]
+
+
+def _best_of_image(value: Tensor, counts: Counts | None) -> tuple[Tensor, Tensor]:
+    """For each image and anchor the highest value among its boxes, and whose it is, the first of several.
+
+    Shape: (G, A) -> (B, A) and (B, A), or twice (A,) without `counts`. An image without boxes has -inf and G.
+    """
+    owner = torch.arange(len(value), device=value.device)[:, None].expand_as(value)
+    best = _over_images(value, counts, "amax", -torch.inf)
+    is_best = value == _to_boxes(best, counts, len(value))
+    return best, _over_images(torch.where(is_best, owner, len(value)), counts, "amin", len(value))
+
+
+def _over_images(value: Tensor, counts: Counts | None, reduce: str, start: float) -> Tensor:
+    """Reduce the boxes of each image: (G, A) -> (B, A), or (A,) without `counts`."""
+    if counts is None:
+        return _over_images(value, [len(value)], reduce, start)[0]
+    image = _image_of_box(counts, len(value), value.device)[:, None].expand_as(value)
+    return value.new_full((len(counts), value.shape[1]), start).scatter_reduce(0, image, value, reduce)
+
+
+def _to_boxes(of_image: Tensor, counts: Counts | None, num_boxes: int) -> Tensor:
+    """What each box's image has: (B, A), or (A,) without `counts`, -> (G, A)."""
+    return of_image if counts is None else of_image[_image_of_box(counts, num_boxes, of_image.device)]
+
+
+def _image_of_box(counts: Counts, num_boxes: int, device: torch.device) -> Tensor:
+    images = torch.arange(len(counts), device=device)
+    return images.repeat_interleave(torch.tensor(counts, device=device), output_size=num_boxes)
 
 
 def iou_assign(
     anchors: Sequence[Tensor],
     boxes: Tensor,
+    counts: Counts | None = None,
     *,
     positive_iou: float = 0.5,
     negative_iou: float = 0.4,
@@ -33,26 +66,28 @@ def iou_assign(
     between. Then each box in turn takes all anchors that tie for its own best IoU, if that reaches `rescue_iou`, and
     even from another box. (torchvision's matcher gives such an anchor to the box *it* overlaps most instead.)
 
-    Args: `anchors`, (A_l, 4) for each level; `boxes` (G, 4); x1, y1, x2, y2 in pixels.
-    Shape: -> (sum of A_l,), int64.
+    Shape: that of any assigner.
     """
     anchors = torch.cat(list(anchors))
-    if len(boxes) == 0:
-        return anchors.new_full((len(anchors),), NEGATIVE, dtype=torch.int64)
     iou = box_iou(boxes, anchors)  # (G, A)
-    best_iou, matched = iou.max(dim=0)
+    best_iou, matched = _best_of_image(iou, counts)
     matched[best_iou < positive_iou] = IGNORED
     matched[best_iou < negative_iou] = NEGATIVE
 
     best_of_box = iou.max(dim=1, keepdim=True).values
     takes = (iou == best_of_box) & (best_of_box > 0) & (best_of_box >= rescue_iou)
     turn = torch.arange(len(boxes), device=boxes.device)[:, None]
-    taker = torch.where(takes, turn, -1).amax(dim=0)  # whoever comes last keeps the anchor
+    taker = _over_images(torch.where(takes, turn, -1), counts, "amax", -1)  # whoever comes last keeps the anchor
     return torch.where(taker >= 0, taker, matched)
 
 
 def atss_assign(
-    anchors: Sequence[Tensor], boxes: Tensor, *, candidates: int = 9, inside_margin: float = 0.01
+    anchors: Sequence[Tensor],
+    boxes: Tensor,
+    counts: Counts | None = None,
+    *,
+    candidates: int = 9,
+    inside_margin: float = 0.01,
 ) -> Tensor:
     r"""Adaptive training sample selection: each box sets its own IoU threshold.
 
@@ -62,14 +97,12 @@ def atss_assign(
     positive if its IoU reaches t_g and its centre lies inside the box by more than `inside_margin` pixels; one that
     two boxes claim goes to the higher IoU. All other anchors are negative: there is no ignored band.
 
-    Args: `anchors`, (A_l, 4) for each level; `boxes` (G, 4); x1, y1, x2, y2 in pixels.
-    Shape: -> (sum of A_l,), int64.
+    Shape: that of any assigner.
     Source: ATSS (CVPR 2020). The standard deviation is the unbiased one.
     """
     all_anchors = torch.cat(list(anchors))
-    matched = all_anchors.new_full((len(all_anchors),), NEGATIVE, dtype=torch.int64)
-    if len(boxes) == 0:
-        return matched
+    if len(boxes) == 0:  # nothing has no standard deviation
+        return _best_of_image(box_iou(boxes, all_anchors), counts)[1].fill_(NEGATIVE)
     nearest = _nearest_anchors(anchors, centre_size(boxes)[0], candidates)  # (G, C) indices
     iou = box_iou(boxes, all_anchors).gather(1, nearest)
     centre = centre_size(all_anchors)[0][nearest]  # (G, C, 2)
@@ -79,8 +112,8 @@ def atss_assign(
 
     claim = iou.new_full((len(boxes), len(all_anchors)), -1.0)  # (G, A): IoU where g claims a, else -1
     claim.scatter_(1, nearest, torch.where(positive, iou, -1.0))
-    best_claim, claimant = claim.max(dim=0)
-    return torch.where(best_claim >= 0, claimant, matched)
+    best_claim, claimant = _best_of_image(claim, counts)
+    return torch.where(best_claim >= 0, claimant, NEGATIVE)
 
 
 def _nearest_anchors(anchors: Sequence[Tensor], box_centres: Tensor, k: int) -> Tensor:
@@ -101,19 +134,18 @@ FOVEA_SCALES = ((1, 64), (32, 128), (64, 256), (128, 512), (256, 2048))
 """Of each level, the least and the largest root of the area of the boxes it is responsible for, in pixels."""
 
 
-def fovea_assign(anchors: Sequence[Tensor], boxes: Tensor, *, sigma: float = 0.4) -> Tensor:
+def fovea_assign(
+    anchors: Sequence[Tensor], boxes: Tensor, counts: Counts | None = None, *, sigma: float = 0.4
+) -> Tensor:
     """The assigner of FoveaBox: by place, without any IoU.
 
     An anchor is positive if its centre lies in the inner part of a box, `sigma` of its width and height, and the box
     belongs to the anchor's level by its size; of several boxes the smallest takes it. All others are negative. Near
     the border a box whose inner part holds no centre, being beyond the last one, takes that.
 
-    Args: `anchors`, (A_l, 4) for each level; `boxes` (G, 4); x1, y1, x2, y2 in pixels.
-    Shape: -> (sum of A_l,), int64.
+    Shape: that of any assigner.
     Source: FoveaBox, as the release has it.
     """
-    if len(boxes) == 0:
-        return anchors[0].new_full((sum(map(len, anchors)),), NEGATIVE, dtype=torch.int64)
     centre, size = centre_size(boxes)
     area = size.prod(dim=1)
     matched = []
@@ -123,24 +155,27 @@ def fovea_assign(anchors: Sequence[Tensor], boxes: Tensor, *, sigma: float = 0.4
         high = torch.maximum(centre + sigma / 2 * size, point.amin(dim=0))[:, None]
         inside = ((low <= point) & (point <= high)).all(dim=2)  # (G, A_l)
         inside &= ((least <= area.sqrt()) & (area.sqrt() <= most))[:, None]
-        smallest, owner = torch.where(inside, area[:, None], torch.inf).min(dim=0)
-        matched.append(torch.where(smallest < torch.inf, owner, NEGATIVE))
-    return torch.cat(matched)
+        smallest, owner = _best_of_image(torch.where(inside, -area[:, None], -torch.inf), counts)
+        matched.append(torch.where(smallest > -torch.inf, owner, NEGATIVE))
+    return torch.cat(matched, dim=-1)
 
 
 def sampled(assigner: Assigner, number: int, positive_fraction: float) -> Assigner:
-    """An assigner that keeps `number` anchors at random, `positive_fraction` of them positives at most.
+    """An assigner that keeps `number` anchors of an image at random, `positive_fraction` of them positives at most.
 
     All others are ignored. The baselines of two stages need this, as negatives would drown the positives; a ranking
     does not.
     """
 
-    def assign(anchors: Sequence[Tensor], boxes: Tensor) -> Tensor:
-        matched = assigner(anchors, boxes)
-        positives, negatives = ((matched >= 0).nonzero().flatten(), (matched == NEGATIVE).nonzero().flatten())
-        positives = _draw(positives, int(number * positive_fraction))
-        keep = torch.cat([positives, _draw(negatives, number - len(positives))])
-        return torch.full_like(matched, IGNORED).scatter(0, keep, matched[keep])
+    def assign(anchors: Sequence[Tensor], boxes: Tensor, counts: Counts | None = None) -> Tensor:
+        matched = assigner(anchors, boxes, counts)
+        kept = torch.full_like(matched, IGNORED)
+        for one, of_image in zip(torch.atleast_2d(kept), torch.atleast_2d(matched), strict=True):
+            positives, negatives = ((of_image >= 0).nonzero().flatten(), (of_image == NEGATIVE).nonzero().flatten())
+            positives = _draw(positives, int(number * positive_fraction))
+            keep = torch.cat([positives, _draw(negatives, number - len(positives))])
+            one[keep] = of_image[keep]
+        return kept
 
     return assign
 

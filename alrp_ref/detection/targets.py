@@ -70,19 +70,35 @@ def assign(
         image which anchors of each level stand in it, (A_l,) bool, None for all.
     """
     flat = torch.cat(list(anchors))
-    labels, positives, boxes = [], [], []
-    for target, keep in zip(targets, real or [None] * len(targets), strict=True):
-        truth = target["boxes"].to(flat)
-        if keep is None:
-            matched = assigner(anchors, truth)
-        else:
-            matched = flat.new_full((len(flat),), IGNORED, dtype=torch.int64)
-            kept = [level[mask] for level, mask in zip(anchors, keep, strict=True)]
-            matched[torch.cat(list(keep))] = assigner(kept, truth)
-        positive = matched >= 0
-        label = matched.clone()  # negative and ignored stay what they are
-        label[positive] = target["labels"].to(flat.device)[matched[positive]]
-        labels.append(label)
-        positives.append(flat[positive])
-        boxes.append(truth[matched[positive]])
-    return Assigned(torch.stack(labels), torch.cat(positives), torch.cat(boxes))
+    counts, real = [len(target["boxes"]) for target in targets], real or [None] * len(targets)
+    boxes = torch.cat([target["boxes"] for target in targets]).to(flat)
+    labels = torch.cat([target["labels"] for target in targets]).to(flat.device)
+    if all(keep is None for keep in real):
+        matched = assigner(anchors, boxes, counts)
+    else:
+        matched = torch.stack(
+            [_without_padding(assigner, anchors, boxes, counts, i, keep) for i, keep in enumerate(real)]
+        )
+    positive = matched >= 0
+    owner = matched[positive]
+    becomes = matched.masked_scatter(positive, labels[owner])  # negative and ignored stay what they are
+    return Assigned(becomes, flat.expand(len(targets), -1, -1)[positive], boxes[owner])
+
+
+def _without_padding(
+    assigner: Assigner,
+    anchors: Sequence[Tensor],
+    boxes: Tensor,
+    counts: Sequence[int],
+    i: int,
+    keep: Sequence[Tensor] | None,
+) -> Tensor:
+    """What `assigner` makes of image `i` alone, (A,), with the anchors of its padding ignored."""
+    before = sum(counts[:i])
+    keep = keep or [torch.ones(len(level), dtype=torch.bool, device=level.device) for level in anchors]
+    kept = [level[mask] for level, mask in zip(anchors, keep, strict=True)]
+    matched = assigner(kept, boxes[before : before + counts[i]])
+    everywhere = torch.cat(list(keep))
+    return matched.new_full(everywhere.shape, IGNORED).masked_scatter(
+        everywhere, torch.where(matched >= 0, matched + before, matched)
+    )

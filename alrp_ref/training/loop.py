@@ -193,13 +193,13 @@ def train(
             optimiser.step()
 
             done, now = step + 1, time.perf_counter()
+            ratios = {name: balance.ratio for name, balance in balances.items()}
             if log is not None:
                 row = {name: float(loss.detach()) for name, loss in losses.items()}
                 row |= {"step": step, "epoch": step // plan.steps_per_epoch, "lr": lr}
                 for prefix, criterion in model.criteria.items():
                     row[f"{prefix}weight"] = float(criterion.self_balance.weight) if criterion.self_balance else 1.0
-                row |= {name: float(balance.ratio) for name, balance in balances.items()}
-                row |= {"images_per_s": plan.batch_size / (now - began)}
+                row |= ratios | {"images_per_s": plan.batch_size / (now - began)}
                 log.step(row)
             began = now
             last, epoch_ends = done == plan.total_steps, done % plan.steps_per_epoch == 0

@@ -153,6 +153,18 @@ def test_without_boxes_every_anchor_is_negative(assigner):
 
 
 @pytest.mark.parametrize("assigner", ASSIGNERS.values(), ids=ASSIGNERS)
+def test_a_batch_is_assigned_image_by_image(assigner):
+    """All images at once get what each gets alone, with the boxes counted through; some have none."""
+    levels, counts = anchors(2, (1.0,)), [3, 0, 1, 7, 0]
+    boxes = random_boxes(sum(counts))
+    matched = assigner(levels, boxes, counts)
+    assert matched.shape == (5, sum(map(len, levels)))
+    for i, (of_image, mine) in enumerate(zip(matched, boxes.split(counts), strict=True)):
+        alone, before = assigner(levels, mine), sum(counts[:i])
+        assert torch.equal(of_image, torch.where(alone >= 0, alone + before, alone))
+
+
+@pytest.mark.parametrize("assigner", ASSIGNERS.values(), ids=ASSIGNERS)
 def test_positives_overlap_their_box(assigner):
     """Every positive anchor meets the box it was given."""
     levels, boxes = anchors(2, (1.0,)), random_boxes(10)
@@ -177,8 +189,8 @@ def test_sampling_keeps_a_number_and_a_share_of_positives(number: int, fraction:
     """Of 25 positives and 100 negatives it keeps no more positives than their share, fills up with negatives, and
     changes no label; what it drops is ignored."""
     whole = torch.tensor([3] * 25 + [NEGATIVE] * 100 + [IGNORED] * 10)[torch.randperm(135)]
-    kept = sampled(lambda anchors, boxes: whole, number, fraction)([], torch.zeros(0, 4))
+    kept = sampled(lambda anchors, boxes, counts: whole, number, fraction)([], torch.zeros(0, 4))
     assert ((kept >= 0).sum(), (kept == NEGATIVE).sum()) == expected
     assert kept[kept != IGNORED].equal(whole[kept != IGNORED])
-    other = sampled(lambda anchors, boxes: whole, number, fraction)([], torch.zeros(0, 4))
+    other = sampled(lambda anchors, boxes, counts: whole, number, fraction)([], torch.zeros(0, 4))
     assert kept.equal(other) == (sum(expected) == 125)

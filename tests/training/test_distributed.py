@@ -21,11 +21,26 @@ def test_two_processes_train_one_detector(shapes, tmp_path):
         port = free.getsockname()[1]
     torchrun = ["torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}"]
     launch = [sys.executable, "-m", *torchrun]
-    options = ["--set", "train_size=64", "--batch-size", "2", "--steps", "3", "--workers", "0", "--device", "cpu"]
+    options = [
+        "--set",
+        "rank_scope=global",
+        "--set",
+        "train_size=64",
+        "--batch-size",
+        "2",
+        "--steps",
+        "3",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+    ]
     command = ["-m", "alrp_ref.cli", "train", "--recipe", "alrp_tiny", "--coco", shapes, "--out", tmp_path, *options]
     done = subprocess.run([*launch, *map(str, command)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == [0, 1, 2]
+    rows = read_metrics(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows] == [0, 1, 2]
+    assert [row["balance"] for row in rows] == [pytest.approx(1, abs=1e-5)] * 3  # over both: they rank together
     assert (tmp_path / "checkpoint.pt").is_file() and (tmp_path / "report.html").is_file()
     assert done.stdout.count("Report:") == 1
 
