@@ -43,11 +43,15 @@ plt.rcParams.update(
 def show(*functions: Callable) -> None:
     """The formula of each function and its code, as they stand in the package."""
     for function in functions:
-        file = inspect.getsourcefile(inspect.unwrap(function)).rpartition("alrp_ref/")[2]
-        name = f"{file.removesuffix('.py').replace('/', '.')}.{function.__qualname__}"
-        formulas = "\n\n".join(f"$${formula}$$" for formula in formulas_of(function))
-        link = f"[`{name}`](../alrp_ref/{file})"
-        display(Markdown(f"{link}\n\n{formulas}\n\n```python\n{_code(function)}\n```"))
+        display(Markdown(shown(function)))
+
+
+def shown(function: Callable) -> str:
+    """The same as Markdown."""
+    file = inspect.getsourcefile(inspect.unwrap(function)).rpartition("alrp_ref/")[2]
+    name = f"{file.removesuffix('.py').replace('/', '.')}.{function.__qualname__}"
+    formulas = "\n\n".join(f"$${formula}$$" for formula in formulas_of(function))
+    return f"[`{name}`](../alrp_ref/{file})\n\n{formulas}\n\n```python\n{_code(function)}\n```"
 
 
 def formulas_of(documented: object) -> list[str]:

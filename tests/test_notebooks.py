@@ -5,6 +5,7 @@
 
 import ast
 import contextlib
+import importlib
 import io
 import json
 import re
@@ -283,3 +284,26 @@ explore(lambda x: (Figure(), f"{x:.1f}"), x=FloatSlider(1.0))"""
     assert runs[0] == runs[1]
     assert b"sliders, with a running kernel: x" in runs[0]
     assert b"image/png" in runs[0] and b"collapsed" not in runs[0]
+
+
+def pages(path: Path) -> list[str]:
+    """What the cells of a notebook show as Markdown."""
+    outputs = [output for cell in cells(path, "code") for output in cell.outputs]
+    return [output.data["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {})]
+
+
+@every_notebook
+def test_code_on_the_page_is_that_of_the_package(path: Path):
+    """After a change of the package, `make notebooks` shows it as it now is. (nbval says so, too, minutes later.)"""
+    for page in pages(path):
+        if found := re.match(r"\[`([\w.]+)`\]\(\.\./alrp_ref/([\w/]+)\.py\)", page):
+            name, module = found[1], found[2].replace("/", ".")
+            thing = importlib.import_module(f"alrp_ref.{module}")
+            for part in name.removeprefix(f"{module}.").split("."):
+                thing = getattr(thing, part)
+            assert page == course.shown(thing), f"{path.name} shows another {name}: run `make notebooks`"
+
+
+def test_the_map_is_up_to_date():
+    """After a new test or function, `make notebooks` draws it anew."""
+    assert paper_map.paper_map() in pages(NOTEBOOKS / "00_start_here.ipynb"), "run `make notebooks`"
