@@ -15,7 +15,9 @@ sums over a cell, what is a straight line's value at a score. How it is made fas
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
+
+from alrp_ref.scope import summed
 
 PART = 1 << 15
 """Scores at a time: 256 kB in float64, and too few for PyTorch to share among threads, which made it slower."""
@@ -57,9 +59,7 @@ class Columns:
         for w_part, s, cell in self._parts(w.to(sums.dtype), self.s_j, self.cell):
             sums[0].index_add_(0, cell, w_part)
             sums[1].index_add_(0, cell, self._offset(s, cell).mul_(w_part))
-        if self.spread:
-            distributed.all_reduce(sums)
-        return sums
+        return summed(sums) if self.spread else sums
 
     def line(self, value: Tensor, slope: Tensor) -> Tensor:
         """At each score, a cell's value at the knot below plus its slope times the offset. Shape: 2 x (K+1,) -> (J,).

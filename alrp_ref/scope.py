@@ -14,6 +14,20 @@ from torch import Tensor, distributed
 RankScope = Literal["process", "global"]
 
 
+def is_distributed() -> bool:
+    """Whether `torch.distributed` has been started."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum over all processes, each of which must call this at the same time; of one alone, `x`."""
+    if not is_distributed():
+        return x
+    x = x.clone()
+    distributed.all_reduce(x)
+    return x
+
+
 class Scope:
     """The positives that are ranked together, in the order of the processes.
 
@@ -28,7 +42,7 @@ class Scope:
     def __init__(self, rank_scope: RankScope, s_pos: Tensor):
         if rank_scope not in ("process", "global"):
             raise ValueError(f'rank_scope must be "process" or "global", got {rank_scope!r}')
-        self.is_global = rank_scope == "global" and distributed.is_available() and distributed.is_initialized()
+        self.is_global = rank_scope == "global" and is_distributed()
         self.rank, self.counts = 0, [s_pos.numel()]
         if self.is_global:
             self.rank = distributed.get_rank()

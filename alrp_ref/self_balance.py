@@ -6,7 +6,9 @@ r"""Self-balance: the weight of the localisation part, renewed every epoch (Sect
 """
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+
+from alrp_ref.scope import summed
 
 
 class SelfBalance(nn.Module):
@@ -51,8 +53,7 @@ class SelfBalance(nn.Module):
         """
         one = torch.ones_like(self.weight)
         step = torch.stack([cls.to(one), loc.to(one), one]) * float(has_positives)
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(step)
+        step = summed(step)
         self.window += step / step[2].clamp(min=1)  # mean over the processes that have positives
         cls_sum, loc_sum, steps = self.window
         full = steps >= (float("inf") if self.period is None else self.period)

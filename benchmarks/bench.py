@@ -10,7 +10,6 @@ from pathlib import Path
 from timing import machine
 
 HERE = Path(__file__).parent
-NAMES = ("loss", "train", "eval")
 
 
 def bench(name: str, quick: bool, out: Path | None) -> None:
@@ -19,7 +18,7 @@ def bench(name: str, quick: bool, out: Path | None) -> None:
     where = machine()
     results = module.bench(quick)
     text = "\n\n".join(f"{title}\n\n{table(rows)}" for title, rows in module.tables(results).items())
-    text = f"{', '.join(where.values())}\n\n{text}" if not out else text
+    text = f"{', '.join(where.values())}\n\n{text}"
     print(f"\n{text}")
     if quick and out is None:
         return

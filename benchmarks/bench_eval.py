@@ -40,12 +40,13 @@ def bench(quick: bool = False) -> dict[str, list[Row]]:
         for name in EVALUATORS
     ]
     assert len({round(value, 12) for value in results.values()}) == 1, results
-    return {"evaluators": rows}
+    return {"inputs": [{"images": len(truth["images"]), "detections": len(found)}], "evaluators": rows}
 
 
 def tables(results: dict[str, list[Row]]) -> dict[str, list[Row]]:
     """The same, to be read: titles and rows."""
-    return {f"{IMAGES:,} images, {IMAGES * DETECTIONS_AN_IMAGE:,} detections": results["evaluators"]}
+    (inputs,) = results["inputs"]
+    return {f"{inputs['images']:,} images, {inputs['detections']:,} detections": results["evaluators"]}
 
 
 def with_pycocotools(truth: dict, found: list[dict]) -> float:

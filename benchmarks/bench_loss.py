@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from methods import METHODS, Result
+from methods import METHODS, Result, deviation
 from timing import extra_memory, in_turn, seconds
 from torch import Tensor
 
@@ -118,7 +118,7 @@ def _against_methods(size: int, num_positives: int, names: list[str]) -> list[Ro
     took |= {name: seconds(partial(run, name)) for name in slow}  # a minute: once
     rows = []
     for name in names:
-        off = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(results[name], results["loop"], strict=True)]
+        off = deviation(results[name], results["loop"])
         rows.append(
             {
                 "logits": size,

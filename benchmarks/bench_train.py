@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from timing import extra_memory, in_turn, seconds, synchronise
+from timing import extra_memory, in_turn, seconds
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.models.detection import RetinaNet
@@ -161,7 +161,6 @@ def _one_step_apart(model: Detector, data: Batch) -> dict[str, float]:
     kept, times = {}, {}
 
     def timed(name: str, function: Callable, *args):
-        synchronise()
         times[name] = seconds(lambda: kept.update({name: function(*args)}))
         return kept[name]
 

@@ -64,6 +64,12 @@ def _backward(loss: Callable, s_pos: Tensor, s_neg: Tensor, errors: Tensor) -> R
     return value.detach(), logits.grad[len(s_pos) :]
 
 
+def deviation(result: Result, exact: Result) -> tuple[float, float]:
+    """How far loss and gradient are off, relative to the largest number that they should have."""
+    loss, gradient = (float((a - b).abs().max() / b.abs().max()) for a, b in zip(result, exact, strict=True))
+    return loss, gradient
+
+
 METHODS: dict[str, Callable[..., Result]] = {
     "loop": loop,
     "buckets": buckets,

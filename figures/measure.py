@@ -37,11 +37,8 @@ def main() -> None:
                 times.append(time.perf_counter() - began)
             rows.append({"positives": number, "method": name, "seconds": min(times)})
         for row in rows[-len(METHODS) :]:
-            off = [
-                (a - b).abs().max() / b.abs().max()
-                for a, b in zip(results[row["method"]], results["loop"], strict=True)
-            ]
-            row["error_loss"], row["error_gradient"] = (f"{float(x):.2g}" for x in off)
+            off = methods.deviation(results[row["method"]], results["loop"])
+            row["error_loss"], row["error_gradient"] = (f"{x:.2g}" for x in off)
             print(row, flush=True)
     unit = next(row["seconds"] for row in rows if row["method"] == "running sums")
     for row in rows:

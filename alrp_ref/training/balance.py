@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from alrp_ref.detection.criteria import Assigned, ranking_targets
-from alrp_ref.training.distributed import summed
+from alrp_ref.scope import summed
 
 
 class Balance:

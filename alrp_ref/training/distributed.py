@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import distributed
 
+from alrp_ref.scope import is_distributed
+
 
 class Process(NamedTuple):
     """This process's place among all."""
@@ -33,16 +35,7 @@ def start(device: str | None = None) -> Process:
     return Process(distributed.get_rank(), distributed.get_world_size(), place)
 
 
-def summed(x: torch.Tensor) -> torch.Tensor:
-    """The sum over all processes, each of which must call this; of one alone, `x`."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return x
-    x = x.clone()
-    distributed.all_reduce(x)
-    return x
-
-
 def stop() -> None:
     """Leave the group, if there is one."""
-    if distributed.is_available() and distributed.is_initialized():
+    if is_distributed():
         distributed.destroy_process_group()
