@@ -22,33 +22,36 @@ Counts = Sequence[int]
 Assigner = Callable[[Sequence[Tensor], Tensor, Counts | None], Tensor]
 
 
-def _best_of_image(value: Tensor, counts: Counts | None) -> tuple[Tensor, Tensor]:
-    """For each image and anchor the highest value among its boxes, and whose it is, the first of several.
+class _Images:
+    """The images of a batch, for what is reduced over the boxes of each.
 
-    Shape: (G, A) -> (B, A) and (B, A), or twice (A,) without `counts`. An image without boxes has -inf and G.
+    Args: as for an assigner; without `counts` all boxes are of one image.
     """
-    owner = torch.arange(len(value), device=value.device)[:, None].expand_as(value)
-    best = _over_images(value, counts, "amax", -torch.inf)
-    is_best = value == _to_boxes(best, counts, len(value))
-    return best, _over_images(torch.where(is_best, owner, len(value)), counts, "amin", len(value))
 
+    def __init__(self, boxes: Tensor, counts: Counts | None):
+        self.is_batch, counts = counts is not None, [len(boxes)] if counts is None else counts
+        self.number = len(counts)
+        images = torch.arange(self.number, device=boxes.device)
+        self.of_box = images.repeat_interleave(torch.tensor(counts, device=boxes.device), output_size=len(boxes))
 
-def _over_images(value: Tensor, counts: Counts | None, reduce: str, start: float) -> Tensor:
-    """Reduce the boxes of each image: (G, A) -> (B, A), or (A,) without `counts`."""
-    if counts is None:
-        return _over_images(value, [len(value)], reduce, start)[0]
-    image = _image_of_box(counts, len(value), value.device)[:, None].expand_as(value)
-    return value.new_full((len(counts), value.shape[1]), start).scatter_reduce(0, image, value, reduce)
+    def reduce(self, value: Tensor, how: str, start: float) -> Tensor:
+        """Over the boxes of each image: (G, A) -> (B, A); `start` for an image without boxes."""
+        image = self.of_box[:, None].expand_as(value)
+        return value.new_full((self.number, value.shape[1]), start).scatter_reduce(0, image, value, how)
 
+    def best(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The highest value among the boxes of each image, and whose it is, the first of several: (G, A) -> 2 x (B, A).
 
-def _to_boxes(of_image: Tensor, counts: Counts | None, num_boxes: int) -> Tensor:
-    """What each box's image has: (B, A), or (A,) without `counts`, -> (G, A)."""
-    return of_image if counts is None else of_image[_image_of_box(counts, num_boxes, of_image.device)]
+        An image without boxes has -inf and G.
+        """
+        owner = torch.arange(len(value), device=value.device)[:, None].expand_as(value)
+        best = self.reduce(value, "amax", -torch.inf)
+        is_best = value == best[self.of_box]
+        return best, self.reduce(torch.where(is_best, owner, len(value)), "amin", len(value))
 
-
-def _image_of_box(counts: Counts, num_boxes: int, device: torch.device) -> Tensor:
-    images = torch.arange(len(counts), device=device)
-    return images.repeat_interleave(torch.tensor(counts, device=device), output_size=num_boxes)
+    def result(self, matched: Tensor) -> Tensor:
+        """What an assigner returns: (B, A), or (A,) without `counts`."""
+        return matched if self.is_batch else matched[0]
 
 
 def iou_assign(
@@ -68,17 +71,16 @@ def iou_assign(
 
     Shape: that of any assigner.
     """
-    anchors = torch.cat(list(anchors))
-    iou = box_iou(boxes, anchors)  # (G, A)
-    best_iou, matched = _best_of_image(iou, counts)
+    images, iou = _Images(boxes, counts), box_iou(boxes, torch.cat(list(anchors)))  # (G, A)
+    best_iou, matched = images.best(iou)
     matched[best_iou < positive_iou] = IGNORED
     matched[best_iou < negative_iou] = NEGATIVE
 
     best_of_box = iou.max(dim=1, keepdim=True).values
     takes = (iou == best_of_box) & (best_of_box > 0) & (best_of_box >= rescue_iou)
     turn = torch.arange(len(boxes), device=boxes.device)[:, None]
-    taker = _over_images(torch.where(takes, turn, -1), counts, "amax", -1)  # whoever comes last keeps the anchor
-    return torch.where(taker >= 0, taker, matched)
+    taker = images.reduce(torch.where(takes, turn, -1), "amax", -1)  # whoever comes last keeps the anchor
+    return images.result(torch.where(taker >= 0, taker, matched))
 
 
 def atss_assign(
@@ -100,9 +102,9 @@ def atss_assign(
     Shape: that of any assigner.
     Source: ATSS (CVPR 2020). The standard deviation is the unbiased one.
     """
-    all_anchors = torch.cat(list(anchors))
+    images, all_anchors = _Images(boxes, counts), torch.cat(list(anchors))
     if len(boxes) == 0:  # nothing has no standard deviation
-        return _best_of_image(box_iou(boxes, all_anchors), counts)[1].fill_(NEGATIVE)
+        return images.result(torch.full((images.number, len(all_anchors)), NEGATIVE, device=boxes.device))
     nearest = _nearest_anchors(anchors, centre_size(boxes)[0], candidates)  # (G, C) indices
     iou = box_iou(boxes, all_anchors).gather(1, nearest)
     centre = centre_size(all_anchors)[0][nearest]  # (G, C, 2)
@@ -112,8 +114,8 @@ def atss_assign(
 
     claim = iou.new_full((len(boxes), len(all_anchors)), -1.0)  # (G, A): IoU where g claims a, else -1
     claim.scatter_(1, nearest, torch.where(positive, iou, -1.0))
-    best_claim, claimant = _best_of_image(claim, counts)
-    return torch.where(best_claim >= 0, claimant, NEGATIVE)
+    best_claim, claimant = images.best(claim)
+    return images.result(torch.where(best_claim >= 0, claimant, NEGATIVE))
 
 
 def _nearest_anchors(anchors: Sequence[Tensor], box_centres: Tensor, k: int) -> Tensor:
@@ -146,18 +148,17 @@ def fovea_assign(
     Shape: that of any assigner.
     Source: FoveaBox, as the release has it.
     """
-    centre, size = centre_size(boxes)
-    area = size.prod(dim=1)
-    matched = []
+    images, (centre, size) = _Images(boxes, counts), centre_size(boxes)
+    area, matched = size.prod(dim=1), []
     for level, (least, most) in zip(anchors, FOVEA_SCALES, strict=False):
         point = centre_size(level)[0]
         low = torch.minimum(centre - sigma / 2 * size, point.amax(dim=0))[:, None]  # (G, 1, 2)
         high = torch.maximum(centre + sigma / 2 * size, point.amin(dim=0))[:, None]
         inside = ((low <= point) & (point <= high)).all(dim=2)  # (G, A_l)
         inside &= ((least <= area.sqrt()) & (area.sqrt() <= most))[:, None]
-        smallest, owner = _best_of_image(torch.where(inside, -area[:, None], -torch.inf), counts)
+        smallest, owner = images.best(torch.where(inside, -area[:, None], -torch.inf))
         matched.append(torch.where(smallest > -torch.inf, owner, NEGATIVE))
-    return torch.cat(matched, dim=-1)
+    return images.result(torch.cat(matched, dim=1))
 
 
 def sampled(assigner: Assigner, number: int, positive_fraction: float) -> Assigner:
