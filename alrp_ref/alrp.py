@@ -189,9 +189,12 @@ class ALRPLoss(nn.Module):
 
     def forward(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> ALRP:
         options = {"delta": self.delta, "loc_step": self.loc_step, "rank_scope": self.rank_scope}
-        out = alrp_loss(logits, targets, loc_errors, **options)
+        return self.balanced(alrp_loss(logits, targets, loc_errors, **options))
+
+    def balanced(self, out: ALRP) -> ALRP:
+        """The same losses with `loc` multiplied by the weight; in training mode one step of the self-balance."""
         if self.training:
-            self.self_balance.update(out.cls, out.loc, has_positives=loc_errors.numel() > 0)
+            self.self_balance.update(out.cls, out.loc, has_positives=out.rank.numel() > 0)
         return out._replace(loc=self.self_balance.weight.to(out.loc.dtype) * out.loc)
 
     def extra_repr(self) -> str:

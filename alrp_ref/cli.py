@@ -1,10 +1,9 @@
-"""The command line: `alrp demo | train | eval | predict | figures | bench | recipes | doctor`.
+"""The command line, `alrp`: its commands are listed by `alrp --help`.
 
 Nothing heavier than torch is imported before a command needs it.
 """
 
 import argparse
-import ast
 import shutil
 import sys
 from collections.abc import Sequence
@@ -33,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(_message(error))
     except KeyboardInterrupt:
         print(f"\n{args.command_name} interrupted", end="", file=sys.stderr)
-        if args.command in (_train, _demo):
+        if args.command in (_train, _demo, _compare):
             print(": give the same command again to go on from the last checkpoint", end="", file=sys.stderr)
+        if args.command is _download:
+            print(": give the same command again to go on where it was", end="", file=sys.stderr)
         print(file=sys.stderr)
         return INTERRUPTED
 
@@ -67,10 +68,32 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--device", help='"cpu" or "cuda" (default: a GPU if there is one)')
         command.add_argument("--seed", type=int, default=0, help="of all random draws (default 0)")
 
+    def add_backbone_weights(command: argparse.ArgumentParser) -> None:
+        command.add_argument(
+            "--backbone-weights",
+            default="imagenet",
+            metavar="FILE",
+            help='file with the backbone\'s weights, "imagenet" (default: torchvision\'s, by download) or "none"',
+        )
+
     demo = add("demo", _demo, "draw a data set of shapes, train a small detector on it, write a report")
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the run (default runs/demo)")
     demo.add_argument("--recipe", default="alrp_tiny", help="alrp_tiny (default), ap_tiny or focal_tiny")
     add_run_options(demo)
+
+    download = add("download", _download, "download COCO 2017 and unpack it; the same command again goes on")
+    download.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder, what --coco is elsewhere")
+    download.add_argument(
+        "--split",
+        choices=("train2017", "val2017"),
+        required=True,
+        help="19.3 or 0.8 GB of images; the annotations (0.3 GB) come along",
+    )
+
+    check = add("check-data", _check_data, "look at every annotation and image of a data set before a run")
+    check.add_argument("--coco", type=Path, required=True, help="folder with annotations/, train2017/, val2017/")
+    check.add_argument("--split", choices=("train2017", "val2017"), help="one of them only (default: both)")
+    check.add_argument("--out", type=Path, metavar="FILE", help="CSV file for all that is found")
 
     train = add("train", _train, "train a detector on data in COCO's layout; the same command again goes on")
     train.add_argument("--recipe", required=True, help="one of those that `alrp recipes` lists")
@@ -78,17 +101,28 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, help="folder of the run (default runs/RECIPE)")
     train.add_argument("--batch-size", type=int, help="images per step over all processes; scales the learning rate")
     train.add_argument("--lr", type=float, help="learning rate, as it is to be used")
-    train.add_argument(
-        "--backbone-weights",
-        default="imagenet",
-        metavar="FILE",
-        help='file with the backbone\'s weights, "imagenet" (default: torchvision\'s, by download) or "none"',
-    )
+    add_backbone_weights(train)
     train.add_argument("--eval-every", type=int, metavar="EPOCHS", help="evaluate in between, too")
     train.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe; repeatable"
     )
     add_run_options(train)
+
+    compare = add("compare", _compare, "train recipes on the same footing, and write a table and a page")
+    compare.add_argument(
+        "--recipes",
+        nargs="+",
+        required=True,
+        metavar="RECIPE",
+        help='those that `alrp recipes` lists, or "NAME:FIELD=VALUE", which takes the learning rate of NAME',
+    )
+    compare.add_argument("--coco", type=Path, required=True, help="folder with annotations/, train2017/, val2017/")
+    compare.add_argument("--out", type=Path, default=Path("runs/comparison"), help="folder (default runs/comparison)")
+    compare.add_argument("--seeds", type=int, default=3, help="runs of each recipe (default 3)")
+    compare.add_argument("--budget", type=int, required=True, metavar="STEPS", help="training steps of each run")
+    compare.add_argument("--workers", type=int, default=2, help="processes that read images (default 2)")
+    compare.add_argument("--device", help='"cpu" or "cuda" (default: a GPU if there is one)')
+    add_backbone_weights(compare)
 
     evaluate = add("eval", _eval, "evaluate a trained detector: AP and optimal LRP")
     weights = evaluate.add_mutually_exclusive_group(required=True)
@@ -111,8 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--coco", type=Path, metavar="DIR", help="the data of that run")
     figures.add_argument("--out", type=Path, help="folder (default figures/, or figures/ in that of the run)")
 
-    bench = add("bench", _bench, "measure the loss, the training step or the evaluation")
-    bench.add_argument("name", choices=("loss", "train", "eval"), help="what to measure")
+    bench = add("bench", _bench, "measure the loss, a training step, the evaluation, the full runs, or an hour's soak")
+    bench.add_argument("name", choices=("loss", "train", "eval", "full", "soak"), help="what to measure")
     bench.add_argument("--quick", action="store_true", help="small inputs, only to see that it runs; keeps nothing")
     bench.add_argument("--out", type=Path, help="folder (default benchmarks/results; the tables go to its README.md)")
 
@@ -137,15 +171,39 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def _download(args: argparse.Namespace) -> int:
+    from alrp_ref.coco import download
+
+    root = download(args.root, args.split)
+    print(f"{args.split} and its annotations are in {root}: give --coco {root}")
+    return 0
+
+
+def _check_data(args: argparse.Namespace) -> int:
+    from alrp_ref.coco import check_data
+    from alrp_ref.coco.check import as_csv
+    from alrp_ref.coco.dataset import SPLITS
+    from alrp_ref.coco.files import write_whole
+
+    checks = check_data(args.coco, SPLITS if args.split is None else (args.split,))
+    print("\n" + "\n\n".join(map(str, checks)))
+    if args.out is not None:
+        write_whole(args.out, as_csv(checks))
+        print(f"\nAll of it, one line each: {args.out}")
+    stops = any(check.stops for check in checks)
+    print("\nThis would stop a run: repair it first." if stops else "\nNothing here stops a run.")
+    return BAD_INPUT if stops else 0
+
+
 def _train(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from alrp_ref.detection.recipes import get_recipe
+    from alrp_ref.detection.recipes import get_recipe, parse_change
     from alrp_ref.training import train, write_report
     from alrp_ref.training.loop import with_batch_size
 
     recipe = get_recipe(args.recipe)
-    recipe = replace(recipe, **dict(_override(recipe, text) for text in args.set))
+    recipe = replace(recipe, **dict(parse_change(recipe, text) for text in args.set))
     if args.batch_size is not None:
         before = recipe
         recipe = with_batch_size(recipe, args.batch_size)
@@ -155,7 +213,6 @@ def _train(args: argparse.Namespace) -> int:
         )
     if args.lr is not None:
         recipe = replace(recipe, lr=args.lr)
-    weights_file = None if args.backbone_weights in ("imagenet", "none") else args.backbone_weights
     out = args.out or Path("runs") / recipe.name
     _, metrics = train(
         recipe,
@@ -163,8 +220,7 @@ def _train(args: argparse.Namespace) -> int:
         out,
         steps=args.steps,
         epochs=args.epochs,
-        backbone_weights=weights_file,
-        pretrained_backbone=args.backbone_weights == "imagenet" and recipe.backbone != "tiny",
+        **_backbone(args.backbone_weights, recipe),
         eval_every=args.eval_every,
         workers=args.workers,
         device=args.device,
@@ -175,20 +231,24 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _override(recipe, text: str) -> tuple[str, object]:
-    """`FIELD=VALUE` as a field of the recipe and a value of its type."""
-    name, equals, value = text.partition("=")
-    if not equals or not hasattr(recipe, name):
-        raise ValueError(f"--set takes FIELD=VALUE with a field of the recipe, got {text!r}: see `alrp recipes NAME`")
-    try:
-        parsed = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        parsed = value  # a word, as in assigner=iou
-    current = getattr(recipe, name)
-    number = isinstance(current, float) and isinstance(parsed, int) and not isinstance(parsed, bool)
-    if current is not None and not number and type(parsed) is not type(current):
-        raise ValueError(f"--set {name} takes a value like {current!r}, got {value!r}")
-    return name, parsed
+def _backbone(weights: str, recipe) -> dict[str, object]:
+    """What `--backbone-weights` means for `train`."""
+    if weights in ("imagenet", "none"):
+        return {"pretrained_backbone": weights == "imagenet" and recipe.backbone != "tiny"}
+    return {"backbone_weights": weights}
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from alrp_ref.detection.recipes import get_recipe
+    from alrp_ref.training import compare, write_comparison
+    from alrp_ref.training.comparison import results, summary
+
+    options = _backbone(args.backbone_weights, get_recipe(args.recipes[0]))
+    options |= {"workers": args.workers, "device": args.device}
+    compared = compare(args.recipes, args.coco, args.out, steps=args.budget, seeds=args.seeds, **options)
+    columns = [(name, values) for name, *values in zip(*summary(results(compared.runs)), strict=True)]
+    print(f"\n{_table(columns, shutil.get_terminal_size().columns)}\n\nPage: {write_comparison(compared, args.out)}")
+    return 0
 
 
 def _eval(args: argparse.Namespace) -> int:

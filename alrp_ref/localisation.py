@@ -59,9 +59,10 @@ def _ious(pred: Tensor, target: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     intersection = _area(both_max[:, :2], both_min[:, 2:])
     union = _area(pred[:, :2], pred[:, 2:]) + _area(target[:, :2], target[:, 2:]) - intersection
     hull = _area(both_min[:, :2], both_max[:, 2:])
-    tiny = torch.finfo(dtype).tiny  # two boxes without area: IoU 0, not 0/0
-    iou = intersection / union.clamp(min=tiny)
-    return iou, iou - (hull - union) / hull.clamp(min=tiny)
+    # Two boxes without area: IoU 0, not 0/0. The root, since a gradient is a side over this, and must be finite, too.
+    least = torch.finfo(dtype).tiny ** 0.5
+    iou = intersection / union.clamp(min=least)
+    return iou, iou - (hull - union) / hull.clamp(min=least)
 
 
 def _area(low: Tensor, high: Tensor) -> Tensor:

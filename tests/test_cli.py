@@ -42,11 +42,12 @@ def test_what_cannot_be_used_ends_with_code_2_and_a_message(arguments, message, 
 def test_overrides_keep_the_type_of_a_field():
     """A whole number will do for a float, a word for a string, and a tuple for a tuple."""
     from alrp_ref.detection import RECIPES
+    from alrp_ref.detection.recipes import parse_change
 
     recipe = RECIPES["alrp_tiny"]
-    assert cli._override(recipe, "lr=1") == ("lr", 1)
-    assert cli._override(recipe, "assigner=iou") == ("assigner", "iou")
-    assert cli._override(recipe, "ratios=(0.5, 1.0)") == ("ratios", (0.5, 1.0))
+    assert parse_change(recipe, "lr=1") == ("lr", 1)
+    assert parse_change(recipe, "assigner=iou") == ("assigner", "iou")
+    assert parse_change(recipe, "ratios=(0.5, 1.0)") == ("ratios", (0.5, 1.0))
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

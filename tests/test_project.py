@@ -146,6 +146,20 @@ def test_the_readmes_links_lead_somewhere():
     assert links and all((ROOT / link).exists() for link in links), links
 
 
+def test_the_list_of_faults_names_tests_that_exist():
+    """Each line of tests/faults.md ends with the tests that cause the fault, and each of them is there."""
+    lines = (ROOT / "tests" / "faults.md").read_text(encoding="utf-8").splitlines()
+    rows = [
+        line.split(" | ")[-1]
+        for line in lines
+        if line.startswith("| ") and "---" not in line and "| test |" not in line
+    ]
+    named = [re.findall(r"`(test_\w+)`", row) for row in rows]
+    assert rows and all(named)
+    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for names in named for name in names} <= set(re.findall(r"def (test_\w+)", written))
+
+
 @pytest.mark.parametrize("failing", [False, True], ids=["passing", "failing"])
 @pytest.mark.parametrize("had_venv", [False, True], ids=["clean", "with .venv"])
 def test_the_check_of_a_change_leaves_nothing_behind(tmp_path, failing, had_venv):

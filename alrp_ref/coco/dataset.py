@@ -1,20 +1,23 @@
 """COCO on disk: photographs, boxes and contiguous labels, ready for a detector."""
 
 import contextlib
-import math
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torchvision import tv_tensors
 from torchvision.datasets import CocoDetection
 
+from alrp_ref.coco.annotations import corners_in, fault_of_box, stops
 from alrp_ref.coco.errors import DataError
+from alrp_ref.detection.preprocess import read_image
 
 SPLITS = ("train2017", "val2017")
+TURNED = (5, 6, 7, 8)  # EXIF's orientations by a quarter turn
 
 
 class CocoDataset(CocoDetection):
@@ -44,6 +47,7 @@ class CocoDataset(CocoDetection):
     Raises:
         ValueError: an unknown split.
         DataError: a missing or broken annotation file, or, when an item is read, a missing or broken image.
+            :func:`alrp_ref.coco.check_data` finds all of them at once.
     """
 
     def __init__(
@@ -55,42 +59,33 @@ class CocoDataset(CocoDetection):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
-        self.annotation_file = _annotation_file(Path(root), split)
+        self.annotation_file = annotation_file(Path(root), split)
         with _readable_coco(self.annotation_file):
             super().__init__(Path(root) / split, str(self.annotation_file), transforms=transform)
-            for key in ("images", "annotations", "categories"):
-                self.coco.dataset[key]  # pycocotools itself goes on without
+            # pycocotools itself goes on without categories, and with the last of two images that share an id.
+            _refuse(self.annotation_file, self.coco.dataset)
             self.category_ids: list[int] = sorted(self.coco.cats)
             self.class_names: list[str] = [self.coco.cats[c]["name"] for c in self.category_ids]
             self._label_of = {category: label for label, category in enumerate(self.category_ids)}
-            # Look at every annotation, also of images that are kept anyway: a broken one is noticed now.
-            used = [i for i in self.ids if list(self._usable(i))]
-        self.ids = self.ids if keep_empty else used
+        if not keep_empty:
+            self.ids = [i for i in self.ids if any(self._usable(i))]
         if not self.ids:
             raise DataError(f"{self.annotation_file} has no image with a usable box; check its annotations")
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         return super().__getitem__(int(index))
 
-    def _usable(self, image_id: int) -> Iterator[tuple[list[float], int]]:
-        """Yield (x1, y1, x2, y2) inside the image and the label of each box a detector can learn from."""
-        _, width, height = (self.coco.imgs[image_id][key] for key in ("file_name", "width", "height"))
-        for annotation in self.coco.imgToAnns[image_id]:
-            x, y, w, h = annotation["bbox"]
-            label = self._label_of[annotation["category_id"]]
-            if annotation.get("iscrowd", 0) or not all(map(math.isfinite, (x, y, w, h))):
-                continue
-            x1, y1, x2, y2 = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
-            if x1 < x2 and y1 < y2:
-                yield [x1, y1, x2, y2], label
+    def _usable(self, image_id: int) -> Iterator[dict[str, Any]]:
+        """The annotations of an image whose boxes a detector can learn from."""
+        image = self.coco.imgs[image_id]
+        return (a for a in self.coco.imgToAnns[image_id] if fault_of_box(a, image) is None)
 
     def _load_target(self, id: int) -> dict[str, Any]:  # the argument's name is torchvision's
-        usable = list(self._usable(id))
-        info = self.coco.imgs[id]
-        boxes = torch.tensor([box for box, _ in usable], dtype=torch.float32).reshape(-1, 4)
+        info, usable = self.coco.imgs[id], list(self._usable(id))
+        boxes = torch.tensor([corners_in(a["bbox"], info) for a in usable], dtype=torch.float32).reshape(-1, 4)
         return {
             "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(info["height"], info["width"])),
-            "labels": torch.tensor([label for _, label in usable], dtype=torch.int64),
+            "labels": torch.tensor([self._label_of[a["category_id"]] for a in usable], dtype=torch.int64),
             "image_id": id,
         }
 
@@ -99,30 +94,34 @@ class CocoDataset(CocoDetection):
 
     def read_image(self, image_id: int) -> Image.Image:
         """Read the RGB image with COCO's id `image_id`. Raises: DataError when it is missing or broken."""
-        info = self.coco.imgs[image_id]
-        path, size = Path(self.root) / info["file_name"], (info["width"], info["height"])
+        listed = self.coco.imgs[image_id]
+        path = Path(self.root) / listed["file_name"]
         try:
-            with Image.open(path) as file:  # torchvision leaves the file open when decoding fails
-                image = file.convert("RGB")
+            image = read_image(path)
         except FileNotFoundError:
             raise DataError(
                 f"{path} is missing, but {self.annotation_file} lists it (image id {image_id}); "
                 "download the image again, or remove it from the annotations"
             ) from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all are PIL's
-            raise DataError(
-                f"{path} (image id {image_id}) cannot be decoded: {error}; download the image again"
-            ) from error
-        if image.size != size:
-            raise DataError(
-                f"{path} (image id {image_id}) is {image.size} pixels (width, height), but "
-                f"{self.annotation_file} says {size}, so its boxes would be misplaced; "
-                "restore the original image"
-            )
+        except ValueError as error:
+            raise DataError(f"{error} (image id {image_id}); download the image again") from error
+        if fault := fault_of_size(image, listed):
+            raise DataError(f"{path} (image id {image_id}) {fault}, as {self.annotation_file} says")
         return image
 
 
-def _annotation_file(root: Path, split: str) -> Path:
+def fault_of_size(image: Image.Image, listed: dict[str, Any]) -> str | None:
+    """What is wrong if an image has not the size that the annotations list: its boxes would be misplaced."""
+    wanted = (listed["width"], listed["height"])
+    if image.size == wanted:
+        return None
+    fault = f"has {image.width} x {image.height} pixels, not {wanted[0]} x {wanted[1]}"
+    turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED and image.size == wanted[::-1]
+    # COCO's boxes are those of the pixels as they are stored, and its tools ignore the tag, as we do.
+    return f"{fault} (its EXIF tag asks viewers to turn it: store it upright)" if turned else fault
+
+
+def annotation_file(root: Path, split: str) -> Path:
     if not root.is_dir():
         raise DataError(f"{root} is no folder; give the one that holds COCO's annotations/ and {split}/")
     path = root / "annotations" / f"instances_{split}.json"
@@ -138,14 +137,29 @@ def _annotation_file(root: Path, split: str) -> Path:
 
 @contextlib.contextmanager
 def _readable_coco(path: Path) -> Iterator[None]:
-    """Silence pycocotools, which prints its progress, and name the file when it is not what it should be."""
+    """Silence pycocotools, which prints its progress, and name what is wrong with the file if it cannot read it."""
     try:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             yield
     except (ValueError, AssertionError, AttributeError, KeyError, TypeError) as error:
-        # ValueError: not JSON; the others: JSON of another shape.
+        _refuse(path, read_annotations(path))
+        raise DataError(f"{path} cannot be read as COCO's annotations: {type(error).__name__}: {error}") from error
+
+
+def _refuse(path: Path, content: Any) -> None:
+    """Raise DataError for the first problem of an annotation file that stops a run."""
+    if problem := next(stops(content), None):
         raise DataError(
-            f"{path} is not a COCO annotation file ({type(error).__name__}: {error}); it must be JSON with "
-            "images (id, file_name, width, height), annotations (image_id, category_id, bbox) "
-            "and categories (id, name)"
-        ) from error
+            f"{path} is not a COCO annotation file: {problem}; it must hold images (id, file_name, width, height), "
+            "annotations (id, image_id, category_id, bbox) and categories (id, name), each id once: "
+            "`alrp check-data` lists every problem"
+        )
+
+
+def read_annotations(path: Path) -> Any:
+    """What an annotation file holds. Raises: DataError if that is not JSON."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not a COCO annotation file: it is not JSON: {error}; download it again") from error

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from hotcoco import COCO, COCOeval
 
+from alrp_ref.coco.annotations import stops
 from alrp_ref.coco.errors import DataError
 from alrp_ref.coco.metrics import Metrics
 from alrp_ref.coco.olrp import optimal_lrp_by_class
@@ -28,7 +29,8 @@ def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str
     """Evaluate detections against ground truth in COCO's format.
 
     Args:
-        gt: an annotation file, or what it holds: ``{"images": ..., "annotations": ..., "categories": ...}``.
+        gt: an annotation file, or what it holds: ``{"images": ..., "annotations": ..., "categories": ...}``. An
+            annotation without an area has that of its box.
         detections: a result file, or what it holds: ``[{"image_id", "category_id", "bbox", "score"}, ...]``,
             the box as x, y, width, height in pixels. An empty list is a fair answer: AP 0, oLRP 1.
 
@@ -40,14 +42,7 @@ def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str
         ValueError: a detection that is malformed or names an unknown image or category; it is shown.
         DataError: a file that is missing or not what it should be.
     """
-    truth = _ground_truth(gt)
-    if isinstance(detections, (str, os.PathLike)):
-        detections = _load_json(detections)
-    rows = _rows(detections, {i["id"] for i in truth["images"]}, {c["id"] for c in truth["categories"]})
-    coco = COCO(truth)
-    evaluator = COCOeval(coco, coco.load_res(rows), "bbox")
-    evaluator.evaluate()
-    evaluator.accumulate()
+    truth, rows, evaluator = _evaluated(gt, detections)
     precision, recall = (np.asarray(evaluator.eval[name]) for name in ("precision", "recall"))
     lrp_of = optimal_lrp_by_class(truth, rows, evaluator)
 
@@ -61,6 +56,31 @@ def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str
         },
         lrp_thresholds={names[c]: float(lrp_of[c].threshold) for c in category_ids},
     )
+
+
+def precision_curves(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]]) -> np.ndarray:
+    """Precision at each of COCO's 10 IoU thresholds (rows) and 101 recalls (columns), mean over the classes.
+
+    The mean of a row is the AP at its threshold. Arguments and errors: as `evaluate`.
+    """
+    precision = np.asarray(_evaluated(gt, detections)[2].eval["precision"])[..., ALL, HUNDRED]
+    has_objects = (precision > -1).all(axis=(0, 1))
+    return precision[..., has_objects].mean(axis=-1)
+
+
+def _evaluated(
+    gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]]
+) -> tuple[dict, list, COCOeval]:
+    """Ground truth and detections as they were checked, and the evaluator that has seen both."""
+    truth = _ground_truth(gt)
+    if isinstance(detections, (str, os.PathLike)):
+        detections = _load_json(detections)
+    rows = _rows(detections, {i["id"] for i in truth["images"]}, {c["id"] for c in truth["categories"]})
+    coco = COCO(truth)
+    evaluator = COCOeval(coco, coco.load_res(rows), "bbox")
+    evaluator.evaluate()
+    evaluator.accumulate()
+    return truth, rows, evaluator
 
 
 def _average_precision(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
@@ -107,21 +127,24 @@ def _ground_truth(gt: PathLike | dict[str, Any]) -> dict[str, list]:
     content = gt if isinstance(gt, dict) else _load_json(gt)
     try:
         truth = {
-            "images": [{k: i[k] for k in ("id", "width", "height")} for i in content["images"]],
+            "images": [{"file_name": ""} | {k: i[k] for k in ("id", "width", "height")} for i in content["images"]],
             "annotations": [
                 {"id": number, "iscrowd": a.get("iscrowd", 0)}
-                | {k: a[k] for k in ("image_id", "category_id", "bbox", "area")}
+                | {k: a[k] for k in ("image_id", "category_id", "bbox", "area") if k != "area" or k in a}
                 for number, a in enumerate(content["annotations"], 1)
             ],
             "categories": [{k: c[k] for k in ("id", "name")} for c in content["categories"]],
         }
-        COCO(truth)  # checks the type of every field
-        return truth
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(
             f"{name} is not COCO ground truth ({type(error).__name__}: {error}); it must hold images (id, "
             "width, height), annotations (image_id, category_id, bbox, area) and categories (id, name)"
         ) from error
+    if problem := next(stops(truth), None):
+        raise DataError(f"{name} is not COCO ground truth: {problem}")
+    for annotation in truth["annotations"]:
+        annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+    return truth
 
 
 def _rows(detections: Any, image_ids: set[int], category_ids: set[int]) -> np.ndarray:

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 # A zoomed-out picture is framed in ImageNet's mean colour, which normalisation then turns into (almost) zero.
 MEAN_COLOUR = tuple(round(255 * mean) for mean in IMAGE_MEAN)
+ZOOM_OUT = 4.0  # times the sides, at most
+
+
+class _RandomIoUCrop(v2.RandomIoUCrop):
+    """torchvision's divides by zero if a side of its crop has no pixel; an image that thin is left alone."""
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        thinnest = min(v2.query_size(flat_inputs))
+        return super().make_params(flat_inputs) if thinnest * self.min_scale >= 1 else {}
 
 
 def _ssd() -> list[v2.Transform]:
@@ -23,8 +32,8 @@ def _ssd() -> list[v2.Transform]:
     """
     return [
         v2.RandomPhotometricDistort(),
-        v2.RandomZoomOut(fill=MEAN_COLOUR, side_range=(1.0, 4.0), p=0.5),
-        v2.RandomIoUCrop(min_scale=0.3, sampler_options=[0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]),
+        v2.RandomZoomOut(fill=MEAN_COLOUR, side_range=(1.0, ZOOM_OUT), p=0.5),
+        _RandomIoUCrop(min_scale=0.3, sampler_options=[0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]),
     ]
 
 
@@ -33,7 +42,7 @@ def _light() -> list[v2.Transform]:
     return [
         v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
         v2.RandomZoomOut(fill=MEAN_COLOUR, side_range=(1.0, 1.5), p=0.5),
-        v2.RandomIoUCrop(min_scale=0.6, sampler_options=[0.0, 1.0]),
+        _RandomIoUCrop(min_scale=0.6, sampler_options=[0.0, 1.0]),
     ]
 
 

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from alrp_ref import ALRPLoss, APLoss, SelfBalance, giou_error
+from alrp_ref import ALRPLoss, APLoss, SelfBalance, alrp_loss, giou_error, iou_error
+from alrp_ref.alrp import ALRP
 from alrp_ref.detection.assigners import IGNORED
 from alrp_ref.detection.boxes import CODERS, BoxCoder
-from alrp_ref.scope import RankScope
+from alrp_ref.detection.recipes import Recipe
 
 
 class Assigned(NamedTuple):
@@ -43,29 +44,33 @@ def ranking_targets(labels: Tensor, num_classes: int) -> Tensor:
     return targets
 
 
+LOC_ERRORS = {"giou": giou_error, "iou": iou_error}
+
+
 class ALRPCriterion(nn.Module):
     """aLRP Loss over one list of all images, levels, anchors and classes of the batch.
 
-    The localisation error of a positive is `giou_error` of its decoded box (`loc_error`: the paper's ablation has
-    `iou_error`, too). `loss_loc` already holds the weight of the self-balance.
+    The localisation error of a positive is that of its decoded box. `loss_loc` already holds the weight of the
+    self-balance.
 
-    Args: `coder`, how the detector writes boxes; `self_balance_period`, the steps of an epoch, None to keep the
-        initial weight; `tau` of the localisation error; `rank_scope`, see `alrp_ref.alrp_loss`.
+    Args: `recipe`, for the options of aLRP Loss; `coder`, how the detector writes boxes; `self_balance_period`, the
+        steps of an epoch, None to keep the initial weight; `tau` of the localisation error.
+    Raises: ValueError for an unknown option.
     """
 
-    loc_error = staticmethod(giou_error)
-
-    def __init__(
-        self,
-        coder: BoxCoder,
-        self_balance_period: int | None = None,
-        *,
-        tau: float = 0.5,
-        rank_scope: RankScope = "process",
-    ):
+    def __init__(self, recipe: Recipe, coder: BoxCoder, self_balance_period: int | None = None, *, tau: float = 0.5):
         super().__init__()
-        self.coder, self.tau = coder, tau
-        self.loss = ALRPLoss(self_balance_period, rank_scope=rank_scope)
+        if recipe.loc_error not in LOC_ERRORS:
+            raise ValueError(f"loc_error must be one of {', '.join(LOC_ERRORS)}, got {recipe.loc_error!r}")
+        self.coder, self.tau, self.loc_error = coder, tau, LOC_ERRORS[recipe.loc_error]
+        self.ranks_images = recipe.rank_scope == "image"
+        self.loss = ALRPLoss(
+            self_balance_period,
+            initial_weight=recipe.loc_weight,
+            delta=recipe.delta,
+            loc_step=recipe.loc_step,
+            rank_scope="process" if self.ranks_images else recipe.rank_scope,
+        )
 
     @property
     def self_balance(self) -> SelfBalance:
@@ -74,21 +79,36 @@ class ALRPCriterion(nn.Module):
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
         predicted = self.coder.decode(deltas[assigned.labels >= 0], assigned.anchors)
-        out = self.loss(logits.flatten(), targets.flatten(), self.loc_error(predicted, assigned.boxes, tau=self.tau))
+        loc_errors = self.loc_error(predicted, assigned.boxes, tau=self.tau)
+        if self.ranks_images:
+            out = self.loss.balanced(self._mean_over_images(logits, targets, loc_errors))
+        else:
+            out = self.loss(logits.flatten(), targets.flatten(), loc_errors)
         return {"loss_cls": out.cls, "loss_loc": out.loc}
+
+    def _mean_over_images(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> ALRP:
+        """aLRP Loss of each image for itself, mean over those with a positive."""
+        counts = (targets == 1).flatten(1).sum(dim=1).tolist()
+        of_image = [
+            alrp_loss(one.flatten(), wanted.flatten(), errors, delta=self.loss.delta, loc_step=self.loss.loc_step)
+            for one, wanted, errors in zip(logits, targets, loc_errors.split(counts), strict=True)
+        ]
+        cls, loc, ranks = zip(*of_image, strict=True)
+        number = max(1, sum(count > 0 for count in counts))
+        return ALRP(sum(cls) / number, sum(loc) / number, torch.cat(ranks))
 
 
 class APCriterion(nn.Module):
     r"""AP Loss for the scores, and smooth L1 on the four numbers of each positive, mean over the 4 |P| numbers.
 
-    Args: `beta` of smooth L1; `rank_scope`, see `alrp_ref.ap_loss`.
+    Args: `recipe`, for the options of AP Loss; `coder`, how the detector writes boxes; `beta` of smooth L1.
     """
 
     self_balance = None
 
-    def __init__(self, coder: BoxCoder, *, beta: float, rank_scope: RankScope = "process"):
+    def __init__(self, recipe: Recipe, coder: BoxCoder, *, beta: float):
         super().__init__()
-        self.coder, self.beta, self.loss = coder, beta, APLoss(rank_scope=rank_scope)
+        self.coder, self.beta, self.loss = coder, beta, APLoss(delta=recipe.delta, rank_scope=recipe.rank_scope)
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
@@ -165,22 +185,21 @@ class CrossEntropyCriterion(nn.Module):
         }
 
 
-def build_criterion(
-    name: str, self_balance_period: int | None = None, coder: str = "deltas", rank_scope: RankScope = "process"
-) -> nn.Module:
-    """The criterion "alrp", "ap" or "focal" of a detector that writes boxes as "deltas" or as "distances".
+def build_criterion(recipe: Recipe, self_balance_period: int | None = None) -> nn.Module:
+    """The criterion of a one-stage detector: aLRP Loss, AP Loss or focal loss.
 
-    The baselines' constants are those of RetinaNet for deltas, and of FoveaBox for distances.
+    The baselines' constants are those of RetinaNet for a recipe that writes boxes as deltas, and of FoveaBox for one
+    that writes them as distances.
 
-    Raises: ValueError for another name.
+    Raises: ValueError for another loss.
     """
-    is_fovea, boxes = coder == "distances", CODERS[coder]
-    if name == "alrp":
-        return ALRPCriterion(boxes, self_balance_period, rank_scope=rank_scope)
-    if name == "ap":
-        return APCriterion(boxes, beta=0.11 if is_fovea else 1.0, rank_scope=rank_scope)
-    if name == "focal" and is_fovea:
+    is_fovea, boxes = recipe.coder == "distances", CODERS[recipe.coder]
+    if recipe.loss == "alrp":
+        return ALRPCriterion(recipe, boxes, self_balance_period)
+    if recipe.loss == "ap":
+        return APCriterion(recipe, boxes, beta=0.11 if is_fovea else 1.0)
+    if recipe.loss == "focal" and is_fovea:
         return FocalCriterion(boxes, alpha=0.4, gamma=1.5, beta=0.11, count_images=True)
-    if name == "focal":
+    if recipe.loss == "focal":
         return FocalCriterion(boxes, alpha=0.25, gamma=2.0, beta=1 / 9, count_images=False)
-    raise ValueError(f'loss must be one of "alrp", "ap", "focal", got {name!r}')
+    raise ValueError(f'loss must be one of "alrp", "ap", "focal", got {recipe.loss!r}')

@@ -49,12 +49,14 @@ class FasterRCNN(Detector):
 
     def __init__(self, recipe: Recipe, backbone: Backbone, num_classes: int, *, self_balance_period: int | None = None):
         super().__init__(recipe, backbone, num_classes, 4, LastLevelMaxPool())
+        if recipe.rank_scope == "image":
+            raise ValueError('rank_scope "image" is for one stage: the second stage ranks the boxes of all images')
         self.is_ranking = recipe.loss == "alrp"
         self.rpn_assigner = get_assigner(recipe.assigner)
         self.box_assigner = partial(iou_assign, positive_iou=0.5, negative_iou=0.5, rescue_iou=2.0)  # rescues none
         if self.is_ranking:
             self.rpn_coder = self.coder
-            alrp = partial(ALRPCriterion, self.coder, self_balance_period, rank_scope=recipe.rank_scope)
+            alrp = partial(ALRPCriterion, recipe, self.coder, self_balance_period)
             self.rpn_criterion, self.criterion = alrp(tau=RPN_TAU), alrp()
         else:
             self.rpn_coder = CODERS["raw deltas"]

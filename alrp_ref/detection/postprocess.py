@@ -11,6 +11,7 @@ from alrp_ref.detection.boxes import CODERS, BoxCoder
 CANDIDATES_PER_LEVEL = 1000
 NMS_IOU = 0.5
 MAX_DETECTIONS = 100
+FIRST_LOOK = 4096
 
 Detections = dict[str, Tensor]
 
@@ -51,10 +52,19 @@ def best_anchors(
 def best_detections(scores: Tensor, boxes: Tensor, score_threshold: float) -> Detections:
     """Scores above the threshold whose box has an area; non-maximum suppression class by class; the best 100.
 
+    What is suppressed depends on better scores only. So the best few thousand are looked at first, and if they yield
+    100 detections, those are the result: a detector at the beginning of its training has a hundred thousand candidates.
+
     Args: `scores` (n, C); `boxes` (n, C, 4), or (n, 1, 4) if all classes share one.
     """
     has_area = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)  # none is left of a box beyond the image's border
     row, label = ((scores > score_threshold) & has_area).nonzero(as_tuple=True)
     score, box = scores[row, label], boxes.expand(-1, scores.shape[1], -1)[row, label]
-    keep = batched_nms(box, score, label, NMS_IOU)[:MAX_DETECTIONS]
+    best_first, looked_at, keep = score.argsort(descending=True, stable=True), FIRST_LOOK, row[:0]
+    while len(keep) < MAX_DETECTIONS:
+        best = best_first[:looked_at]
+        keep = best[batched_nms(box[best], score[best], label[best], NMS_IOU)[:MAX_DETECTIONS]]
+        if looked_at >= len(best_first):
+            break
+        looked_at *= 8
     return {"boxes": box[keep], "scores": score[keep], "labels": label[keep]}

@@ -1,8 +1,11 @@
 """Raw images to what a detector expects: resized, normalised, padded."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -66,16 +69,40 @@ def _to_tensor(image: RawImage) -> Tensor:
         image = read_image(image)
     if not isinstance(image, Image.Image):
         raise ValueError(f"an image must be a PIL image, a path or a uint8 tensor, got {type(image).__name__}")
-    return v2.functional.pil_to_tensor(image.convert("RGB"))
+    return v2.functional.pil_to_tensor(to_rgb(image))
 
 
 def read_image(path: str | os.PathLike) -> Image.Image:
     """The RGB image in a file. Raises: FileNotFoundError; ValueError, naming the file, if it cannot be decoded."""
+    with open_image(path) as image:
+        return to_rgb(image)
+
+
+@contextlib.contextmanager
+def open_image(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """An image file as PIL opens it, not decoded yet. Errors, also while it is in use: those of `read_image`."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no image at {path}")
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be decoded as an image: {error}") from error
+            yield image
+    except UnidentifiedImageError:
+        fault = "PIL knows no such format" if path.stat().st_size else "it is empty"
+        raise ValueError(f"{path} cannot be decoded: {fault}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be decoded: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image with 8 bits for each of red, green and blue.
+
+    Greys of 16 bits lose the lower 8, where PIL's own conversion turns all above 255 white.
+
+    Raises: ValueError for pixels of 32 bits, whose range nothing tells.
+    """
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels have 32 bits (PIL's mode {image.mode}), of unknown range; save it with 8")
+    return image.convert("RGB")

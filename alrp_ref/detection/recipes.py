@@ -1,5 +1,6 @@
 """Recipes: everything that defines a training run, in one frozen dataclass a reader can print and replace parts of."""
 
+import ast
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,7 +15,11 @@ class Recipe:
         backbone: one of `alrp_ref.detection.backbones.BACKBONES`.
         loss: the criterion, classification and localisation.
         rank_scope: where several processes train, "process" ranks the examples of each, as the paper does, "global"
-            those of all, so that the loss is that of the whole batch.
+            those of all, so that the loss is that of the whole batch; "image" ranks each image for itself (aLRP only).
+        delta: half width of the step function of a ranking loss, in logits.
+        loc_error, loc_step: of aLRP Loss, see `alrp_ref.localisation` and `alrp_ref.alrp_loss`.
+        loc_weight: what aLRP Loss weights the boxes with at first.
+        self_balance_epochs: the epochs after which that weight is renewed, each time; 0 keeps it.
         assigner: how anchors become positives.
         scales_per_octave, ratios: the anchors at each location; a ratio is height / width.
         anchor_scale: side of the smallest anchor of a level, in strides.
@@ -41,7 +46,12 @@ class Recipe:
         "resnet50"
     )
     loss: Literal["alrp", "ap", "focal", "ce", "ce_giou"] = "alrp"
-    rank_scope: Literal["process", "global"] = "process"
+    rank_scope: Literal["process", "global", "image"] = "process"
+    delta: float = 1.0
+    loc_error: Literal["giou", "iou"] = "giou"
+    loc_step: Literal["hard", "smoothed"] = "hard"
+    loc_weight: float = 50.0
+    self_balance_epochs: float = 1.0
     assigner: Literal["iou", "atss", "fovea", "rpn"] = "atss"
     scales_per_octave: int = 2
     ratios: tuple[float, ...] = (1.0,)
@@ -196,9 +206,29 @@ with AP Loss, with aLRP Loss, and with ATSS.
 
 
 def get_recipe(recipe: str | Recipe) -> Recipe:
-    """A recipe by name, or the recipe itself. Raises: ValueError for an unknown name."""
+    """A recipe by name, a variant of it by "NAME:FIELD=VALUE:...", or the recipe itself.
+
+    Raises: ValueError for an unknown name or field, or a value of another type.
+    """
     if isinstance(recipe, Recipe):
         return recipe
-    if recipe not in RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
-    return RECIPES[recipe]
+    name, *changes = recipe.split(":")
+    if name not in RECIPES:
+        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {name!r}")
+    return replace(RECIPES[name], **dict(parse_change(RECIPES[name], text) for text in changes), name=recipe)
+
+
+def parse_change(recipe: Recipe, text: str) -> tuple[str, object]:
+    """`FIELD=VALUE` as a field of the recipe and a value of its type. Raises: ValueError, naming the field."""
+    name, equals, value = text.partition("=")
+    if not equals or not hasattr(recipe, name):
+        raise ValueError(f"a recipe is changed by FIELD=VALUE, got {text!r}: see `alrp recipes NAME` for the fields")
+    try:
+        parsed = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        parsed = value  # a word, as in assigner=iou
+    current = getattr(recipe, name)
+    number = isinstance(current, float) and isinstance(parsed, int) and not isinstance(parsed, bool)
+    if current is not None and not number and type(parsed) is not type(current):
+        raise ValueError(f"{name} takes a value like {current!r}, got {value!r}")
+    return name, parsed

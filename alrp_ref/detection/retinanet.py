@@ -29,7 +29,7 @@ class RetinaNet(Detector):
         widths = (recipe.fpn_channels, recipe.head_channels, recipe.head_convs)
         self.head = RetinaHead(*widths, self.num_anchors, num_classes, separable=recipe.separable_head)
         self.assigner = get_assigner(recipe.assigner)
-        self.criterion = build_criterion(recipe.loss, self_balance_period, recipe.coder, recipe.rank_scope)
+        self.criterion = build_criterion(recipe, self_balance_period)
 
     def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
         logits, deltas = (torch.cat(parts, dim=1) for parts in self.head(levels))

@@ -1,7 +1,9 @@
 """One file that holds all a run needs to go on, written so that a crash never leaves half of it."""
 
+import io
 import os
 import pickle
+import zipfile
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import torch
 
 from alrp_ref.coco import CocoDataset, DataError
+from alrp_ref.coco.files import write_whole
 from alrp_ref.detection import Recipe, build_detector, load_official_checkpoint
 from alrp_ref.detection.detector import Detector
 
@@ -16,13 +19,10 @@ FORMAT = 1
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` to a file beside `path`, and move it there when it is whole and on the disk."""
-    temporary = path.with_name(path.name + ".part")
-    with open(temporary, "wb") as file:
-        torch.save({"format": FORMAT, **content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Write `content` to a file that is whole or not there. Raises: DataError, if there is no room for it."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
+    write_whole(path, buffer.getbuffer())
 
 
 def describe(model: Detector, category_ids: list[int]) -> dict[str, Any]:
@@ -42,15 +42,25 @@ def _read(path: Path, wanted: str) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"{path} is missing: give {wanted}")
     try:
+        _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # whose message advises to load it all the same
         raise DataError(f"{path} is not a checkpoint: it is damaged, or holds more than tensors and numbers") from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error) or "it ends too early"  # the error for an empty file has no message
         raise DataError(f"{path} cannot be read as a checkpoint: {reason.splitlines()[0]}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} is not a checkpoint: it holds a {type(content).__name__}; give {wanted}")
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Compare each tensor's bytes with the checksum that lies beside them: torch writes it, and does not look."""
+    if not zipfile.is_zipfile(path):
+        return  # the format of before torch 1.6 has no sums; and what is no checkpoint at all, torch says best
+    with zipfile.ZipFile(path) as file:
+        if (altered := file.testzip()) is not None:
+            raise DataError(f"{path} was altered since it was written, or is damaged: {altered} is not what it was")
 
 
 def check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -1,12 +1,17 @@
 """One process, or one of many that `torchrun` started."""
 
 import os
+from datetime import timedelta
 from typing import NamedTuple
 
 import torch
 from torch import distributed
 
 from alrp_ref.scope import is_distributed
+
+TIMEOUT = timedelta(hours=2)
+"""How long the others wait while the first process evaluates; NCCL's own ten minutes are too short for COCO. It is no
+delay where a process dies: then `torchrun` ends the others at once."""
 
 
 class Process(NamedTuple):
@@ -31,7 +36,7 @@ def start(device: str | None = None) -> Process:
     if on_gpu:
         torch.cuda.set_device(place)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if on_gpu else "gloo")
+        distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)
     return Process(distributed.get_rank(), distributed.get_world_size(), place)
 
 

@@ -1,11 +1,14 @@
 """What a run writes down at every step: a table on disk, TensorBoard, and a line on the terminal."""
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
+
+from alrp_ref.coco.files import write_whole
 
 PARTS = ("loss_cls", "loss_loc", "weight", "balance")
 RPN_PARTS = ("loss_rpn_cls", "loss_rpn_loc", "rpn_weight", "rpn_balance")
@@ -27,11 +30,14 @@ class RunLog:
     def __init__(self, out: Path, start: int, stop: int, *, two_stages: bool = False):
         self._values = ("lr", *PARTS, *(RPN_PARTS if two_stages else ()))
         self.path = out / "metrics.csv"
-        rows = [row for row in read_metrics(self.path) if row["step"] < start]
-        self._file = open(self.path, "w", newline="", encoding="utf-8")
-        self._csv = csv.DictWriter(self._file, ("step", "epoch", *self._values, "images_per_s"))
-        self._csv.writeheader()
-        self._csv.writerows(rows)
+        columns = ("step", "epoch", *self._values, "images_per_s")
+        kept = io.StringIO(newline="")
+        before = csv.DictWriter(kept, columns)
+        before.writeheader()
+        before.writerows(row for row in read_metrics(self.path) if row["step"] < start)
+        write_whole(self.path, kept.getvalue())
+        self._file = open(self.path, "a", newline="", encoding="utf-8")
+        self._csv = csv.DictWriter(self._file, columns)
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start)
         self._bar = tqdm(total=stop, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
 

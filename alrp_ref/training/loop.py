@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from alrp_ref.coco import CocoDataset, Metrics, collate, detect, evaluate, train_transform
+from alrp_ref.coco import CocoDataset, DataError, Metrics, collate, detect, evaluate, train_transform
+from alrp_ref.coco.files import write_whole
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.recipes import get_recipe
@@ -39,6 +40,7 @@ class Plan:
     batch_size: int
     steps_per_epoch: int
     total_steps: int
+    self_balance_period: int | None
     lr: float
     warmup_steps: int
     milestones: tuple[int, ...]
@@ -57,6 +59,7 @@ class Plan:
             batch_size=recipe.batch_size,
             steps_per_epoch=steps_per_epoch,
             total_steps=total,
+            self_balance_period=math.ceil(recipe.self_balance_epochs * steps_per_epoch) or None,
             lr=recipe.lr,
             # A tenth of a short run may warm up, not all of it.
             warmup_steps=min(recipe.warmup_iters, math.ceil(total / 10)) if total < full else recipe.warmup_iters,
@@ -104,6 +107,8 @@ def train(
     Raises: DataError or ValueError for input that cannot be used; TrainingStopped if the loss is no longer finite.
     """
     recipe, out = get_recipe(recipe), Path(out)
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; give the name of a folder for the run")
     process = distributed.start(device)
     say = say if process.is_first else lambda text: None
     if recipe.batch_size % process.world:
@@ -118,7 +123,7 @@ def train(
         recipe,
         num_classes=len(data.class_names),
         pretrained_backbone=pretrained_backbone,
-        self_balance_period=plan.steps_per_epoch,
+        self_balance_period=plan.self_balance_period,
         backbone_weights=backbone_weights,
     )
     model.class_names = data.class_names
@@ -226,7 +231,7 @@ def validate(model: Detector, data: CocoDataset, out: Path | None, device: torch
     metrics = evaluate(data.annotation_file, detections)
     if out is not None:
         for name, content in (("detections", detections), ("metrics", metrics.to_dict())):
-            (out / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+            write_whole(out / f"{name}.json", json.dumps(content))
     return metrics
 
 
@@ -236,7 +241,8 @@ def _losses(
     ids = [target["image_id"] for target in targets]
     images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
     targets = [{name: target[name].to(device) for name in ("boxes", "labels")} for target in targets]
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    # Emulated, on GPUs before Ampere, bfloat16 is slower than float32.
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     try:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             losses = model(images, targets)

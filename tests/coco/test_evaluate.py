@@ -10,12 +10,13 @@ from pathlib import Path
 import hotcoco
 import numpy as np
 import pytest
+from coco.fuzz import FUZZ, bboxes, change_of
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from alrp_ref.coco import DataError, evaluate
+from alrp_ref.coco import DataError, evaluate, precision_curves
 from alrp_ref.coco.evaluate import _ground_truth, _rows
 from alrp_ref.coco.metrics import METRICS
 from alrp_ref.coco.olrp import optimal_lrp_by_class
@@ -106,7 +107,8 @@ def brute_force_olrp(evaluator, category_index):
 
 @given(st.integers(0, 10**6))
 def test_ap_equals_pycocotools(seed):
-    """On random data the curves are pycocotools' bit by bit, and so is every AP and AR, also per class."""
+    """On random data the curves are pycocotools' bit by bit, and so is every AP and AR, also per class; AP is the mean
+    of the curves."""
     gt, detections = random_set(seed)
     if not detections:
         return
@@ -125,6 +127,9 @@ def test_ap_equals_pycocotools(seed):
     for k, one in enumerate(metrics.per_class.values()):
         precision = oracle.eval["precision"][:, :, k, 0, 2]
         assert one["AP"] == precision.mean() or (math.isnan(one["AP"]) and precision.max() == -1)
+    if not math.isnan(metrics["AP"]):
+        curves = precision_curves(gt, detections)
+        assert curves.shape == (10, 101) and curves.mean() == pytest.approx(metrics["AP"], abs=1e-15)
 
 
 @given(st.integers(0, 10**6))
@@ -314,5 +319,41 @@ def test_bad_files_are_named(tmp_path):
         with pytest.raises(DataError, match=r"file\.json is not COCO ground truth"):
             evaluate(path, [])
     broken = TOY_GT["annotations"][0] | {"bbox": [1, 2, 3]}
-    with pytest.raises(DataError, match=r"gt is not COCO ground truth .*annotations\[0\]"):
+    with pytest.raises(DataError, match=r"gt is not COCO ground truth: annotations\[0\] has a bbox"):
         evaluate(TOY_GT | {"annotations": [broken]}, [])
+
+
+@st.composite
+def sets(draw):
+    """A small data set and detections, of which up to three entries may be anything."""
+    content = copy.deepcopy(TOY_GT)
+    content["annotations"][1]["bbox"] = draw(bboxes)
+    corners = st.lists(st.floats(0, 60), min_size=4, max_size=4)
+    found = st.builds(detection, st.just(1), st.sampled_from([2, 5]), corners, st.floats(-2, 2))
+    detections = draw(st.lists(found, max_size=5))
+    for _ in range(draw(st.integers(0, 3))):
+        draw(change_of(draw(st.sampled_from([*content.values(), detections, detections]))))
+    return content, detections
+
+
+@FUZZ
+@given(sets())
+def test_whatever_it_is_given_the_evaluation_refuses_or_agrees_with_pycocotools(both):
+    """Annotations and detections of any kind are a DataError or ValueError, or every number is pycocotools' or NaN."""
+    gt, detections = both
+    try:
+        metrics = evaluate(copy.deepcopy(gt), copy.deepcopy(detections))
+    except (DataError, ValueError):
+        return
+    for name, value in metrics.overall.items():
+        assert math.isnan(value) or 0 <= value <= 1, name
+    if detections:
+        # What pycocotools cannot do without, and what it cannot sort: scores that are true or false.
+        for number, one in enumerate(gt["annotations"], 1):
+            area = one["bbox"][2] * one["bbox"][3]
+            one.update(id=number, iscrowd=one.get("iscrowd", 0), area=one.get("area", area))
+        for one in detections:
+            one["score"] = float(one["score"])
+        expected = pycocotools(gt, detections).stats
+        for name, value in zip(("AP", "AP50", "AP75"), expected, strict=False):
+            assert metrics[name] == value or (math.isnan(metrics[name]) and value == -1)

@@ -6,7 +6,7 @@ from detection import official
 from torch import Tensor
 from torch.testing import assert_close
 
-from alrp_ref.detection import build_detector, load_official_checkpoint
+from alrp_ref.detection import RECIPES, build_detector, load_official_checkpoint
 from alrp_ref.detection.boxes import CODERS, decode, encode
 from alrp_ref.detection.criteria import ALRPCriterion, Assigned, Losses, ranking_targets
 
@@ -52,7 +52,7 @@ def test_official_trajectory(criterion: type[ALRPCriterion], steps: int, toleran
     expected = official.expected("trajectory")
     assert expected["self_balance_period"] == PERIOD
     model = build_detector(RECIPE)
-    model.criterion = criterion(CODERS["deltas"], PERIOD)
+    model.criterion = criterion(RECIPES[RECIPE], CODERS["deltas"], PERIOD)
     model.double().train()
     load_official_checkpoint(model, official.state_dict(official.expected(RECIPE)["shapes"]))
     optimizer = torch.optim.SGD(

@@ -1,9 +1,14 @@
 """Training in many processes."""
 
+import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,38 +16,69 @@ from detection.small import SMALL, batch
 from torch import distributed, multiprocessing, nn
 
 from alrp_ref.detection import build_detector
+from alrp_ref.training.checkpoint import load_checkpoint
 from alrp_ref.training.log import read_metrics
+
+
+def start(shapes: Path, out: Path, steps: int) -> subprocess.Popen:
+    """`alrp train` in two processes, each with half of every batch."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}"]
+    train = ["-m", "alrp_ref.cli", "train", "--recipe=alrp_tiny", f"--coco={shapes}", f"--out={out}"]
+    options = ["--set=rank_scope=global", "--set=train_size=64", "--batch-size=2", "--workers=0", "--device=cpu"]
+    command = [sys.executable, *launch, *train, *options, f"--steps={steps}"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_two_processes_train_one_detector(shapes, tmp_path):
     """Each takes half of every batch; one of them writes every step once, the checkpoint and the report."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torchrun = ["torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}"]
-    launch = [sys.executable, "-m", *torchrun]
-    options = [
-        "--set",
-        "rank_scope=global",
-        "--set",
-        "train_size=64",
-        "--batch-size",
-        "2",
-        "--steps",
-        "3",
-        "--workers",
-        "0",
-        "--device",
-        "cpu",
-    ]
-    command = ["-m", "alrp_ref.cli", "train", "--recipe", "alrp_tiny", "--coco", shapes, "--out", tmp_path, *options]
-    done = subprocess.run([*launch, *map(str, command)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = start(shapes, tmp_path, steps=3)
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors[-2000:]
     rows = read_metrics(tmp_path / "metrics.csv")
     assert [row["step"] for row in rows] == [0, 1, 2]
     assert [row["balance"] for row in rows] == [pytest.approx(1, abs=1e-5)] * 3  # over both: they rank together
     assert (tmp_path / "checkpoint.pt").is_file() and (tmp_path / "report.html").is_file()
-    assert done.stdout.count("Report:") == 1
+    assert out.count("Report:") == 1
+
+
+def children(process: subprocess.Popen) -> list[int]:
+    """Those that `torchrun` started, in the order of their ranks."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes in /proc")
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+def test_a_killed_process_ends_the_others_and_the_run_goes_on(shapes, tmp_path, rank):
+    """After SIGKILL of one process the other ends within a minute, with a message; the same command then goes on from
+    the last checkpoint, and every step is there once."""
+    steps = 60
+    process = start(shapes, tmp_path, steps)
+    while not (tmp_path / "checkpoint.pt").is_file():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(children(process)[rank], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0 and "Signal 9 (SIGKILL)" in errors
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] < steps
+    process = start(shapes, tmp_path, steps)
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors[-2000:]
+    assert "going on from step" in out
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == list(range(steps))
+
+
+def test_an_error_in_one_process_ends_the_others(shapes, tmp_path):
+    """The process that meets a broken image names it; the other does not wait for it."""
+    broken = tmp_path / "shapes"
+    shutil.copytree(shapes, broken)
+    (image, *_) = sorted((broken / "train2017").iterdir())
+    image.write_bytes(b"")
+    process = start(broken, tmp_path / "run", steps=30)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0 and f"{image} cannot be decoded: it is empty" in errors
 
 
 def losses_and_gradient(images: slice, recipe: str, rank_scope: str, processes: bool = False):

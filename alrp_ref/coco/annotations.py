@@ -1,0 +1,176 @@
+"""What a COCO annotation file has to hold, and which of its boxes a detector can learn from."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+LONGEST_SIDE = 1_000_000  # pixels; no format that PIL reads goes so far
+NOT_COCO, NO_BOX, CROWD = "not a COCO file", "images without a box to learn from", "crowds"
+
+STOPS, LEFT_OUT, WORKS = "stops a run", "left out of training", "works"
+"""What a problem does: an error; a box or an annotation that training does without; nothing at all."""
+
+
+class Problem(NamedTuple):
+    """Something about a data set that a person may want to repair.
+
+    Attributes:
+        effect: STOPS, LEFT_OUT or WORKS.
+        kind: the problem in a few words, the same for all of its kind.
+        reason: what exactly is wrong here.
+        file: name of the image's file, if it is about an image.
+        image_id, annotation_id: COCO's ids, as far as known.
+    """
+
+    effect: str
+    kind: str
+    reason: str
+    file: str | None = None
+    image_id: Any = None
+    annotation_id: Any = None
+
+    def __str__(self) -> str:
+        about = {"": self.file, "image ": self.image_id, "annotation ": self.annotation_id}
+        where = ", ".join(f"{name}{value}" for name, value in about.items() if value is not None)
+        return f"{where}: {self.reason}" if where else self.reason
+
+
+def stops(content: Any) -> Iterator[Problem]:
+    """What stops a run in the content of an annotation file, which may be anything."""
+    keys = ("images", "annotations", "categories")
+    missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
+    if missing:
+        yield Problem(STOPS, NOT_COCO, f"there is no list of {' and '.join(missing)}")
+        return
+    yield from _stops_of_entries("images", content["images"], fault_of_image)
+    yield from _stops_of_entries("categories", content["categories"], _fault_of_category)
+    yield from _stops_of_names([c for c in content["categories"] if _fault_of_category(c) is None])
+    categories = _category_ids(content)
+    for number, annotation in enumerate(content["annotations"]):
+        if fault := _fault_of_annotation(annotation, categories):
+            yield Problem(
+                STOPS, "annotations that are malformed", f"annotations[{number}] {fault}: {annotation!r:.100}"
+            )
+
+
+def left_out(content: dict[str, list]) -> Iterator[Problem]:
+    """Annotations and images without a box to learn from, as far as `stops` says nothing of them."""
+    images = {image["id"]: image for image in content["images"] if fault_of_image(image) is None}
+    categories, learnable = _category_ids(content), set()
+    for annotation in content["annotations"]:
+        if _fault_of_annotation(annotation, categories):
+            continue
+        problem = _problem_of_box(annotation, images.get(annotation["image_id"]))
+        if problem is None:
+            learnable.add(annotation["image_id"])
+        else:
+            yield problem
+    for image_id, image in images.items():
+        if image_id not in learnable:
+            yield Problem(LEFT_OUT, NO_BOX, "no box is left of it", image["file_name"], image_id)
+
+
+def fault_of_box(annotation: dict[str, Any], image: dict[str, Any]) -> str | None:
+    """Why no detector can learn from an annotation's box: a kind of problem, or None if it can."""
+    if annotation.get("iscrowd", 0):
+        return CROWD  # one box round many objects is no target for a detector
+    if not all(map(_is_finite, annotation["bbox"])):
+        return "boxes that are not finite"
+    if min(annotation["bbox"][2:]) <= 0:
+        return "boxes without area"
+    x1, y1, x2, y2 = corners_in(annotation["bbox"], image)
+    return None if x1 < x2 and y1 < y2 else "boxes outside their image"
+
+
+def corners_in(bbox: list[float], image: dict[str, Any]) -> list[float]:
+    """COCO's x, y, width, height as x1, y1, x2, y2 inside the image, rounded to 32 bits as a detector reads them."""
+    x, y, w, h = map(float, bbox)
+    ends = 2 * (image["width"], image["height"])
+    inside = [min(max(side, 0.0), end) for side, end in zip((x, y, x + w, y + h), ends, strict=True)]
+    return np.array(inside, dtype=np.float32).tolist()
+
+
+def _stops_of_entries(key: str, entries: list, fault_of: Callable[[Any], str | None]) -> Iterator[Problem]:
+    seen = set()
+    for number, entry in enumerate(entries):
+        if fault := fault_of(entry):
+            yield Problem(STOPS, f"{key} that are malformed", f"{key}[{number}] {fault}: {entry!r:.100}")
+        elif entry["id"] in seen:
+            image = (entry["file_name"], entry["id"]) if key == "images" else ()
+            yield Problem(STOPS, f"{key} whose id occurs twice", f"{key}[{number}] has id {entry['id']} again", *image)
+        else:
+            seen.add(entry["id"])
+
+
+def _stops_of_names(categories: list[dict[str, Any]]) -> Iterator[Problem]:
+    """Results are told apart by the name of their class."""
+    ids: dict[str, int] = {}
+    for category in categories:
+        first = ids.setdefault(category["name"], category["id"])
+        if first != category["id"]:
+            reason = f"categories {first} and {category['id']} are both named {category['name']!r}"
+            yield Problem(STOPS, "categories whose name occurs twice", reason)
+
+
+def fault_of_image(image: Any) -> str | None:
+    """What is wrong with an entry of `images`, or None."""
+    if fault := _fault_of_fields(image, {"id": int, "file_name": str, "width": int, "height": int}):
+        return fault
+    possible = all(0 < image[side] <= LONGEST_SIDE for side in ("width", "height"))
+    return None if possible else f"has a side that is not in 1 to {LONGEST_SIDE:,} pixels"
+
+
+def _fault_of_category(category: Any) -> str | None:
+    return _fault_of_fields(category, {"id": int, "name": str})
+
+
+def _fault_of_fields(entry: Any, types: dict[str, type]) -> str | None:
+    if not isinstance(entry, dict):
+        return "is not an object"
+    for key, kind in types.items():
+        if key not in entry:
+            return f"has no {key}"
+        if not isinstance(entry[key], kind) or isinstance(entry[key], bool):
+            return f"has a {key} that is not {'a whole number' if kind is int else 'a text'}"
+    return None
+
+
+def _category_ids(content: dict[str, list]) -> set[int]:
+    return {category["id"] for category in content["categories"] if _fault_of_category(category) is None}
+
+
+def _problem_of_box(annotation: dict[str, Any], image: dict[str, Any] | None) -> Problem | None:
+    ids, bbox = (annotation["image_id"], annotation["id"]), f"bbox {annotation['bbox']}"
+    if image is None:
+        return Problem(LEFT_OUT, "annotations of images that are not listed", bbox, None, *ids)
+    if fault := fault_of_box(annotation, image):
+        reason = f"{bbox} in {image['width']} x {image['height']} pixels"
+        return Problem(WORKS if fault == CROWD else LEFT_OUT, fault, reason, image["file_name"], *ids)
+    return None
+
+
+def _fault_of_annotation(annotation: Any, categories: set) -> str | None:
+    if fault := _fault_of_fields(annotation, {"id": int, "image_id": int, "category_id": int, "bbox": list}):
+        return fault
+    if len(annotation["bbox"]) != 4 or not all(_is_number(side) for side in annotation["bbox"]):
+        return "has a bbox that is not four numbers x, y, width, height"
+    if not _is_number(annotation.get("area", 0)):
+        return "has an area that is not a number"
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        return "has an iscrowd that is not 0 or 1"
+    if annotation["category_id"] not in categories:
+        return "has a category_id that no category has"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON's whole numbers have no limit
+        return False

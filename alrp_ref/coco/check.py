@@ -1,0 +1,143 @@
+"""A data set, looked at before a run: everything that would stop it or be left out, in one pass."""
+
+import csv
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+from tqdm import tqdm
+
+from alrp_ref.coco.annotations import LEFT_OUT, NO_BOX, NOT_COCO, STOPS, WORKS, Problem, fault_of_image, left_out, stops
+from alrp_ref.coco.dataset import SPLITS, annotation_file, fault_of_size, read_annotations
+from alrp_ref.coco.transforms import ZOOM_OUT
+from alrp_ref.detection.preprocess import open_image, to_rgb
+
+SHOWN = 5  # problems of a kind in a report; its CSV holds all
+LARGE = 20_000_000  # pixels
+
+
+@dataclass
+class Check:
+    """What was found in one split.
+
+    Attributes:
+        split: its name.
+        counts: of images, annotations and categories.
+        problems: all that was found, those that stop a run first.
+    """
+
+    split: str
+    counts: dict[str, int]
+    problems: list[Problem]
+
+    @property
+    def stops(self) -> bool:
+        """Whether something stops a run."""
+        return any(problem.effect == STOPS for problem in self.problems)
+
+    def __str__(self) -> str:
+        lines = [f"{self.split}: " + ", ".join(f"{number:,} {name}" for name, number in self.counts.items())]
+        for effect, of_effect in groupby(self.problems, key=lambda problem: problem.effect):
+            lines.append(f"  {effect}")
+            for kind, group in groupby(of_effect, key=lambda problem: problem.kind):
+                found = list(group)
+                lines.append(f"    {kind}: {len(found):,}")
+                shown = 0 if effect == WORKS else SHOWN
+                lines += [f"      {problem}" for problem in found[:shown]]
+                if len(found) > shown > 0:
+                    lines.append(f"      ... and {len(found) - shown:,} more")
+        return "\n".join(lines)
+
+
+def check_data(root: str | os.PathLike[str], splits: Sequence[str] = SPLITS) -> list[Check]:
+    """Look at every annotation and every image of a data set in COCO's layout, on all cores, with a progress bar.
+
+    Args:
+        root: folder with ``annotations/`` and the image folders.
+        splits: those to look at.
+
+    Returns: what was found in each split. If nothing stops a run, then :class:`CocoDataset` reads the whole split.
+    Raises: DataError for a split whose annotations or folder is missing, or whose annotations are not JSON.
+    """
+    for split in splits:  # what is not there at all is said at once
+        annotation_file(Path(root), split)
+    return [_check_split(Path(root), split) for split in splits]
+
+
+def as_csv(checks: Sequence[Check]) -> str:
+    """Every problem as a line of CSV: split, effect, kind, file, image_id, annotation_id, reason."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["split", "effect", "kind", "file", "image_id", "annotation_id", "reason"])
+    for check in checks:
+        for p in check.problems:
+            rows.writerow([check.split, p.effect, p.kind, p.file, p.image_id, p.annotation_id, p.reason])
+    return text.getvalue()
+
+
+def _check_split(root: Path, split: str) -> Check:
+    content = read_annotations(annotation_file(root, split))
+    found = list(stops(content))
+    if any(problem.kind == NOT_COCO for problem in found):
+        return Check(split, {}, found)
+    found += left_out(content)
+    images = [image for image in content["images"] if fault_of_image(image) is None]
+    if sum(problem.kind == NO_BOX for problem in found) == len(images):
+        found.append(Problem(STOPS, "no box to learn from", f"none of {len(images):,} images has one"))
+    found += _problems_of_images(root / split, images)
+    effects = (STOPS, LEFT_OUT, WORKS)
+    found.sort(key=lambda problem: (effects.index(problem.effect), problem.kind))
+    return Check(split, {key: len(content[key]) for key in ("images", "annotations", "categories")}, found)
+
+
+def _problems_of_images(folder: Path, images: list[dict[str, Any]]) -> list[Problem]:
+    """Decode every image, one thread per core: PIL leaves Python to the others while it decodes."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # LARGE says it in our words
+            looks = pool.map(partial(_look, folder), images)
+            bar = tqdm(looks, desc=folder.name, total=len(images), unit=" images", dynamic_ncols=True)
+            return list(chain.from_iterable(bar))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C too
+
+
+def _look(folder: Path, listed: dict[str, Any]) -> list[Problem]:
+    """What is to be said about one image."""
+    about, path = (listed["file_name"], listed["id"]), folder / listed["file_name"]
+    try:
+        with open_image(path) as image:
+            found = [Problem(WORKS, kind, reason, *about) for kind, reason in _oddities(image, path.suffix)]
+            if fault := fault_of_size(image, listed):
+                found.append(Problem(STOPS, "images of another size", fault, *about))
+            image.draft("L", (1, 1))  # a JPEG in an eighth of its size: read to its end in two thirds of the time
+            to_rgb(image)
+            return found
+    except FileNotFoundError:
+        return [Problem(STOPS, "images that are missing", f"not in {folder}", *about)]
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path} cannot be decoded: ")
+        return [Problem(STOPS, "images that cannot be decoded", reason, *about)]
+
+
+def _oddities(image: Image.Image, suffix: str) -> Iterator[tuple[str, str]]:
+    """Kind and reason of all about an image that is out of the ordinary and does no harm."""
+    kinds = {"L": "greyscale images", "CMYK": "CMYK images", "I;16": "images of 16 bits"}
+    if image.mode != "RGB":
+        yield kinds.get(image.mode, "images with other pixels than RGB"), f"read as RGB, from PIL's mode {image.mode}"
+    if Image.registered_extensions().get(suffix.lower(), image.format) != image.format:
+        yield "images in another format than their name says", f"read as {image.format}, what it is"
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        yield "images with an EXIF tag to turn them", "read as it is stored, as COCO's tools do"
+    if image.width * image.height > LARGE:
+        most = ZOOM_OUT**2 * image.width * image.height * 3 / 1e9
+        yield "large images", f"{image.width} x {image.height} pixels; zoomed out, they can take {most:.1f} GB"

@@ -1,0 +1,36 @@
+"""A split of the training images, for choices that must not be made on the validation images."""
+
+import json
+import os
+from pathlib import Path
+
+from alrp_ref.coco.dataset import CocoDataset
+from alrp_ref.coco.files import write_whole
+
+
+def hold_out(coco: str | os.PathLike, out: str | os.PathLike, every: int) -> Path:
+    """Divide the training images of a data set: in the new one, every so manieth, by increasing id, is for validation.
+
+    Args:
+        coco: folder in COCO's layout.
+        out: folder of the new set, in the same layout; its image folders are links to the old training images.
+        every: 10 holds a tenth out.
+
+    Returns: `out`. Nothing is written if it is there already.
+    Raises: DataError for a set that cannot be used.
+    """
+    out, source = Path(out), CocoDataset(coco, "train2017", keep_empty=True)
+    held = set(sorted(source.ids)[every - 1 :: every])
+    content = source.coco.dataset
+    (out / "annotations").mkdir(parents=True, exist_ok=True)
+    for split, takes in (("train2017", lambda i: i not in held), ("val2017", lambda i: i in held)):
+        file, images = out / "annotations" / f"instances_{split}.json", out / split
+        if not file.is_file():
+            part = content | {
+                "images": [image for image in content["images"] if takes(image["id"])],
+                "annotations": [a for a in content["annotations"] if takes(a["image_id"])],
+            }
+            write_whole(file, json.dumps(part))
+        if not images.is_symlink():
+            images.symlink_to(Path(source.root).resolve(), target_is_directory=True)
+    return out

@@ -1,0 +1,127 @@
+"""The order of the true positives: how well scores tell which boxes fit, and what their order is worth."""
+
+import math
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.ops import box_convert, box_iou
+
+from alrp_ref.coco.dataset import CocoDataset
+
+MATCH_IOU = 0.5
+
+IOUS = np.linspace(0.5, 0.95, 10)
+"""COCO's IoU thresholds."""
+
+ORDERS = ("lower", "as it is", "upper")
+
+
+def true_positives(data: CocoDataset, detections: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and IoUs of the detections that find a box: image by image and class by class, the best score first,
+    each takes the box it overlaps most of those still free, from IoU 0.5 on."""
+    scores, ious = zip(*true_positives_by_class(data, detections).values(), strict=True)
+    return np.concatenate(scores), np.concatenate(ious)
+
+
+def true_positives_by_class(
+    data: CocoDataset, detections: list[dict[str, Any]]
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """`true_positives` of each category id."""
+    pairs = {category: [] for category in data.category_ids}
+    for image_id, found in by_image(detections).items():
+        target = data._load_target(image_id)
+        for label in target["labels"].unique().tolist():
+            category = data.category_ids[label]
+            truth = torch.as_tensor(target["boxes"][target["labels"] == label], dtype=torch.float64)
+            mine = [d for d in found if d["category_id"] == category]
+            iou = box_iou(xyxy(mine), truth).numpy()
+            for row, detection in zip(iou, mine, strict=True):
+                box = row.argmax()
+                if row[box] >= MATCH_IOU:
+                    pairs[category].append((detection["score"], row[box]))
+                    iou[:, box] = -1.0  # taken
+    return {
+        category: tuple(np.array(of_class, dtype=np.float64).reshape(-1, 2).T) for category, of_class in pairs.items()
+    }
+
+
+def rank_correlation(data: CocoDataset, detections: list[dict[str, Any]]) -> float:
+    """Spearman's correlation of score and IoU over the true positives of a class, mean over the classes that have one.
+
+    The paper's rho; how it treats ties and classes is not known: here equal scores rank in the order of `detections`.
+    """
+    of_class = [
+        correlation(*(x.argsort(kind="stable").argsort() for x in of_class))
+        for of_class in true_positives_by_class(data, detections).values()
+    ]
+    known = [rho for rho in of_class if not math.isnan(rho)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's; NaN where one of them does not vary."""
+    return float(np.corrcoef(x, y)[0, 1]) if len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0 else math.nan
+
+
+def order_bounds(data: CocoDataset, detections: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """AP at each of `IOUS` if the scores of the true positives had the worst and the best order, and as it is.
+
+    The detections and which of them are true at IoU 0.5 stay. At a threshold at which n of a class's are true, the n
+    *highest* scored are taken for the true ones ("upper"), or the n *lowest* ("lower"). AP50 does not change. A class
+    with n = 0 has AP 0 there, in all three orders; equal scores keep the order of the file.
+
+    Source: Table 3.
+    """
+    objects = Counter(a["category_id"] for a in data.coco.dataset["annotations"] if not a.get("iscrowd"))
+    scores = defaultdict(list)
+    for detection in detections:
+        scores[detection["category_id"]].append(detection["score"])
+    true, ap = true_positives_by_class(data, detections), {order: [] for order in ORDERS}
+    for category, number in sorted(objects.items()):
+        for order, rows in ap.items():
+            hits = (reordered(np.array(scores[category]), *true[category], iou, order) for iou in IOUS)
+            rows.append([average_precision(one, number) for one in hits])
+    return {order: np.mean(rows, axis=0) for order, rows in ap.items()}
+
+
+def reordered(scores: np.ndarray, tp_scores: np.ndarray, tp_ious: np.ndarray, iou: float, order: str) -> np.ndarray:
+    """Which detections of a class, best score first, count as true at an IoU threshold."""
+    best_first = (-tp_scores).argsort(kind="stable")
+    hits = tp_ious[best_first] >= iou - 1e-9
+    n, place = hits.sum(), np.arange(len(hits))
+    if order == "upper":
+        hits = place < n
+    elif order == "lower":
+        hits = place >= len(hits) - n
+    order_of_all = np.sort(-scores)
+    place_of_score = np.searchsorted(order_of_all, -tp_scores[best_first])
+    is_true, taken = np.zeros(len(scores), dtype=bool), set()
+    for free, hit in zip(place_of_score.tolist(), hits, strict=True):
+        while free in taken:  # equal scores
+            free += 1
+        taken.add(free)
+        is_true[free] = hit
+    return is_true
+
+
+def average_precision(is_true: np.ndarray, num_objects: int) -> float:
+    """COCO's AP of one list, best score first: interpolated precision, mean over 101 recalls."""
+    true = is_true.cumsum()
+    precision = np.maximum.accumulate((true / np.arange(1, len(true) + 1))[::-1])[::-1]
+    place = np.searchsorted(true / num_objects, np.linspace(0, 1, 101))
+    return float(np.append(precision, 0.0)[place].mean())
+
+
+def by_image(detections: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    """Detections of each image, best first."""
+    found = defaultdict(list)
+    for detection in sorted(detections, key=lambda d: -d["score"]):
+        found[detection["image_id"]].append(detection)
+    return found
+
+
+def xyxy(detections: list[dict[str, Any]]) -> torch.Tensor:
+    boxes = torch.tensor([d["bbox"] for d in detections], dtype=torch.float64).reshape(-1, 4)
+    return box_convert(boxes, "xywh", "xyxy")

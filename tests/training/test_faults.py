@@ -1,0 +1,200 @@
+"""What happens to long runs: killed, out of disk, a checkpoint that is not theirs. Each is done here, not imagined."""
+
+import contextlib
+import csv
+import json
+import multiprocessing
+import os
+import pickle
+import random
+import resource
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from alrp_ref.coco import DataError, make_shapes
+from alrp_ref.training import loop, train
+from alrp_ref.training.checkpoint import load_checkpoint, save_checkpoint
+
+STEPS = 24
+SIZE_OF_LOG = 100_000  # more than the log of a run here, less than its checkpoint
+
+fresh = multiprocessing.get_context("forkserver")
+fresh.set_forkserver_preload(["alrp_ref.training"])  # so that a process begins at once
+
+
+def run(recipe, coco: Path, out: Path, most_bytes: int | None = None) -> None:
+    """Train with a checkpoint after every step and an evaluation after every epoch, in a process of its own."""
+    torch.set_num_threads(1)
+    loop.SECONDS_BETWEEN_CHECKPOINTS = 0
+    if most_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))  # of any file, as on a disk that is full
+    try:
+        train(recipe, coco, out, steps=STEPS, eval_every=1, workers=0, device="cpu", say=lambda text: None)
+    except DataError as error:
+        (out.parent / "said.txt").write_text(str(error))
+
+
+def finished(recipe, coco: Path, out: Path, seconds: float | None = None, **options) -> bool:
+    """Whether a run ended by itself; after so many seconds it is killed with SIGKILL."""
+    process = fresh.Process(target=run, args=(recipe, coco, out), kwargs=options)
+    process.start()
+    process.join(seconds)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        return False
+    assert process.exitcode == 0
+    return True
+
+
+def log_of(out: Path) -> list[list[str]]:
+    """A run's log as it was written, without the speed."""
+    with open(out / "metrics.csv", newline="") as file:
+        return [row[:-1] for row in csv.reader(file)]
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    """Bit for bit: every line of the log, the weights, the momentum, the detections."""
+    assert log_of(one) == log_of(other) and len(log_of(one)) == STEPS + 1
+    a, b = (load_checkpoint(out / "checkpoint.pt") for out in (one, other))
+    assert all(torch.equal(value, b["model"][name]) for name, value in a["model"].items())
+    momenta = [[s["momentum_buffer"] for s in saved["optimiser"]["state"].values()] for saved in (a, b)]
+    assert all(torch.equal(x, y) for x, y in zip(*momenta, strict=True))
+    assert (one / "detections.json").read_bytes() == (other / "detections.json").read_bytes()
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_killed_run_goes_on_as_if_it_had_not_been(shapes, recipe, tmp_path, kills):
+    """SIGKILL at random moments: at a step, in the middle of a checkpoint, of an evaluation. Whatever is left can be
+    gone on with, by the same command, and every step equals that of the run that was never killed."""
+    assert finished(recipe, shapes, tmp_path / "whole")
+    moments, killed = random.Random(0), 0
+    while killed < kills:
+        out = tmp_path / f"killed_after_{killed}"
+        while not finished(recipe, shapes, out, moments.uniform(0.1, 3.0) if killed < kills else None):
+            killed += 1
+            for whole in out.glob("*.json"):  # of the evaluations so far
+                json.loads(whole.read_text())
+        assert_equal_runs(tmp_path / "whole", out)
+        assert not list(out.glob("*.part"))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(shapes, recipe, tmp_path):
+    """The run ends with the path, the space needed and the space there is; nothing half written is left, and once there
+    is room the same command goes on."""
+    assert finished(recipe, shapes, tmp_path / "whole")
+    out = tmp_path / "full"
+    out.mkdir()
+    shutil.copy(tmp_path / "whole" / "checkpoint.pt", out)
+    saved = load_checkpoint(out / "checkpoint.pt")
+    save_checkpoint(out / "checkpoint.pt", saved | {"step": 5})
+    before = (out / "checkpoint.pt").read_bytes()
+    assert SIZE_OF_LOG < len(before)
+    assert finished(recipe, shapes, out, most_bytes=SIZE_OF_LOG)
+    said = (tmp_path / "said.txt").read_text()
+    assert (
+        str(out / "checkpoint.pt") in said and "cannot be written" in said and "the one that was there is whole" in said
+    )
+    assert f"it takes {len(before) / 1e6:.1f} MB" in said and "MB free" in said
+    assert (out / "checkpoint.pt").read_bytes() == before and not list(out.glob("*.part"))
+    assert finished(recipe, shapes, out) and load_checkpoint(out / "checkpoint.pt")["step"] == STEPS
+
+
+@contextlib.contextmanager
+def without_privileges():
+    """As someone whom a folder's mode concerns: root may write to any."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_folder_that_is_read_only_is_named():
+    """The checkpoint that was there stays, and nothing is left beside it."""
+    with tempfile.TemporaryDirectory() as top:  # tmp_path lies in folders that others may not even enter
+        os.chmod(top, 0o755)
+        out = Path(top, "run")
+        out.mkdir()
+        save_checkpoint(out / "checkpoint.pt", {"step": 3})
+        os.chmod(out, 0o555)
+        with without_privileges(), pytest.raises(DataError, match=r"run/checkpoint\.pt cannot be written: Permission"):
+            save_checkpoint(out / "checkpoint.pt", {"step": 4})
+        os.chmod(out, 0o755)
+        assert load_checkpoint(out / "checkpoint.pt")["step"] == 3 and len(list(out.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(shapes, recipe, tmp_path):
+    """Before the first step, not after hours of training."""
+    (tmp_path / "run").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match="run is a file; give the name of a folder"):
+        train(recipe, shapes, tmp_path / "run", steps=1, workers=0, device="cpu", say=lambda text: None)
+
+
+def test_an_altered_checkpoint_is_refused(tmp_path):
+    """One bit, anywhere in the tensors or in what describes them; torch itself reads on without a word."""
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"model": {"weight": torch.arange(5000.0)}, "step": 3})
+    whole = path.read_bytes()
+    assert load_checkpoint(path)["step"] == 3
+    start = whole.index(torch.arange(5000.0).numpy().tobytes()[:400])
+    for place in random.Random(0).sample(range(start, start + 20_000), 50):
+        altered = bytearray(whole)
+        altered[place] ^= 16
+        path.write_bytes(altered)
+        assert "weight" in torch.load(path, weights_only=True)["model"]
+        with pytest.raises(DataError, match=r"checkpoint\.pt was altered since it was written"):
+            load_checkpoint(path)
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path):
+    """Wherever it ends."""
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"model": {"weight": torch.arange(5000.0)}, "step": 3})
+    whole = path.read_bytes()
+    for length in [0, 1, 100, *random.Random(0).sample(range(len(whole)), 20), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"checkpoint\.pt (cannot be read as|is not) a checkpoint"):
+            load_checkpoint(path)
+
+
+class Malicious:
+    """What an unpickler that trusts its file would run."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
+    """In torch's format or as a bare pickle, it is refused and nothing runs."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({"format": 1, "model": Malicious()}, "zip.pt")
+    Path("bare.pt").write_bytes(pickle.dumps({"format": 1, "model": Malicious()}, protocol=2))
+    for name in ("zip.pt", "bare.pt"):
+        with pytest.raises(DataError, match=f"{name} is not a checkpoint: it is damaged, or holds more than tensors"):
+            load_checkpoint(name)
+    assert not Path("ran").exists()
+
+
+def test_a_checkpoint_of_other_classes_is_refused(shapes, recipe, tmp_path):
+    """The error lists the classes there and here."""
+    quiet = {"steps": 1, "workers": 0, "device": "cpu", "say": lambda text: None}
+    train(recipe, shapes, tmp_path / "run", **quiet)
+    other = make_shapes(tmp_path / "other", train_images=2, val_images=1, size=64)
+    for split in ("train2017", "val2017"):
+        file = other / "annotations" / f"instances_{split}.json"
+        content = json.loads(file.read_text())
+        keep = content["categories"][:-1]
+        content["categories"] = keep
+        content["annotations"] = [a for a in content["annotations"] if a["category_id"] in {c["id"] for c in keep}]
+        file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"(?s)checkpoint\.pt is from another run.*class_names"):
+        train(replace(recipe), other, tmp_path / "run", **quiet)
