@@ -1,42 +1,55 @@
 """Figure 4: how hard the negatives push for each push of the positives, while detectors train.
 
-With aLRP Loss the ratio is 1 at every step, whatever the imbalance: Theorem 2. With a target of 0 in place of
-E_loc / rank it is 1, too, as long as no positive without a negative above it is pushed; what the paper sees fail there
-is the training, which diverges late. Cross entropy and focal loss wander: thin lines are single steps, thick ones means
-over a fortieth of the run. (The paper: 12 epochs of COCO.)
+With aLRP Loss, and with AP Loss, the ratio is 1 at every step, whatever the imbalance: Theorem 2. With a target of 0 in
+place of E_loc / rank it is 1, too, as long as no positive without a negative above it is pushed; what the paper sees
+fail there is the training, which diverges late. Cross entropy and focal loss wander: thin lines are single steps, thick
+ones means over a fortieth of the run. (The paper: 12 epochs of COCO.)
 """
 
 import numpy as np
 from matplotlib.figure import Figure
 from runs import DATA, Run, block_means, read_log
-from style import INK, NEGATIVE, OTHER, POSITIVE, letter, log_ticks
+from style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter, log_ticks
 
-LOOKS = {
-    "cross entropy": ("cross_entropy", NEGATIVE, "--"),
-    "focal loss": ("focal", OTHER, "-."),
-    "aLRP": ("alrp_giou_sb_atss", POSITIVE, "-"),
-    "aLRP, target 0": ("alrp_zero_target", INK, ":"),
+PANELS = {
+    "(a) alrp_tiny and kin on shapes": {
+        "cross entropy": "log_cross_entropy",
+        "focal loss": "log_focal",
+        "aLRP": "log_alrp_giou_sb_atss",
+        "aLRP, target 0": "log_alrp_zero_target",
+    },
+    "(b) alrp_mobilenet_320 and kin on a sample of COCO": {
+        "focal loss": "comparison/log_focal",
+        "aLRP": "comparison/log_alrp",
+        "AP": "comparison/log_ap",
+    },
 }
-DATA_SETS = {"(a) alrp_tiny and kin on shapes": "log_", "(b) alrp_mobilenet_320 and kin on photographs": "log_coco_"}
+LOOKS = {
+    "cross entropy": (NEGATIVE, "--"),
+    "focal loss": (OTHER, "-."),
+    "aLRP": (POSITIVE, "-"),
+    "aLRP, target 0": (INK, ":"),
+    "AP": (BOXES, ":"),
+}
 BLOCKS = 40
 
 
-def logs(prefix: str) -> dict[str, dict[str, np.ndarray]]:
-    """By the name of the loss, the logs of our runs on one of the data sets."""
-    return {name: read_log(DATA / f"{prefix}{file}.csv") for name, (file, *_) in LOOKS.items()}
+def logs(title: str) -> dict[str, dict[str, np.ndarray]]:
+    """By the name of the loss, the logs of our runs in a panel."""
+    return {name: read_log(DATA / f"{file}.csv") for name, file in PANELS[title].items()}
 
 
 def draw(run: Run | None = None) -> Figure:
     """Of our runs, or of another one."""
     if run is None:
-        panels = {title: logs(prefix) for title, prefix in DATA_SETS.items()}
+        panels = {title: logs(title) for title in PANELS}
     else:
         panels = {"": {run.folder.name: read_log(run.folder / "metrics.csv")}}
     figure = Figure(figsize=(4.6 * len(panels) + 0.6, 4.8))
     columns = figure.subplots(2, len(panels), sharex="col", sharey="row", squeeze=False, height_ratios=(3, 2)).T
     for (balance, losses), (title, runs) in zip(columns, panels.items(), strict=True):
         for name, log in runs.items():
-            _, colour, style = LOOKS.get(name, LOOKS["aLRP"])
+            colour, style = LOOKS.get(name, LOOKS["aLRP"])
             length = max(1, len(log["step"]) // BLOCKS)
             step, ratio, loss = (block_means(log[column], length) for column in ("step", "balance", "loss_cls"))
             extremes = f"{np.nanmin(log['balance']):.3g} to {np.nanmax(log['balance']):.3g}"

@@ -9,7 +9,7 @@ from runs import Run
 from style import save
 
 HERE = Path(__file__).parent
-HELPERS = {"make", "measure", "paper", "runs", "style", "train"}
+HELPERS = {"make", "measure", "paper", "positives", "runs", "style", "train"}
 
 
 def drawings() -> dict[str, ModuleType]:

@@ -3,24 +3,20 @@
 Usage: python figures/runs.py RUN NAME [LENGTH]     keeps a run's log as data/NAME.csv, LENGTH steps a row
 """
 
-import csv
 import json
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from alrp_ref.coco import CocoDataset
+from alrp_ref.coco import CocoDataset, order_bounds, rank_correlation
 from alrp_ref.training.log import read_metrics
-from alrp_ref.training.report import rank_correlation, true_positives
+from alrp_ref.training.tables import read_table, write_table
 
 DATA = Path(__file__).parent / "data"
 METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP")
 COLUMNS = ("step", "loss_cls", "loss_loc", "weight", "balance")
-IOUS = np.linspace(0.5, 0.95, 10)
-ORDERS = ("lower", "as it is", "upper")
 
 
 class Run(NamedTuple):
@@ -28,18 +24,6 @@ class Run(NamedTuple):
 
     folder: Path
     coco: Path
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def read_log(path: Path) -> dict[str, np.ndarray]:
@@ -77,55 +61,12 @@ def result(run: Run) -> dict[str, str]:
 
 
 def bounds(run: Run) -> list[dict[str, str]]:
-    """AP if the scores of the true positives had the worst and the best order, and as it is (Table 3).
-
-    The detections and which of them are true at IoU 0.5 stay. At a threshold at which n of a class's are true, the n
-    *highest* scored are taken for the true ones ("upper"), or the n *lowest* ("lower"). AP50 does not change. A class
-    with n = 0 has AP 0 there, in all three orders; equal scores keep the order of the file.
-    """
-    data, detections = _detections(run)
-    objects = [a["category_id"] for a in data.coco.dataset["annotations"] if not a.get("iscrowd")]
-    ap = {order: [] for order in ORDERS}
-    for category in sorted(set(objects)):
-        mine = [d for d in detections if d["category_id"] == category]
-        tp_scores, tp_ious = true_positives(data, mine)
-        scores = np.array([d["score"] for d in mine])
-        for order, rows in ap.items():
-            hits = (reordered(scores, tp_scores, tp_ious, iou, order) for iou in IOUS)
-            rows.append([average_precision(one, objects.count(category)) for one in hits])
-    of_iou = {order: np.mean(rows, axis=0) for order, rows in ap.items()}
+    """`order_bounds` of a run's detections, as rows of a table."""
+    of_iou = order_bounds(*_detections(run))
     return [
         {"order": order, "AP": f"{x.mean():.4f}", "AP50": f"{x[0]:.4f}", "AP75": f"{x[5]:.4f}", "AP90": f"{x[8]:.4f}"}
         for order, x in of_iou.items()
     ]
-
-
-def reordered(scores: np.ndarray, tp_scores: np.ndarray, tp_ious: np.ndarray, iou: float, order: str) -> np.ndarray:
-    """Which detections of a class, best score first, count as true at an IoU threshold."""
-    best_first = (-tp_scores).argsort(kind="stable")
-    hits = tp_ious[best_first] >= iou - 1e-9
-    n, place = hits.sum(), np.arange(len(hits))
-    if order == "upper":
-        hits = place < n
-    elif order == "lower":
-        hits = place >= len(hits) - n
-    order_of_all = np.sort(-scores)
-    place_of_score = np.searchsorted(order_of_all, -tp_scores[best_first])
-    is_true, taken = np.zeros(len(scores), dtype=bool), set()
-    for free, hit in zip(place_of_score.tolist(), hits, strict=True):
-        while free in taken:  # equal scores
-            free += 1
-        taken.add(free)
-        is_true[free] = hit
-    return is_true
-
-
-def average_precision(is_true: np.ndarray, num_objects: int) -> float:
-    """COCO's AP of one list, best score first: interpolated precision, mean over 101 recalls."""
-    true = is_true.cumsum()
-    precision = np.maximum.accumulate((true / np.arange(1, len(true) + 1))[::-1])[::-1]
-    place = np.searchsorted(true / num_objects, np.linspace(0, 1, 101))
-    return float(np.append(precision, 0.0)[place].mean())
 
 
 def _detections(run: Run) -> tuple[CocoDataset, list[dict]]:

@@ -56,6 +56,16 @@ def log_ticks(axes: Axes, ticks: Sequence[float]) -> None:
 
 
 def markdown(title: str, rows: list[list[str]], note: str) -> str:
+    """A page of one table; more can follow, by `section`."""
+    return f"# {title}\n\n{table(rows)}\n\n{text(note)}\n"
+
+
+def section(title: str, rows: list[list[str]], note: str) -> str:
+    """One more table of a page, under a heading of its own; what is to be read first stands above it."""
+    return f"\n## {title}\n\n{text(note)}\n\n{table(rows)}\n"
+
+
+def table(rows: list[list[str]]) -> str:
     """A table whose first row holds the names of its columns; numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 
@@ -65,5 +75,9 @@ def markdown(title: str, rows: list[list[str]], note: str) -> str:
         return f"| {' | '.join(cells)} |"
 
     rule = "| " + " | ".join(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]) + " |"
-    paragraphs = [textwrap.fill(" ".join(text.split()), 120) for text in note.split("\n\n")]
-    return "\n".join([f"# {title}", "", line(rows[0]), rule, *map(line, rows[1:]), "", "\n\n".join(paragraphs), ""])
+    return "\n".join([line(rows[0]), rule, *map(line, rows[1:])])
+
+
+def text(note: str) -> str:
+    """Paragraphs, which a blank line parts, in lines of 120."""
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), 120) for part in note.split("\n\n"))

@@ -14,9 +14,8 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from alrp_ref.coco import CocoDataset, Metrics, make_shapes
+from alrp_ref.coco import CocoDataset, Metrics, make_shapes, rank_correlation
 from alrp_ref.training import train
-from alrp_ref.training.report import rank_correlation
 
 RECIPES = ("alrp_tiny", "ap_tiny", "focal_tiny")
 SEEDS = {

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import comparison
+import comparison_curves
 import cost
 import delta
 import fig1
@@ -27,6 +29,7 @@ from matplotlib.figure import Figure
 
 from alrp_ref import alrp_loss, cli, pairwise
 from alrp_ref.coco import make_shapes
+from alrp_ref.coco.order import ORDERS, average_precision, reordered
 from alrp_ref.detection import RECIPES
 from alrp_ref.training import train
 
@@ -130,13 +133,14 @@ def test_figure_3_draws_the_logs():
         assert log["weight"][0] == 50 != log["weight"][-1]
 
 
-@pytest.mark.parametrize("column, prefix", list(enumerate(fig4.DATA_SETS.values())))
-def test_figure_4_is_flat_for_alrp_alone(column: int, prefix: str):
-    """At every step of aLRP the ratio is 1, to the four digits of the log; cross entropy and focal loss leave it by
-    more than half. The figure draws these logs."""
-    logs = fig4.logs(prefix)
-    assert np.allclose(logs["aLRP"]["balance"], 1, atol=1e-3)
-    for name in ("cross entropy", "focal loss"):
+@pytest.mark.parametrize("column, title", list(enumerate(fig4.PANELS)))
+def test_figure_4_is_flat_for_rankings_alone(column: int, title: str):
+    """At every step of aLRP and AP Loss the ratio is 1, to the four digits of the log; cross entropy and focal loss
+    leave it by more than half. The figure draws these logs."""
+    logs = fig4.logs(title)
+    for name in logs.keys() & {"aLRP", "AP"}:
+        assert np.allclose(logs[name]["balance"], 1, atol=1e-3)
+    for name in logs.keys() & {"cross entropy", "focal loss"}:
         ratio = logs[name]["balance"]
         assert max(np.nanmax(ratio), 1 / np.nanmin(ratio)) > 1.5
     balance = fig4.draw().axes[column]
@@ -155,7 +159,7 @@ def test_recalled_numbers_are_in_parentheses():
 
 def test_table_2_holds_the_mean_of_three_seeds():
     """Each of our cells is the mean of the seeds in results.csv, in percent; the paper's stand as they are."""
-    names, *rows = table(table2.draw())
+    names, *rows = table(table2.draw().partition("## On photographs")[0])
     for row, (name, title) in zip(rows, table2.NAMES.items(), strict=True):
         seeds = [float(r["AP"]) for r in runs.read_table(runs.DATA / "results.csv") if r["name"] == name]
         assert len(seeds) == 3
@@ -167,10 +171,30 @@ def test_table_2_holds_the_mean_of_three_seeds():
 
 def test_table_3_keeps_ap50_and_orders_ap():
     """Worst order, as it is, best order: AP50 is the same, AP rises."""
-    names, *rows = table(table3.draw())
+    names, *rows = table(table3.draw().partition("## On photographs")[0])
     ap, ap50 = ([float(row[names.index(f"{name}, ours")]) for row in rows] for name in ("AP", "AP50"))
     assert ap == sorted(ap) and ap[0] < ap[2]
     assert len(set(ap50)) == 1
+
+
+def test_the_comparison_holds_the_mean_and_deviation_of_three_seeds():
+    """Each cell of its first table is of the three rows in comparison.csv, in percent; Tables 2 and 3 show the same."""
+    rows = comparison.rows_of("comparison", "comparison")
+    shown = {line[0]: line[1:] for line in table(comparison.draw())[:8]}
+    again = {line[0]: line[1] for line in table(table2.draw().partition("## On photographs")[2])}
+    for place, name in enumerate(comparison_curves.LOSSES):
+        seeds = [100 * float(row["AP"]) for row in rows if row["recipe"] == name]
+        assert len(seeds) == 3
+        assert shown["AP"][place] == again[name] == f"{np.mean(seeds):.2f} ± {np.std(seeds, ddof=1):.2f}"
+
+
+def test_the_curves_of_the_comparison_are_its_tables():
+    """AP in the legends is the mean over the seeds of what the evaluation found."""
+    for axes, metric in zip(comparison_curves.draw().axes[3:], ("AP50", "AP75", "AP90"), strict=True):
+        for name, text in zip(comparison_curves.LOSSES, axes.get_legend().get_texts(), strict=True):
+            rows = comparison.rows_of("comparison", "comparison")
+            mean = np.mean([100 * float(row[metric]) for row in rows if row["recipe"] == name])
+            assert text.get_text() == f"{name}: AP {mean:.2f} %"
 
 
 def test_table_4_has_every_weight():
@@ -184,11 +208,11 @@ def test_the_order_of_true_positives_by_hand():
     count; in the best order the first two, in the worst the last two."""
     scores = np.array([0.9, 0.8, 0.75, 0.7, 0.6])
     tp_scores, tp_ious = np.array([0.9, 0.8, 0.7, 0.6]), np.array([0.55, 0.80, 0.60, 0.90])
-    found = {o: runs.reordered(scores, tp_scores, tp_ious, 0.75, o).astype(int).tolist() for o in runs.ORDERS}
+    found = {o: reordered(scores, tp_scores, tp_ious, 0.75, o).astype(int).tolist() for o in ORDERS}
     assert found == {"lower": [0, 0, 0, 1, 1], "as it is": [0, 1, 0, 0, 1], "upper": [1, 1, 0, 0, 0]}
-    assert runs.reordered(scores, tp_scores, tp_ious, 0.95, "lower").sum() == 0  # none is none, not all
-    assert runs.average_precision(np.array([True, True]), 2) == 1.0
-    assert runs.average_precision(np.array([True, False]), 2) == pytest.approx(51 / 101)
+    assert reordered(scores, tp_scores, tp_ious, 0.95, "lower").sum() == 0  # none is none, not all
+    assert average_precision(np.array([True, True]), 2) == 1.0
+    assert average_precision(np.array([True, False]), 2) == pytest.approx(51 / 101)
 
 
 def test_hard_and_smoothed_order_part_in_between():
@@ -255,7 +279,7 @@ def test_figures_of_any_run(tmp_path: Path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["fig9"], "the figures are cost, delta, fig1"),
+        (["fig9"], "the figures are comparison, comparison_curves, cost"),
         (["--run", "."], "--run DIR and --coco DIR belong together"),
         (["fig1", "--run", ".", "--coco", "."], "the figures of a run are fig3, fig4, table2, table3; got 'fig1'"),
         (["fig3", "--run", "nowhere", "--coco", "."], "nowhere"),

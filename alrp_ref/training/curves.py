@@ -1,12 +1,13 @@
 """The pictures of a run's report, each a matplotlib figure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from alrp_ref.coco.order import correlation
 from alrp_ref.training.log import PARTS, RPN_PARTS
 
 IOUS = {0.5: 0, 0.75: 5, 0.9: 8}
@@ -38,6 +39,28 @@ def loss_curves(rows: Sequence[dict[str, float]]) -> Figure:
     return figure
 
 
+def losses_abreast(losses: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+    """Both parts of the loss of each recipe, in a plot of its own: what they measure differs.
+
+    Args: of each recipe, by name, rows of `losses.csv`.
+    """
+    columns = min(4, len(losses))
+    rows = math.ceil(len(losses) / columns)
+    figure = Figure(figsize=(11, 3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flat
+    for (name, of_recipe), axes in zip(losses.items(), grid, strict=False):
+        step, cls, loc, weight = (np.array([row[key] for row in of_recipe]) for key in ("step", *PARTS[:3]))
+        axes.plot(step, cls, label=PARTS[0])
+        axes.plot(step, loc / weight, label=PARTS[1])
+        axes.set_title(name.replace(":", "\n"), fontsize=9)
+        axes.set(xlabel="step", ylim=(0, None))
+    for axes in grid:  # those left
+        axes.set_axis_off()
+    figure.axes[0].legend()
+    figure.axes[0].set_ylabel("loss")
+    return figure
+
+
 def smooth(values: np.ndarray) -> np.ndarray:
     """Mean over the last fiftieth of the run (fewer values at its beginning)."""
     window = max(1, len(values) // 50)
@@ -47,18 +70,22 @@ def smooth(values: np.ndarray) -> np.ndarray:
     return (sums[end] - sums[first]) / (end - first)
 
 
-def precision_recall(precision: np.ndarray) -> Figure:
+def precision_recall(precision: Mapping[str, np.ndarray]) -> Figure:
     """Precision against recall at three IoUs, mean over the classes.
 
-    Args: COCO's array (IoU, recall, class), -1 where a class has no ground truth.
+    Args: of each detector, by name, its `alrp_ref.coco.precision_curves`. A single one is shown in one plot, several
+        in one for each IoU.
     """
-    figure = Figure(figsize=(5, 4), layout="constrained")
-    axes = figure.subplots()
-    for iou, place in IOUS.items():
-        curve = precision[place][:, (precision[place] > -1).all(axis=0)].mean(axis=1)
-        axes.plot(np.linspace(0, 1, len(curve)), curve, label=f"IoU {iou:.2f}: AP {curve.mean():.3f}")
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend()
+    one = len(precision) == 1
+    figure = Figure(figsize=(5, 4) if one else (11, 3.8), layout="constrained")
+    plots = [figure.subplots()] * len(IOUS) if one else figure.subplots(1, len(IOUS), sharey=True)
+    for axes, (iou, place) in zip(plots, IOUS.items(), strict=True):
+        for name, of_iou in precision.items():
+            curve = of_iou[place]
+            label = f"{f'IoU {iou:.2f}' if one else name}: AP {curve.mean():.3f}"
+            axes.plot(np.linspace(0, 1, len(curve)), curve, label=label)
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), title="" if one else f"IoU {iou:.2f}")
+        axes.legend()
     return figure
 
 
@@ -73,20 +100,15 @@ def score_against_iou(scores: np.ndarray, ious: np.ndarray) -> Figure:
     return figure
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's; NaN where one of them does not vary."""
-    return float(np.corrcoef(x, y)[0, 1]) if len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0 else math.nan
-
-
-def side_by_side(pairs: Sequence[tuple[Image.Image, Image.Image]]) -> Figure:
-    """Pairs (truth, detections) of drawn pictures, two pairs in a row."""
-    rows = math.ceil(len(pairs) / 2)
-    figure = Figure(figsize=(12, 3 * rows), layout="constrained")
-    grid = figure.subplots(rows, 4, squeeze=False)
+def picture_grid(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str]) -> Figure:
+    """Drawn pictures in rows, as many to a row as there are titles, which stand above the first."""
+    figure = Figure(figsize=(3 * len(titles), 3 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), len(titles), squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, picture in zip(grid.flat, (one for pair in pairs for one in pair), strict=False):
-        axes.imshow(picture)
-    for axes, title in zip(grid[0], ("ground truth", "detected") * min(2, len(pairs)), strict=False):
+    for line, pictures in zip(grid, rows, strict=True):
+        for axes, picture in zip(line, pictures, strict=False):
+            axes.imshow(picture)
+    for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title)
     return figure

@@ -8,11 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from alrp_ref.coco import CocoDataset, DataError, evaluate
+from alrp_ref.coco import CocoDataset, DataError, evaluate, true_positives
 from alrp_ref.training import train, write_report
 from alrp_ref.training.curves import correlation, smooth
 from alrp_ref.training.pictures import draw_boxes
-from alrp_ref.training.report import true_positives
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,39 @@
+"""Losses of three detectors while they train on photographs, and their precision against recall.
+
+Each loss has an axis of its own, as they measure different things. Means over three seeds, precision over all classes.
+"""
+
+import numpy as np
+from comparison import rows_of
+from matplotlib.figure import Figure
+from style import BOXES, NEGATIVE, OTHER, POSITIVE, letter
+
+LOSSES = {"aLRP Loss": POSITIVE, "AP Loss": NEGATIVE, "focal loss": OTHER}
+IOUS = ("0.5", "0.75", "0.9")
+
+
+def draw() -> Figure:
+    figure = Figure(figsize=(9, 5.6))
+    above, below = figure.subplots(2, 3)
+    for axes, (name, colour) in zip(above, LOSSES.items(), strict=True):
+        rows = [row for row in rows_of("comparison", "losses") if row["recipe"] == name]
+        step, cls, loc, weight = (
+            np.array([float(row[c]) for row in rows]) for c in ("step", "loss_cls", "loss_loc", "weight")
+        )
+        axes.plot(step, cls, color=colour, label="scores")
+        axes.plot(step, loc / weight, "--", color=BOXES, label="boxes, not weighted")
+        axes.set(xlabel="training step", ylim=(0, None))
+        letter(axes, name)
+        axes.legend()
+    above[0].set_ylabel("loss")
+    rows = rows_of("comparison", "precision_recall")
+    for axes, iou in zip(below, IOUS, strict=True):
+        for name, colour in LOSSES.items():
+            of_loss = [row for row in rows if row["recipe"] == name and row["IoU"] == iou]
+            recall, precision = (np.array([float(row[c]) for row in of_loss]) for c in ("recall", "precision"))
+            axes.plot(recall, precision, color=colour, label=f"{name}: AP {100 * precision.mean():.2f} %")
+        axes.set(xlabel="recall", xlim=(0, 1), ylim=(0, None))
+        letter(axes, f"IoU {iou}")
+        axes.legend(fontsize=8)
+    below[0].set_ylabel("precision")
+    return figure

@@ -1,0 +1,158 @@
+"""A comparison is fair, survives interruption, and is shared by processes that are given the same command."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alrp_ref import cli
+from alrp_ref.coco import CocoDataset, DataError, hold_out, make_shapes
+from alrp_ref.training import compare, write_comparison
+from alrp_ref.training.compare import FARTHEST, SWEEP_SHARE, best_of, to_try
+from alrp_ref.training.comparison import spread
+from alrp_ref.training.tables import read_table
+
+QUIET = {"say": lambda text: None, "workers": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory) -> Path:
+    """Twenty training images, of which two are held out, and three validation images."""
+    return make_shapes(tmp_path_factory.mktemp("many"), train_images=20, val_images=3, size=64)
+
+
+@pytest.fixture
+def recipes(recipe):
+    """Two losses of the same small detector."""
+    return [replace(recipe, name="ranked"), replace(recipe, name="focal", loss="focal")]
+
+
+def results(folder: Path) -> dict[str, dict]:
+    """All results in a comparison's folder, without the time it took."""
+    found = {}
+    for path in sorted(folder.rglob("result.json")):
+        found[str(path.relative_to(folder))] = json.loads(path.read_text())
+        del found[str(path.relative_to(folder))]["minutes"]
+    return found
+
+
+def test_every_tenth_training_image_is_held_out(many, tmp_path):
+    """The new set's training and validation images are the old set's training images, none twice; val2017 is not
+    among them, so that it cannot choose anything."""
+    held = hold_out(many, tmp_path / "held", 10)
+    old = CocoDataset(many, "train2017", keep_empty=True)
+    parts = [CocoDataset(held, split, keep_empty=True) for split in ("train2017", "val2017")]
+    assert parts[1].ids == sorted(old.ids)[9::10]
+    assert sorted(parts[0].ids + parts[1].ids) == sorted(old.ids)
+    assert all(part.read_image(i).tobytes() == old.read_image(i).tobytes() for part in parts for i in part.ids)
+
+
+def test_a_sweep_ends_with_a_worse_learning_rate_on_each_side():
+    """It walks uphill by half decades, from the recipe's own rate, and no farther than three."""
+    assert to_try({}) == [0, 1, -1]
+    assert to_try({0: 0.2, 1: 0.1, -1: 0.1}) == []
+    assert to_try({0: 0.2, 1: 0.3, -1: 0.1}) == [2]
+    assert to_try({-1: 0.3, 0: 0.2, 1: 0.1}) == [-2]
+    assert to_try({k: float(k) for k in range(-1, FARTHEST + 1)}) == []
+    assert best_of({0: 0.0, 1: 0.0, -1: 0.0}) == 0
+
+
+def test_a_comparison_from_the_command_line(many, tmp_path, capsys):
+    """A short one: the table, the page, which needs no other file, and every table as CSV; the same command trains
+    nothing anew."""
+    names = ["alrp_tiny", "focal_tiny", "alrp_tiny:delta=0.5"]
+    command = ["compare", "--recipes", *names, "--coco", str(many), "--out", str(tmp_path), "--budget", "3"]
+    command += ["--seeds", "2", "--workers", "0", "--device", "cpu"]
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert "3 steps of 16" in said and "AP50 " in said
+    page = (tmp_path / "comparison.html").read_text()
+    assert page.count("data:image/png;base64,") == 3 and "http" not in page
+    assert all(f"<th>{name}</th>" in page for name in names)
+    rows = read_table(tmp_path / "comparison.csv")
+    assert [(row["recipe"], row["seed"]) for row in rows] == [(name, seed) for seed in "01" for name in names]
+    for name, columns in {
+        "sweep": "recipe,lr,steps,seed,AP",
+        "classes": "recipe,lr,steps,seed,class,objects,AP,AP50,AP75,oLRP",
+        "bounds": "recipe,lr,steps,seed,order,AP,AP50,AP75,AP90",
+        "precision_recall": "recipe,IoU,recall,precision",
+        "losses": "recipe,step,loss_cls,loss_loc,weight",
+    }.items():
+        assert (tmp_path / f"{name}.csv").read_text().splitlines()[0] == columns
+
+    rates = {row["recipe"]: row["lr"] for row in rows}
+    assert rates["alrp_tiny:delta=0.5"] == rates["alrp_tiny"]  # one thing differs
+    assert {row["recipe"] for row in read_table(tmp_path / "sweep.csv")} == {"alrp_tiny", "focal_tiny"}
+    before = results(tmp_path)
+    assert cli.main(command) == 0
+    assert "steps of" not in capsys.readouterr().out and results(tmp_path) == before
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(many, recipes, tmp_path):
+    """Interrupted in the middle, and given again, it reaches to the digit what one that was not reaches."""
+    options = {"steps": SWEEP_SHARE, "seeds": 1, **QUIET}
+    compare(recipes, many, tmp_path / "whole", **options)
+    seen = []
+
+    def stop(text: str) -> None:
+        seen.append(text)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(recipes, many, tmp_path / "stopped", **options | {"say": stop})
+    assert 0 < len(results(tmp_path / "stopped")) < len(results(tmp_path / "whole"))
+    compare(recipes, many, tmp_path / "stopped", **options)
+    assert results(tmp_path / "stopped") == results(tmp_path / "whole")
+
+
+def test_processes_with_the_same_command_share_the_runs(many, tmp_path):
+    """Each run is trained by one of them, and both end with the whole comparison."""
+    command = [sys.executable, "-m", "alrp_ref.cli", "compare", "--recipes", "focal_tiny", "ap_tiny"]
+    command += ["--coco", str(many), "--out", str(tmp_path), "--budget", "3", "--seeds", "2", "--workers", "0"]
+    both = [subprocess.Popen([*command, "--device", "cpu"], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum(text.count("steps of 16") for text in said) == len(results(tmp_path))
+    assert all("comparison.html" in text for text in said)
+
+
+def test_a_run_that_diverges_is_a_result(many, recipes, tmp_path):
+    """A learning rate at which the loss is no longer finite reaches AP 0 in the sweep; where all do, the page says at
+    which step and why."""
+    wild = replace(recipes[1], lr=1e30, warmup_iters=0, clip_norm=None)
+    compared = compare([wild], many, tmp_path, steps=9, seeds=1, **QUIET)
+    assert {run.result["AP"] for run in compared.sweep} == {0.0}
+    assert "training stopped at step" in compared.runs[0].result["stopped"]
+    assert "training stopped at step" in write_comparison(compared, tmp_path).read_text()
+
+
+def test_another_budget_in_the_same_folder_is_refused(many, recipes, tmp_path):
+    """The error says what differs: results of different lengths are never mixed."""
+    compare(recipes[1:], many, tmp_path, steps=3, seeds=1, **QUIET)
+    with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*steps: 1 there, 2 now"):
+        compare(recipes[1:], many, tmp_path, steps=6, seeds=1, **QUIET)
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"name": "focal"}, "names of their own, got focal, focal"),
+        ({"batch_size": 4}, "same batch_size .* ranked 4, focal 2"),
+    ],
+)
+def test_an_unfair_comparison_is_refused(many, recipes, tmp_path, change, complaint):
+    """Recipes that see a different amount of data, or cannot be told apart."""
+    with pytest.raises(ValueError, match=complaint):
+        compare([replace(recipes[0], **change), recipes[1]], many, tmp_path, steps=3, **QUIET)
+
+
+def test_the_spread_is_the_standard_deviation_of_a_sample():
+    """In percent but for rho and minutes; a single run has none, what is not known is left out."""
+    assert spread([0.1, 0.2, 0.3], "AP") == "20.00 ± 10.00"
+    assert spread([0.1, None], "rho") == "0.10"
+    assert spread([1.0, 3.0], "minutes") == "2.0 ± 1.4"
+    assert spread([None], "AP") == "-"
