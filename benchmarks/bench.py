@@ -1,6 +1,7 @@
 """Run a benchmark, print its tables, and keep them: what `alrp bench` does.
 
-Results go to results/NAME.json, and the tables into README.md, between the marks of that benchmark.
+Results go to results/NAME.json, a picture of them, if the benchmark draws one, to NAME.png beside it, and the tables
+into README.md, between the marks of that benchmark.
 """
 
 import json
@@ -27,6 +28,8 @@ def bench(name: str, quick: bool, out: Path | None) -> None:
     content = {"machine": where, "results": results}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"\n{folder / name}.json")
+    if hasattr(module, "picture"):
+        module.picture(results).savefig(folder / f"{name}.png", dpi=100)
     if out is None:
         _into_readme(name, text)
 
