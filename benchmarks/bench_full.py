@@ -2,9 +2,9 @@
 
 The estimate takes two figures from elsewhere. Detectron2 trains its RetinaNet with ResNet-50 on 8 V100 at 0.200 s for
 16 images (its MODEL_ZOO.md), of about 720 x 1,000 pixels: the operations of such an image, counted here, over that time
-are what a V100 does in a second. How well that carries over is seen on two more of Detectron2's detectors. NVIDIA trains
-its SSD300 with ResNet-50 on 4 V100 at 420 images/s in float32, and on 4 A100 at 2,581 in mixed precision (its
-DeepLearningExamples, PyTorch/Detection/SSD): that is taken for what an A100 wins, where `alrp train` works in bfloat16.
+are what a V100 does in a second. How well that carries over is seen on two more of Detectron2's detectors. NVIDIA
+trains its SSD300 with ResNet-50 on 4 V100 at 420 images/s in float32, and on 4 A100 at 2,581 in mixed precision (its
+DeepLearningExamples, PyTorch/Detection/SSD): taken for what an A100 wins, where `alrp train` works in bfloat16.
 """
 
 import time

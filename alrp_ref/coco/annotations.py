@@ -76,7 +76,7 @@ def fault_of_box(annotation: dict[str, Any], image: dict[str, Any]) -> str | Non
     """Why no detector can learn from an annotation's box: a kind of problem, or None if it can."""
     if annotation.get("iscrowd", 0):
         return CROWD  # one box round many objects is no target for a detector
-    if not all(map(_is_finite, annotation["bbox"])):
+    if not all(map(is_finite, annotation["bbox"])):
         return "boxes that are not finite"
     if min(annotation["bbox"][2:]) <= 0:
         return "boxes without area"
@@ -169,8 +169,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_finite(value: float) -> bool:
+def is_finite(value: float) -> bool:
+    """Whether a number is one that a float can hold: JSON's whole numbers have no limit."""
     try:
         return math.isfinite(value)
-    except OverflowError:  # JSON's whole numbers have no limit
+    except OverflowError:
         return False

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from alrp_ref.coco.dataset import SPLITS
 from alrp_ref.coco.errors import DataError
 from alrp_ref.coco.fetch import CHUNK, check_space, fetch, part_of, size_of
+from alrp_ref.coco.files import write_whole
 
 BLOCK = 4096  # what a file takes on disk is a multiple of it
 
@@ -178,8 +179,7 @@ def _unpack(file: Path, pattern: str, root: Path) -> None:
             f"{file} is damaged ({error}), so it was deleted; give the same command again to download it again"
         ) from error
     note = _note(file)
-    part_of(note).write_text(json.dumps({m.filename: m.file_size for m in members}, indent=0), encoding="utf-8")
-    os.replace(part_of(note), note)
+    write_whole(note, json.dumps({m.filename: m.file_size for m in members}, indent=0))
     file.unlink()
 
 

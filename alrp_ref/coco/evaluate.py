@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from hotcoco import COCO, COCOeval
 
-from alrp_ref.coco.annotations import stops
+from alrp_ref.coco.annotations import is_finite, stops
 from alrp_ref.coco.errors import DataError
 from alrp_ref.coco.metrics import Metrics
 from alrp_ref.coco.olrp import optimal_lrp_by_class
@@ -30,7 +30,7 @@ def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str
 
     Args:
         gt: an annotation file, or what it holds: ``{"images": ..., "annotations": ..., "categories": ...}``. An
-            annotation without an area has that of its box.
+            annotation without an area has that of its box; one whose box is not finite counts as if it were not there.
         detections: a result file, or what it holds: ``[{"image_id", "category_id", "bbox", "score"}, ...]``,
             the box as x, y, width, height in pixels. An empty list is a fair answer: AP 0, oLRP 1.
 
@@ -142,8 +142,10 @@ def _ground_truth(gt: PathLike | dict[str, Any]) -> dict[str, list]:
         ) from error
     if problem := next(stops(truth), None):
         raise DataError(f"{name} is not COCO ground truth: {problem}")
-    for annotation in truth["annotations"]:
-        annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+    finite = (a for a in truth["annotations"] if all(map(is_finite, a["bbox"])))
+    truth["annotations"] = [
+        {"area": a["bbox"][2] * a["bbox"][3]} | a | {"id": number} for number, a in enumerate(finite, 1)
+    ]
     return truth
 
 
@@ -184,12 +186,12 @@ def _problem(detection: Any, image_ids: set[int], category_ids: set[int]) -> str
     if missing := {"image_id", "category_id", "bbox", "score"} - detection.keys():
         return f"lacks {', '.join(sorted(missing))}"
     box, score = detection["bbox"], detection["score"]
-    if not (isinstance(score, NUMBER) and math.isfinite(score)):
+    if not (isinstance(score, NUMBER) and is_finite(score)):
         return "has a score that is not a finite number"
     if not (
         isinstance(box, (list, tuple))
         and len(box) == 4
-        and all(isinstance(v, NUMBER) and math.isfinite(v) for v in box)
+        and all(isinstance(v, NUMBER) and is_finite(v) for v in box)
         and min(box[2:]) >= 0
     ):
         return "has a bbox that is not [x, y, width, height] with finite numbers and no negative size"

@@ -1,8 +1,9 @@
-"""Files that are whole, or not there."""
+"""Files that are whole, or not there; and what is said where one cannot be written."""
 
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from alrp_ref.coco.errors import DataError
@@ -17,20 +18,30 @@ def write_whole(path: Path, content: str | bytes | memoryview) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     part = path.with_name(path.name + ".part")
+    with writing(path, memoryview(data).nbytes):
+        try:
+            with open(part, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def writing(path: Path, size: int | None = None) -> Iterator[None]:
+    """Say of an OSError what it was about. Raises: DataError, with the room there is, and `size`, what it takes."""
     try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        kept = "; the one that was there is whole" if path.is_file() else ""
+        needed = "" if size is None else f"it takes {_size(size)}, and "
+        kept = "; the one that was there is whole" if size is not None and path.is_file() else ""
         raise DataError(
-            f"{path} cannot be written: {error.strerror}; it takes {_size(memoryview(data).nbytes)}, and the disk has "
-            f"{_size(_free(path.parent))} free{kept}. Make room, or make {path.parent} writable, and give the same "
-            "command again"
+            f"{path} cannot be written: {error.strerror or error}; {needed}the disk has {_size(_free(path.parent))} "
+            f"free{kept}. Make room, or make {path.parent} writable, and give the same command again"
         ) from error
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alrp_ref.coco import CocoDataset, order_bounds, precision_curves
+from alrp_ref.coco.files import write_whole
 from alrp_ref.coco.order import by_image
 from alrp_ref.training import curves
 from alrp_ref.training.compare import HELD_OUT, Comparison, Run
@@ -80,7 +81,7 @@ def write_comparison(compared: Comparison, out: str | os.PathLike) -> Path:
         }
         shown = {name: picture(out / f"{name}.png", figure) for name, figure in figures.items()}
     sections = _sections(compared, tables, shown)
-    path.write_text(page(f"Comparison of {len(by_recipe(runs))} recipes", sections), encoding="utf-8")
+    write_whole(path, page(f"Comparison of {len(by_recipe(runs))} recipes", sections))
     return path
 
 

@@ -1,5 +1,6 @@
 """What a run writes down at every step: a table on disk, TensorBoard, and a line on the terminal."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from alrp_ref.coco.files import write_whole
+from alrp_ref.coco.files import write_whole, writing
 
 PARTS = ("loss_cls", "loss_loc", "weight", "balance")
 RPN_PARTS = ("loss_rpn_cls", "loss_rpn_loc", "rpn_weight", "rpn_balance")
@@ -43,10 +44,11 @@ class RunLog:
 
     def step(self, row: dict[str, float]) -> None:
         """Write one step down. A file is only as good as its last flush: once a step is cheap."""
-        self._csv.writerow(row)
-        self._file.flush()
-        for name in self._values:
-            self._board.add_scalar(name, row[name], row["step"])
+        with writing(self.path):
+            self._csv.writerow(row)
+            self._file.flush()
+            for name in self._values:
+                self._board.add_scalar(name, row[name], row["step"])
         self._bar.update(1)
         self._bar.set_postfix_str(
             f"cls {row['loss_cls']:.3f}, loc {row['loss_loc']:.3f}, weight {row['weight']:.0f}, "
@@ -58,14 +60,16 @@ class RunLog:
         """Write down what the detector reaches after `done` steps."""
         values = ", ".join(f"{name} {metrics[name]:.4f}" for name in ("AP", "AP50", "AP75", "oLRP"))
         self._bar.write(f"after {done} steps: {values}")
-        for name, value in metrics.items():
-            self._board.add_scalar(f"val/{name}", value, done)
+        with writing(self.path):
+            for name, value in metrics.items():
+                self._board.add_scalar(f"val/{name}", value, done)
 
     def close(self) -> None:
-        """Flush and close everything."""
+        """Close everything. What cannot be written any more was said before, and hides no other error here."""
         self._bar.close()
-        self._file.close()
-        self._board.close()
+        for file in (self._file, self._board):
+            with contextlib.suppress(OSError):
+                file.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from alrp_ref.coco.files import write_whole
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1, h2 { font-weight: 600; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
@@ -48,6 +50,6 @@ def picture(path: Path, figure: Figure) -> str:
     """Save a figure as a PNG file, and show it in the page itself."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    path.write_bytes(buffer.getvalue())
+    write_whole(path, buffer.getvalue())
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{html.escape(path.stem.replace("_", " "))}">'

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from alrp_ref.coco import CocoDataset, DataError, precision_curves, true_positives
+from alrp_ref.coco.files import write_whole
 from alrp_ref.coco.order import by_image, xyxy
 from alrp_ref.training import curves
 from alrp_ref.training.checkpoint import load_checkpoint
@@ -60,7 +61,7 @@ def write_report(run: str | os.PathLike, coco: str | os.PathLike, checkpoint: st
         section("Recipe", table([(name, str(value)) for name, value in recipe.items()])),
     ]
     path = run / "report.html"
-    path.write_text(page(recipe["name"], sections), encoding="utf-8")
+    write_whole(path, page(recipe["name"], sections))
     return path
 
 

@@ -1,8 +1,11 @@
 """Tables as CSV files."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from alrp_ref.coco.files import write_whole
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -11,7 +14,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())

@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from alrp_ref.coco import DataError, evaluate, precision_curves
+from alrp_ref.coco.annotations import is_finite
 from alrp_ref.coco.evaluate import _ground_truth, _rows
 from alrp_ref.coco.metrics import METRICS
 from alrp_ref.coco.olrp import optimal_lrp_by_class
@@ -274,6 +275,16 @@ def test_metrics_print_as_a_table_and_go_into_json():
     assert back["per_class"]["dog"]["AP"] is None and back["lrp_thresholds"]["dog"] is None
 
 
+@pytest.mark.parametrize("side", [math.nan, math.inf, 10**400])
+def test_a_box_that_is_not_finite_is_not_there(side):
+    """pycocotools lets any detection find a box whose height is NaN; here it counts for nothing, first or last."""
+    detections = [detection(1, 2, [0, 0, 50, 40], 0.9), detection(1, 2, [0, 0, 1, 1], 0.4)]
+    broken = TOY_GT["annotations"][0] | {"bbox": [0, 0, 1, side]}
+    for annotations in ([broken, *TOY_GT["annotations"]], [*TOY_GT["annotations"], broken]):
+        found = evaluate(TOY_GT | {"annotations": annotations}, detections)
+        assert str(found.to_dict()) == str(evaluate(TOY_GT, detections).to_dict())
+
+
 GOOD = detection(1, 2, [0, 0, 5, 5], 0.5)
 
 
@@ -284,6 +295,7 @@ GOOD = detection(1, 2, [0, 0, 5, 5], 0.5)
         (GOOD | {"category_id": 77}, "has the unknown category_id 77"),
         (GOOD | {"image_id": [1]}, r"has the unknown image_id \[1\]"),
         (GOOD | {"score": math.nan}, "has a score that is not a finite number"),
+        (GOOD | {"score": 10**400}, "has a score that is not a finite number"),
         (GOOD | {"score": "high"}, "has a score that is not a finite number"),
         (GOOD | {"bbox": [0, 0, 5]}, "has a bbox that is not"),
         (GOOD | {"bbox": [0, 0, -5, 5]}, "has a bbox that is not"),
@@ -348,7 +360,8 @@ def test_whatever_it_is_given_the_evaluation_refuses_or_agrees_with_pycocotools(
     for name, value in metrics.overall.items():
         assert math.isnan(value) or 0 <= value <= 1, name
     if detections:
-        # What pycocotools cannot do without, and what it cannot sort: scores that are true or false.
+        # What anything finds, for pycocotools; what it needs; and scores that are true or false, which it cannot sort.
+        gt["annotations"] = [one for one in gt["annotations"] if all(map(is_finite, one["bbox"]))]
         for number, one in enumerate(gt["annotations"], 1):
             area = one["bbox"][2] * one["bbox"][3]
             one.update(id=number, iscrowd=one.get("iscrowd", 0), area=one.get("area", area))

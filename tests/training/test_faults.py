@@ -9,6 +9,8 @@ import pickle
 import random
 import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ import torch
 from alrp_ref.coco import DataError, make_shapes
 from alrp_ref.training import loop, train
 from alrp_ref.training.checkpoint import load_checkpoint, save_checkpoint
+from alrp_ref.training.log import PARTS, RunLog
 
 STEPS = 24
 SIZE_OF_LOG = 100_000  # more than the log of a run here, less than its checkpoint
@@ -103,6 +106,55 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(shapes, recipe, tmp_path):
     assert f"it takes {len(before) / 1e6:.1f} MB" in said and "MB free" in said
     assert (out / "checkpoint.pt").read_bytes() == before and not list(out.glob("*.part"))
     assert finished(recipe, shapes, out) and load_checkpoint(out / "checkpoint.pt")["step"] == STEPS
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own, a temporary one of 5 MB; only root may have one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(folder)]
+    if not sys.platform.startswith("linux") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_run_on_a_disk_that_is_full_goes_on_once_there_is_room(shapes, recipe, tmp_path, disk):
+    """A real disk that has room for one checkpoint, not for two: what is said, and the same command with more room."""
+    assert finished(recipe, shapes, tmp_path / "whole")
+    assert 2.6e6 < (tmp_path / "whole" / "checkpoint.pt").stat().st_size < 5e6
+    assert finished(recipe, shapes, disk / "run")
+    said = (disk / "said.txt").read_text()
+    assert "checkpoint.pt cannot be written: No space left on device" in said and "there is whole" in said
+    assert load_checkpoint(disk / "run" / "checkpoint.pt")["step"] == 1
+    subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+    assert finished(recipe, shapes, disk / "run")
+    assert_equal_runs(tmp_path / "whole", disk / "run")
+
+
+def log_on_a_full_disk(disk: Path) -> None:
+    """In a process of its own, since TensorBoard has a thread that ends there, too."""
+    log = RunLog(disk, 0, 1000)
+    with contextlib.suppress(OSError), open(disk / "rest", "wb", buffering=0) as rest:
+        while rest.write(bytes(1000)):
+            pass
+    row = dict.fromkeys(("step", "epoch", "lr", *PARTS, "images_per_s"), 0.5)
+    try:
+        for _ in range(1000):
+            log.step(row)
+    except DataError as error:
+        log.close()
+        (disk.parent / "said.txt").write_text(str(error))
+
+
+def test_a_log_that_cannot_be_written_is_named(disk, tmp_path):
+    """Between two checkpoints it is the log that finds the disk full; closing it hides nothing."""
+    process = fresh.Process(target=log_on_a_full_disk, args=(disk,))
+    process.start()
+    process.join()
+    said = (tmp_path / "said.txt").read_text()
+    assert "metrics.csv cannot be written: No space left on device; the disk has 0.0 MB free. Make room" in said
 
 
 @contextlib.contextmanager
