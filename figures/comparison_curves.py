@@ -17,11 +17,9 @@ def draw() -> Figure:
     above, below = figure.subplots(2, 3)
     for axes, (name, colour) in zip(above, LOSSES.items(), strict=True):
         rows = [row for row in rows_of("comparison", "losses") if row["recipe"] == name]
-        step, cls, loc, weight = (
-            np.array([float(row[c]) for row in rows]) for c in ("step", "loss_cls", "loss_loc", "weight")
-        )
+        step, cls, loc = (np.array([float(row[c]) for row in rows]) for c in ("step", "loss_cls", "loss_loc"))
         axes.plot(step, cls, color=colour, label="scores")
-        axes.plot(step, loc / weight, "--", color=BOXES, label="boxes, not weighted")
+        axes.plot(step, loc, "--", color=BOXES, label="boxes, not weighted")
         axes.set(xlabel="training step", ylim=(0, None))
         letter(axes, name)
         axes.legend()

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from alrp_ref.coco.dataset import CocoDataset
+from alrp_ref.coco.errors import DataError
 from alrp_ref.coco.files import write_whole
 
 
@@ -21,6 +22,8 @@ def hold_out(coco: str | os.PathLike, out: str | os.PathLike, every: int) -> Pat
     """
     out, source = Path(out), CocoDataset(coco, "train2017", keep_empty=True)
     held = set(sorted(source.ids)[every - 1 :: every])
+    if not held:
+        raise DataError(f"{source.annotation_file} has {len(source.ids)} images: {every} are needed to hold one out")
     content = source.coco.dataset
     (out / "annotations").mkdir(parents=True, exist_ok=True)
     for split, takes in (("train2017", lambda i: i not in held), ("val2017", lambda i: i in held)):

@@ -1,8 +1,11 @@
 """Recipes: everything that defines a training run, in one frozen dataclass a reader can print and replace parts of."""
 
 import ast
+import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
+
+ABOVE_ZERO = ("delta", "loc_weight", "batch_size", "epochs", "train_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,14 @@ class Recipe:
     warmup_iters: int = 500
     warmup_factor: float = 0.001
     clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(Recipe).items():
+            value = getattr(self, name)
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
+            if name in ABOVE_ZERO and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be a number above 0, got {value!r}")
 
 
 _ATSS_500 = Recipe(name="alrp_retinanet_r50_atss_500")
@@ -215,7 +226,7 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
     name, *changes = recipe.split(":")
     if name not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {name!r}")
-    return replace(RECIPES[name], **dict(parse_change(RECIPES[name], text) for text in changes), name=recipe)
+    return replace(RECIPES[name], **dict(parse_change(RECIPES[name], text) for text in changes) | {"name": recipe})
 
 
 def parse_change(recipe: Recipe, text: str) -> tuple[str, object]:

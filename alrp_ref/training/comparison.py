@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -15,7 +16,7 @@ from alrp_ref.coco import CocoDataset, order_bounds, precision_curves
 from alrp_ref.coco.files import write_whole
 from alrp_ref.coco.order import by_image
 from alrp_ref.training import curves
-from alrp_ref.training.compare import HELD_OUT, Comparison, Run
+from alrp_ref.training.compare import HELD_OUT, SWEEP_SHARE, Comparison, Run, locked
 from alrp_ref.training.log import PARTS, read_metrics
 from alrp_ref.training.page import page, paragraph, picture, section, table
 from alrp_ref.training.report import draw_found, draw_truth, read_json, with_objects
@@ -43,22 +44,26 @@ def write_comparison(compared: Comparison, out: str | os.PathLike) -> Path:
         classes.csv           AP of the classes with most objects, by recipe and seed
         bounds.csv            `order_bounds`, by recipe and seed
         precision_recall.csv  `precision_curves` at IoU 0.5, 0.75 and 0.9, mean over the seeds
-        losses.csv            both parts of the loss (the second with its weight) and the weight, mean over the seeds
+        losses.csv            both parts of the loss (the boxes' without its weight) and the weight, mean over the seeds
 
     Args: `compared`, as `compare` returns it; `out`, its folder.
     Returns: the path of the page, which needs no other file.
     """
-    runs, out = compared.runs, Path(out)
+    with locked(Path(out), wait=True):
+        return _write(compared, Path(out))
+
+
+def _write(compared: Comparison, out: Path) -> Path:
+    runs = compared.runs
     val = CocoDataset(runs[0].coco, "val2017", keep_empty=True)
-    whole = [run for run in runs if (run.folder / "detections.json").is_file()]  # the others stopped
     tables = {
         "comparison": results(runs),
         "sweep": [_identity(run) | {"AP": run.result["AP"]} for run in compared.sweep],
-        "classes": [row for run in whole for row in _classes(run, val)],
-        "bounds": [row for run in whole for row in _bounds(run, val)],
+        "classes": [row for run in runs for row in _classes(run, val)],
+        "bounds": [row for run in runs for row in _bounds(run, val)],
     }
     precisions, losses = {}, {}
-    for name, of_recipe in by_recipe(whole).items():
+    for name, of_recipe in by_recipe(runs).items():
         found = [precision_curves(val.annotation_file, _detections(run)) for run in of_recipe]
         precisions[name] = np.mean(found, axis=0)
         losses[name] = _losses(of_recipe)
@@ -72,16 +77,16 @@ def write_comparison(compared: Comparison, out: str | os.PathLike) -> Path:
     for name, rows in tables.items():
         if rows:
             write_table(out / f"{name}.csv", [{k: _rounded(v) for k, v in row.items()} for row in rows])
-    path, shown = out / "comparison.html", {}
-    if whole:
-        figures = {
-            "loss_curves": curves.losses_abreast(losses),
-            "precision_recall": curves.precision_recall(precisions),
-            "examples": _examples(whole, val),
-        }
-        shown = {name: picture(out / f"{name}.png", figure) for name, figure in figures.items()}
-    sections = _sections(compared, tables, shown)
-    write_whole(path, page(f"Comparison of {len(by_recipe(runs))} recipes", sections))
+    figures = {
+        "loss_curves": curves.losses_abreast(losses),
+        "precision_recall": curves.precision_recall(precisions),
+        "examples": _examples(runs, val),
+    }
+    shown = {name: picture(out / f"{name}.png", figure) for name, figure in figures.items()}
+    number = len(by_recipe(runs))
+    title = "A comparison" if number == 1 else f"A comparison of {number} recipes"
+    path = out / "comparison.html"
+    write_whole(path, page(title, _sections(compared, tables, shown)))
     return path
 
 
@@ -132,79 +137,76 @@ def by_recipe(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def _sections(compared: Comparison, tables: Mapping[str, list[Row]], shown: Mapping[str, str]) -> list[str]:
     runs = compared.runs
-    parts = [
-        section("What was compared", *map(paragraph, _setting(compared)), table(_differences(runs), header=True)),
+    stopped = [f"{r.recipe.name}, seed {r.seed}: {r.result['stopped']}" for r in runs if "stopped" in r.result]
+    return [
+        section("What was compared", *map(paragraph, _setting(runs)), *_differences(runs)),
         section(
             "Result on val2017",
-            paragraph("Mean ± standard deviation over the seeds; in percent but for rho and minutes."),
+            paragraph(
+                "Mean ± standard deviation over the seeds; in percent but for rho and minutes. rho is Spearman's "
+                "correlation of score and IoU over the true positives of a class, mean over the classes."
+            ),
             table(summary(tables["comparison"]), header=True),
-            *(
-                paragraph(f"{r.recipe.name}, seed {r.seed}: {r.result['stopped']}")
-                for r in runs
-                if "stopped" in r.result
-            ),
+            *map(paragraph, stopped),
         ),
-    ]
-    if shown:
-        parts += [
-            section(
-                "Losses", paragraph("Mean over the seeds, the boxes' part without its weight."), shown["loss_curves"]
+        section("Losses", paragraph("Mean over the seeds, the boxes' part without its weight."), shown["loss_curves"]),
+        section("Precision and recall", paragraph("Mean over classes and seeds."), shown["precision_recall"]),
+        section(
+            "What the order of the scores is worth",
+            paragraph(
+                "AP in percent if the scores of the true positives had the worst order by IoU (lower), the one they "
+                "have, and the best (upper): Table 3 of the paper. Objects in crowds count here as false."
             ),
-            section("Precision and recall", paragraph("Mean over classes and seeds."), shown["precision_recall"]),
-            section(
-                "What the order of the scores is worth",
-                paragraph(
-                    "AP in percent if the scores of the true positives had the worst order by IoU, the one they have, "
-                    "and the best: Table 3 of the paper."
-                ),
-                table(mean_rows(tables["bounds"], ("recipe", "order"), BOUNDS), header=True),
-            ),
-            section(
-                "The most frequent classes",
-                paragraph("What the mean over all classes hides where most have a few objects. In percent."),
-                table(mean_rows(tables["classes"], ("class", "recipe"), CLASS_COLUMNS), header=True),
-            ),
-        ]
-    parts.append(
+            table(mean_rows(tables["bounds"], ("recipe", "order"), BOUNDS), header=True),
+        ),
+        section(
+            "The most frequent classes",
+            paragraph("What the mean over all classes hides where most have a few objects. In percent."),
+            table(mean_rows(tables["classes"], ("class", "recipe"), CLASS_COLUMNS), header=True),
+        ),
         section(
             "Learning rates",
-            paragraph(f"A third of the steps each; AP in percent on every {HELD_OUT}th training image, held out."),
+            paragraph(
+                f"AP in percent on every {HELD_OUT}th training image, held out, after 1/{SWEEP_SHARE} of the steps. "
+                "One run each: where they hardly differ, they say little."
+            ),
             table(_tried(compared.sweep), header=True),
-        )
-    )
-    if shown:
-        parts.append(
-            section(
-                "Examples",
-                paragraph(
-                    "Of the first seed: detections above the score at which the LRP error of their class is least."
-                ),
-                shown["examples"],
-            )
-        )
-    return parts
-
-
-def _setting(compared: Comparison) -> list[str]:
-    run = compared.runs[0]
-    recipe, train = run.recipe, CocoDataset(run.coco, "train2017")
-    epochs = run.steps * recipe.batch_size / len(train)
-    devices = ", ".join(sorted({run.result["device"] for run in compared.runs if "device" in run.result}))
-    seeds = len({run.seed for run in compared.runs})
-    return [
-        f"{len(train)} training images, {len(CocoDataset(run.coco, 'val2017', keep_empty=True))} validation images, "
-        f"{len(train.class_names)} classes. {recipe.backbone}, {recipe.train_size} px, {run.steps} steps of "
-        f"{recipe.batch_size} images ({epochs:.1f} epochs), seeds: {seeds}; trained on {devices}.",
-        "All recipes have the same data, augmentation, batch and number of steps. The learning rate of each loss was "
-        "chosen on training images held out; the validation images had no say in it. What differs:",
+        ),
+        section(
+            "Examples",
+            paragraph("Of the first seed: detections above the score at which the LRP error of their class is least."),
+            shown["examples"],
+        ),
     ]
 
 
-def _differences(runs: Sequence[Run]) -> list[list[str]]:
-    """The fields in which the recipes differ."""
+def _setting(runs: Sequence[Run]) -> list[str]:
+    recipes, run = [run.recipe for run in runs], runs[0]
+    train, val = CocoDataset(run.coco, "train2017"), CocoDataset(run.coco, "val2017", keep_empty=True)
+    epochs = run.steps * run.recipe.batch_size / len(train)
+    backbones, sides = (_each(values) for values in ([r.backbone for r in recipes], [r.train_size for r in recipes]))
+    devices = _each([run.result["device"] for run in runs if "device" in run.result])
+    return [
+        f"{len(train)} training images, {len(val)} validation images, {len(train.class_names)} classes. {backbones}, "
+        f"{sides} px, {run.steps} steps of {run.recipe.batch_size} images ({epochs:.1f} epochs), "
+        f"seeds: {len({run.seed for run in runs})}{f'; trained on {devices}' if devices else ''}.",
+        "Each recipe sees the same images in the same order, for the same number of steps. The learning rate of each "
+        "loss was chosen on training images held out; the validation images had no say in it.",
+    ]
+
+
+def _each(values: Iterable[Any]) -> str:
+    return " and ".join(dict.fromkeys(map(str, values)))
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
+    """The fields in which the recipes differ, as a table; none of one recipe."""
     fields = {name: asdict(of_recipe[0].recipe) for name, of_recipe in by_recipe(runs).items()}
     names = [key for key in asdict(runs[0].recipe) if key != "name" and len({str(f[key]) for f in fields.values()}) > 1]
-    return [["", *names]] + [[name, *(str(values[key]) for key in names)] for name, values in fields.items()]
+    if not names:
+        return []
+    rows = [["", *names]] + [[name, *(str(values[key]) for key in names)] for name, values in fields.items()]
+    return [paragraph("All that differs:"), table(rows, header=True)]
 
 
 def _tried(sweep: Sequence[Run]) -> list[list[str]]:
@@ -246,13 +248,16 @@ def _bounds(run: Run, val: CocoDataset) -> list[Row]:
 
 
 def _losses(of_recipe: Sequence[Run]) -> list[dict[str, float]]:
-    """Means over the seeds and over parts of the run, each named by its first step."""
+    """Means over the seeds and over parts of the run, each named by its first step, as far as all seeds came."""
     logs = [read_metrics(run.folder / "metrics.csv") for run in of_recipe]
-    rows = []
-    for part in np.array_split(np.arange(len(logs[0])), min(POINTS, len(logs[0]))):
-        means = {name: np.mean([log[i][name] for log in logs for i in part]) for name in PARTS[:3]}
-        rows.append({"step": int(part[0])} | means)
-    return rows
+    for row in chain.from_iterable(logs):
+        row["loss_loc"] /= row["weight"]
+    steps = np.arange(min(map(len, logs)))
+    return [
+        {"step": int(part[0])} | {name: np.mean([log[i][name] for log in logs for i in part]) for name in PARTS[:3]}
+        for part in np.array_split(steps, POINTS)
+        if len(part)
+    ]
 
 
 def _examples(runs: Sequence[Run], val: CocoDataset) -> Figure:

@@ -47,11 +47,10 @@ def losses_abreast(losses: Mapping[str, Sequence[Mapping[str, float]]]) -> Figur
     columns = min(4, len(losses))
     rows = math.ceil(len(losses) / columns)
     figure = Figure(figsize=(11, 3 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flat
+    grid = figure.subplots(rows, columns, squeeze=False).flat
     for (name, of_recipe), axes in zip(losses.items(), grid, strict=False):
-        step, cls, loc, weight = (np.array([row[key] for row in of_recipe]) for key in ("step", *PARTS[:3]))
-        axes.plot(step, cls, label=PARTS[0])
-        axes.plot(step, loc / weight, label=PARTS[1])
+        for part in PARTS[:2]:
+            axes.plot([row["step"] for row in of_recipe], [row[part] for row in of_recipe], label=part)
         axes.set_title(name.replace(":", "\n"), fontsize=9)
         axes.set(xlabel="step", ylim=(0, None))
     for axes in grid:  # those left
@@ -77,15 +76,18 @@ def precision_recall(precision: Mapping[str, np.ndarray]) -> Figure:
         in one for each IoU.
     """
     one = len(precision) == 1
-    figure = Figure(figsize=(5, 4) if one else (11, 3.8), layout="constrained")
-    plots = [figure.subplots()] * len(IOUS) if one else figure.subplots(1, len(IOUS), sharey=True)
+    figure = Figure(figsize=(5, 4) if one else (11, 4.2), layout="constrained")
+    plots = [figure.subplots()] * len(IOUS) if one else figure.subplots(1, len(IOUS))
     for axes, (iou, place) in zip(plots, IOUS.items(), strict=True):
-        for name, of_iou in precision.items():
+        for of_iou in precision.values():
             curve = of_iou[place]
-            label = f"{f'IoU {iou:.2f}' if one else name}: AP {curve.mean():.3f}"
+            label = f"{f'IoU {iou:.2f}: ' if one else ''}AP {curve.mean():.3f}"
             axes.plot(np.linspace(0, 1, len(curve)), curve, label=label)
-        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), title="" if one else f"IoU {iou:.2f}")
+        axes.set(xlabel="recall", xlim=(0, 1), ylim=(0, None), title="" if one else f"IoU {iou:.2f}")
         axes.legend()
+    plots[0].set_ylabel("precision")
+    if not one:
+        figure.legend(plots[0].lines, list(precision), loc="outside lower center", ncols=2)
     return figure
 
 

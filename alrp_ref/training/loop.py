@@ -252,7 +252,8 @@ def _losses(
         reason = str(error)
     if reason:
         safe = f"{path} holds the last good state" if path.is_file() else "there is no checkpoint yet"
-        raise TrainingStopped(f"training stopped at step {step}, images {ids}: {reason}; {safe}. Try a lower --lr.")
+        where = f"training stopped at step {step}, images {ids}"
+        raise TrainingStopped(f"{where}: {reason}; {safe}. Try a lower learning rate.")
     return losses
 
 

@@ -13,7 +13,8 @@ from alrp_ref.coco.files import write_whole
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1, h2 { font-weight: 600; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
-table { border-collapse: collapse; } td, th { padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+td, th { padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top; }
 td { font-variant-numeric: tabular-nums; white-space: nowrap; } img { max-width: 100%; } p { max-width: 44rem; }
 """
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from alrp_ref import cli
-from alrp_ref.coco import CocoDataset, DataError, hold_out, make_shapes
+from alrp_ref.coco import CocoDataset, DataError, evaluate, hold_out, make_shapes
 from alrp_ref.training import compare, write_comparison
-from alrp_ref.training.compare import FARTHEST, SWEEP_SHARE, best_of, to_try
+from alrp_ref.training.compare import FARTHEST, SWEEP_SHARE, Comparison, Run, best_of, to_try
 from alrp_ref.training.comparison import spread
 from alrp_ref.training.tables import read_table
 
@@ -58,6 +58,63 @@ def test_a_sweep_ends_with_a_worse_learning_rate_on_each_side():
     assert to_try({-1: 0.3, 0: 0.2, 1: 0.1}) == [-2]
     assert to_try({k: float(k) for k in range(-1, FARTHEST + 1)}) == []
     assert best_of({0: 0.0, 1: 0.0, -1: 0.0}) == 0
+
+
+def test_learning_rates_are_chosen_on_training_images_held_out(many, recipes, tmp_path, monkeypatch):
+    """The sweep never sees the validation images, and the runs take the rate that was best in it."""
+    best = {"ranked": recipes[0].lr * 10**0.5, "focal": recipes[1].lr / 10}
+    trained = []
+
+    def pretend(run: Run, **options) -> None:
+        trained.append(run)
+        distance = abs(run.recipe.lr / best[run.recipe.name] - 1)
+        (run.folder / "result.json").write_text(json.dumps(run._identity() | {"AP": 1 / (1 + distance)}))
+
+    monkeypatch.setattr(Run, "train", pretend)
+    compared = compare(recipes, many, tmp_path, steps=9, seeds=2, **QUIET)
+    assert len(trained) == len(compared.sweep) + len(compared.runs)
+    assert {run.coco for run in compared.sweep} == {tmp_path / "held_out"} and {r.steps for r in compared.sweep} == {3}
+    assert {run.coco for run in compared.runs} == {many} and {run.steps for run in compared.runs} == {9}
+    for run in compared.runs:
+        assert run.recipe.lr == pytest.approx(best[run.recipe.name], rel=0.01)
+
+
+def test_the_tables_hold_what_the_runs_reached(many, recipe, tmp_path):
+    """Of a run that finds everything and one that finds half: AP, its curves, its bounds, and losses without weight."""
+    truth = CocoDataset(many, "val2017").coco.dataset
+    found = [
+        {name: a[name] for name in ("image_id", "category_id", "bbox")} | {"score": 0.9} for a in truth["annotations"]
+    ]
+    runs = []
+    for seed, detections in enumerate((found, found[::2])):
+        folder = tmp_path / "runs" / "ranked" / f"seed_{seed}"
+        folder.mkdir(parents=True)
+        run = Run(recipe=recipe, coco=many, folder=folder, steps=2, seed=seed, backbone="none")
+        metrics = evaluate(truth, detections).to_dict()
+        for name, content in {
+            "detections": detections,
+            "metrics": metrics,
+            "result": run._identity() | metrics | {"rho": None, "minutes": 1.0},
+        }.items():
+            (folder / f"{name}.json").write_text(json.dumps(content))
+        log = "step,epoch,loss_cls,loss_loc,weight,images_per_s\n0,0,0.9,5.0,50,1\n1,0,0.7,4.0,20,1\n"
+        (folder / "metrics.csv").write_text(log)
+        runs.append(run)
+    write_comparison(Comparison(runs, []), tmp_path)
+
+    ap50 = [float(row["AP50"]) for row in read_table(tmp_path / "comparison.csv")]
+    assert ap50[0] == 1 and 0.3 < ap50[1] < 0.8
+    curve = [float(r["precision"]) for r in read_table(tmp_path / "precision_recall.csv") if r["IoU"] == "0.5"]
+    assert sum(curve) / len(curve) == pytest.approx(sum(ap50) / 2, abs=1e-3)
+    bounds = read_table(tmp_path / "bounds.csv")
+    assert [float(row["AP"]) for row in bounds] == pytest.approx(3 * [ap50[0]] + 3 * [ap50[1]], abs=1e-3)
+    losses = read_table(tmp_path / "losses.csv")
+    assert [(row["loss_cls"], row["loss_loc"], row["weight"]) for row in losses] == [
+        ("0.9", "0.1", "50"),
+        ("0.7", "0.2", "20"),
+    ]
+    classes = read_table(tmp_path / "classes.csv")
+    assert all(row["AP50"] == "1" for row in classes if row["seed"] == "0")
 
 
 def test_a_comparison_from_the_command_line(many, tmp_path, capsys):
@@ -148,6 +205,55 @@ def test_an_unfair_comparison_is_refused(many, recipes, tmp_path, change, compla
     """Recipes that see a different amount of data, or cannot be told apart."""
     with pytest.raises(ValueError, match=complaint):
         compare([replace(recipes[0], **change), recipes[1]], many, tmp_path, steps=3, **QUIET)
+
+
+@pytest.mark.parametrize(
+    "names, change, complaint",
+    [
+        (["alrp_tiny:loc_step=soft"], {}, "loc_step must be one of hard, smoothed, got 'soft'"),
+        (["alrp_tiny:delta=-1"], {}, "delta must be a number above 0, got -1"),
+        (["alrp_tiny", "alrp_tiny:lr=0.5"], {}, "leave lr out of alrp_tiny:lr=0.5"),
+        (["alrp_tiny"], {"steps": 0}, "at least 1 step and 1 seed, got 0 and 3"),
+        (["alrp_tiny"], {"seeds": 0}, "at least 1 step and 1 seed, got 9 and 0"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_anything_is_trained(many, tmp_path, names, change, complaint):
+    """A mistyped option is no run that diverged."""
+    with pytest.raises(ValueError, match=complaint):
+        compare(names, many, tmp_path, **{"steps": 9} | change, **QUIET)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_data_of_a_comparison_are_looked_at_first(many, recipes, tmp_path):
+    """Without validation images, or with too few to hold one out, no run begins; a file is no folder for it."""
+    few = make_shapes(tmp_path / "few", train_images=9, val_images=1, size=64)
+    with pytest.raises(DataError, match="has 9 images: 10 are needed to hold one out"):
+        compare(recipes, few, tmp_path / "out", steps=3, **QUIET)
+    (few / "annotations" / "instances_val2017.json").unlink()
+    with pytest.raises(DataError, match=r"instances_val2017\.json is missing"):
+        compare(recipes, few, tmp_path / "out", steps=3, **QUIET)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file is a file; give the name of a folder"):
+        compare(recipes, many, tmp_path / "file", steps=3, **QUIET)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"AP"', '{"seed": 0}'])
+def test_a_damaged_result_is_named(many, recipe, tmp_path, content):
+    """And nothing is trained over it."""
+    run = Run(recipe=recipe, coco=many, folder=tmp_path, steps=3, seed=0, backbone="none")
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(DataError, match=r"result\.json is no"):
+        _ = run.result
+
+
+def test_results_on_other_data_are_refused(many, recipes, tmp_path):
+    """The same command with another data set, or other weights to begin with, never shows what is there."""
+    compare(recipes[1:], many, tmp_path / "out", steps=3, seeds=1, **QUIET)
+    other = make_shapes(tmp_path / "other", train_images=20, val_images=4, size=64)
+    with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*bytes\.val2017"):
+        compare(recipes[1:], other, tmp_path / "out", steps=3, seeds=1, **QUIET)
+    with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*backbone: 'none' there, 'w\.pth' now"):
+        compare(recipes[1:], many, tmp_path / "out", steps=3, seeds=1, backbone_weights="w.pth", **QUIET)
 
 
 def test_the_spread_is_the_standard_deviation_of_a_sample():
