@@ -1,20 +1,25 @@
-"""How far the boxes of positives have come: IoU with their objects, of persons and of all other classes.
+"""How far the boxes of positives have come, and how hard the loss pulls at them: persons, and all other classes.
 
-Usage: python figures/positives.py COMPARISON COCO
+Usage: python figures/positives.py COMPARISON COCO FOLDER
 
 Every positive of the validation images counts, whatever its score. COMPARISON is a folder of `alrp compare`, of whose
-runs data/comparison/positives.csv keeps the means.
+runs data/FOLDER/positives.csv keeps, in two rows each: the share of the group in all positives; the mean IoU of their
+anchors and of their boxes with the objects; the share of boxes above IoU 0.5; and the group's share in the pull, that
+is, in the sum of the gradients of the loss with respect to the errors of the boxes.
 """
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from runs import DATA, write_table
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from alrp_ref import alrp_loss, giou_error
 from alrp_ref.coco import CocoDataset
+from alrp_ref.detection.criteria import ranking_targets
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
 from alrp_ref.detection.targets import assign
@@ -23,9 +28,20 @@ from alrp_ref.training import load_model
 FREQUENT = "person"
 
 
+class Positives(NamedTuple):
+    """Of each positive of an image: its class, IoU of its anchor and of its box, the box's error. And all scores."""
+
+    labels: Tensor
+    anchors: Tensor
+    boxes: Tensor
+    errors: Tensor
+    logits: Tensor
+    targets: Tensor
+
+
 @torch.no_grad()
-def ious_of_image(model: Detector, data: CocoDataset, image_id: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each positive: its class, the IoU of its box, and that of its anchor."""
+def positives_of(model: Detector, data: CocoDataset, image_id: int) -> Positives:
+    """What a detector makes of one image."""
     target = data._load_target(image_id)
     pixels, _, (x_scale, y_scale) = to_input(data.read_image(image_id), model.recipe.test_size)
     boxes = target["boxes"] * torch.tensor([x_scale, y_scale, x_scale, y_scale])
@@ -33,33 +49,53 @@ def ious_of_image(model: Detector, data: CocoDataset, image_id: int) -> tuple[Te
     logits, deltas = (torch.cat(parts, dim=1) for parts in model.head(levels))
     found = assign(model.assigner, model.anchors(levels, logits), [{"boxes": boxes, "labels": target["labels"]}])
     decoded = model.coder.decode(deltas[found.labels >= 0], found.anchors)
-    ious = (box_iou(x, found.boxes).diagonal() for x in (decoded, found.anchors))
-    return found.labels[found.labels >= 0], *ious
+    ious = [box_iou(x, found.boxes).diagonal() for x in (found.anchors, decoded)]
+    targets = ranking_targets(found.labels, logits.shape[-1])
+    labels = found.labels[found.labels >= 0]
+    return Positives(labels, *ious, giou_error(decoded, found.boxes), logits.flatten(), targets.flatten())
+
+
+def pull_of(model: Detector, images: list[Positives]) -> Tensor:
+    """Gradient of the loss with respect to the error of each box, of images that are ranked together.
+
+    The other losses are means over the positives: they pull at all boxes alike.
+    """
+    errors = torch.cat([image.errors for image in images]).requires_grad_()
+    if model.recipe.loss != "alrp":
+        return torch.full_like(errors, 1 / len(errors))
+    logits, targets = (torch.cat(parts) for parts in zip(*((i.logits, i.targets) for i in images), strict=True))
+    out = alrp_loss(logits, targets, errors, delta=model.recipe.delta, loc_step=model.recipe.loc_step)
+    return torch.autograd.grad(out.loc, errors)[0]
 
 
 def rows_of_run(folder: Path, data: CocoDataset) -> list[dict[str, object]]:
     """Two rows, for the frequent class and for the others."""
     model, _ = load_model(folder / "checkpoint.pt")
     model.eval()
-    parts = [ious_of_image(model, data, i) for i in data.ids if len(data._load_target(i)["boxes"])]
-    labels, ious, before = (torch.cat(values) for values in zip(*parts, strict=True))
+    images = [positives_of(model, data, i) for i in data.ids if len(data._load_target(i)["boxes"])]
+    images = [image for image in images if len(image.labels)]
+    together = 1 if model.recipe.rank_scope == "image" else model.recipe.batch_size
+    pull = torch.cat([pull_of(model, images[k : k + together]) for k in range(0, len(images), together)])
+    labels, anchors, boxes = (torch.cat(values) for values in list(zip(*images, strict=True))[:3])
     is_frequent = labels == data.class_names.index(FREQUENT)
     return [
         {
             "recipe": folder.parent.name,
             "seed": folder.name.removeprefix("seed_"),
             "class": name,
-            "positives": int(chosen.sum()),
-            "anchors": f"{before[chosen].mean():.4f}",
-            "boxes": f"{ious[chosen].mean():.4f}",
-            "above": f"{(ious[chosen] > 0.5).float().mean():.4f}",
+            "share": f"{chosen.float().mean():.4f}",
+            "anchors": f"{anchors[chosen].mean():.4f}",
+            "boxes": f"{boxes[chosen].mean():.4f}",
+            "above": f"{(boxes[chosen] > 0.5).float().mean():.4f}",
+            "pull": f"{pull[chosen].sum() / pull.sum():.4f}",
         }
         for name, chosen in ((FREQUENT, is_frequent), ("others", ~is_frequent))
     ]
 
 
 if __name__ == "__main__":
-    comparison, coco = map(Path, sys.argv[1:])
+    comparison, coco = map(Path, sys.argv[1:3])
     val = CocoDataset(coco, "val2017", keep_empty=True)
     done = sorted(path.parent for path in comparison.glob("runs/*/*/result.json"))
-    write_table(DATA / "comparison" / "positives.csv", [row for folder in done for row in rows_of_run(folder, val)])
+    rows = [row for folder in done for row in rows_of_run(folder, val)]
+    write_table(DATA / sys.argv[3] / "positives.csv", rows)

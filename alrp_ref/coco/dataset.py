@@ -64,6 +64,8 @@ class CocoDataset(CocoDetection):
             super().__init__(Path(root) / split, str(self.annotation_file), transforms=transform)
             # pycocotools itself goes on without categories, and with the last of two images that share an id.
             _refuse(self.annotation_file, self.coco.dataset)
+            for annotation in self.coco.dataset["annotations"]:
+                annotation.pop("segmentation", None)  # most of what COCO's annotations take, and each worker's copy
             self.category_ids: list[int] = sorted(self.coco.cats)
             self.class_names: list[str] = [self.coco.cats[c]["name"] for c in self.category_ids]
             self._label_of = {category: label for label, category in enumerate(self.category_ids)}

@@ -1,5 +1,6 @@
 """The training loop: from a recipe and a data set in COCO's layout to a trained detector."""
 
+import gc
 import json
 import math
 import os
@@ -183,6 +184,10 @@ def train(
         model.train()
         return metrics
 
+    # A garbage collection writes to all objects that it looks at, and what is written to, each data worker copies:
+    # within an hour each would hold everything that is here once more.
+    gc.collect()
+    gc.freeze()
     try:
         model.train()
         began = saved_at = time.perf_counter()
@@ -216,6 +221,7 @@ def train(
                 began = time.perf_counter()
         metrics = check(plan.total_steps)
     finally:
+        gc.unfreeze()
         if log is not None:
             log.close()
         distributed.stop()
