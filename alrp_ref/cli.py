@@ -4,6 +4,7 @@ Nothing heavier than torch is imported before a command needs it.
 """
 
 import argparse
+import io
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
     args = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files that this terminal cannot show
     if args.command is _doctor:
         return _doctor(args)
     try:
@@ -42,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _message(error: Exception) -> str:
     """What an error says; one from a data worker comes wrapped in that process's traceback, its own words last."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     text = str(error)
     return text.rsplit(f"{type(error).__name__}: ", 1)[-1].strip() if text.startswith("Caught ") else text
 
@@ -185,6 +191,8 @@ def _check_data(args: argparse.Namespace) -> int:
     from alrp_ref.coco.dataset import SPLITS
     from alrp_ref.coco.files import write_whole
 
+    if args.out is not None and not args.out.absolute().parent.is_dir():
+        raise ValueError(f"--out {args.out} must be a file in a folder that is there")
     checks = check_data(args.coco, SPLITS if args.split is None else (args.split,))
     print("\n" + "\n\n".join(map(str, checks)))
     if args.out is not None:
@@ -200,7 +208,7 @@ def _train(args: argparse.Namespace) -> int:
 
     from alrp_ref.detection.recipes import get_recipe, parse_change
     from alrp_ref.training import train, write_report
-    from alrp_ref.training.loop import with_batch_size
+    from alrp_ref.training.plan import with_batch_size
 
     recipe = get_recipe(args.recipe)
     recipe = replace(recipe, **dict(parse_change(recipe, text) for text in args.set))
@@ -288,12 +296,14 @@ def _predict(args: argparse.Namespace) -> int:
     from alrp_ref.training import load_model
     from alrp_ref.training.pictures import draw_boxes
 
+    targets = [args.out / f"{path.stem}.png" for path in args.images]
+    if again := next((target for i, target in enumerate(targets) if target in targets[:i]), None):
+        raise ValueError(f"two of the pictures would be drawn in {again}: give each its own --out")
     model, _ = load_model(args.checkpoint)
     args.out.mkdir(parents=True, exist_ok=True)
-    for path in args.images:
+    for path, target in zip(args.images, targets, strict=True):
         image = read_image(path)
         (found,) = model.predict([image], score_threshold=args.threshold)
-        target = args.out / f"{path.stem}.png"
         draw_boxes(image, found, model.class_names).save(target)
         print(f"{path}: {len(found['labels'])} found, drawn in {target}")
         for box, score, label in zip(*(found[k].tolist() for k in ("boxes", "scores", "labels")), strict=True):

@@ -65,6 +65,12 @@ def test_a_broken_image_is_named_without_a_traceback(workers, tmp_path, capsys):
     assert "train2017" in error and "cannot be decoded" in error and "Traceback" not in error
 
 
+def test_pictures_that_would_be_drawn_over_each_other_are_refused(capsys):
+    """Two of the same name, before the first is drawn."""
+    assert cli.main(["predict", "--checkpoint", "none.pt", "a/1.png", "b/1.png"]) == 2
+    assert "two of the pictures would be drawn in predictions/1.png" in capsys.readouterr().err
+
+
 def test_recipes_are_a_table_that_fits_the_terminal(monkeypatch, capsys):
     """Every recipe with what defines it; in 80 columns the table goes on below, in 160 it is one."""
     from alrp_ref.detection import RECIPES

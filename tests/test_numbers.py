@@ -66,6 +66,23 @@ def test_a_million_ties(dtype):
         assert_close(push.sum(), -lift.sum(), 1e-4 if dtype == torch.float32 else 1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_the_same_list_rounded(dtype):
+    """Of 100,000 logits in 16 bits the loss is that of the same numbers in 64, and the pulls, each rounded to 16 bits,
+    are balanced to half a percent."""
+    torch.manual_seed(0)
+    targets = (torch.arange(100_000) < 100).long()
+    logits = (2 * torch.randn(100_000)).to(dtype).requires_grad_()
+    errors = torch.rand(100).to(dtype)
+    out = alrp_loss(logits, targets, errors)
+    exact = alrp_loss(logits.double(), targets, errors.double())
+    assert_close(out.cls.double(), exact.cls, 1e-5)
+    assert_close(out.loc.double(), exact.loc, 1e-5)
+    (out.cls + out.loc).backward()
+    lift, push = logits.grad[:100].double().sum(), logits.grad[100:].double().sum()
+    assert lift < 0 < push and abs(lift + push) < 5e-3
+
+
 def test_all_positives():
     """Without a negative there is nothing to rank: AP Loss is 0, aLRP Loss only localisation, and no score moves."""
     logits = torch.linspace(-1e4, 1e4, 50, dtype=torch.float64, requires_grad=True)

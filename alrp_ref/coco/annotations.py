@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LONGEST_SIDE = 1_000_000  # pixels; no format that PIL reads goes so far
+LARGEST_ID = 2**53  # evaluations count in 64-bit floats
 NOT_COCO, NO_BOX, CROWD = "not a COCO file", "images without a box to learn from", "crowds"
 
 STOPS, LEFT_OUT, WORKS = "stops a run", "left out of training", "works"
@@ -134,6 +135,10 @@ def _fault_of_fields(entry: Any, types: dict[str, type]) -> str | None:
             return f"has no {key}"
         if not isinstance(entry[key], kind) or isinstance(entry[key], bool):
             return f"has a {key} that is not {'a whole number' if kind is int else 'a text'}"
+        if kind is int and abs(entry[key]) >= LARGEST_ID:
+            return f"has a {key} of {LARGEST_ID:,} or more, which no evaluation tells from its neighbours"
+        if kind is str and any(c < " " or "\ud800" <= c <= "\udfff" for c in entry[key]):
+            return f"has a {key} with characters that no terminal or file can show"
     return None
 
 

@@ -12,11 +12,11 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import Image
 from tqdm import tqdm
 
 from alrp_ref.coco.annotations import LEFT_OUT, NO_BOX, NOT_COCO, STOPS, WORKS, Problem, fault_of_image, left_out, stops
-from alrp_ref.coco.dataset import SPLITS, annotation_file, fault_of_size, read_annotations
+from alrp_ref.coco.dataset import SPLITS, annotation_file, fault_of_size, orientation, read_annotations
 from alrp_ref.coco.transforms import ZOOM_OUT
 from alrp_ref.detection.preprocess import open_image, to_rgb
 
@@ -136,7 +136,7 @@ def _oddities(image: Image.Image, suffix: str) -> Iterator[tuple[str, str]]:
         yield kinds.get(image.mode, "images with other pixels than RGB"), f"read as RGB, from PIL's mode {image.mode}"
     if Image.registered_extensions().get(suffix.lower(), image.format) != image.format:
         yield "images in another format than their name says", f"read as {image.format}, what it is"
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+    if orientation(image) != 1:
         yield "images with an EXIF tag to turn them", "read as it is stored, as COCO's tools do"
     if image.width * image.height > LARGE:
         most = ZOOM_OUT**2 * image.width * image.height * 3 / 1e9

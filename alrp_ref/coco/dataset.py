@@ -118,9 +118,17 @@ def fault_of_size(image: Image.Image, listed: dict[str, Any]) -> str | None:
     if image.size == wanted:
         return None
     fault = f"has {image.width} x {image.height} pixels, not {wanted[0]} x {wanted[1]}"
-    turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED and image.size == wanted[::-1]
+    turned = orientation(image) in TURNED and image.size == wanted[::-1]
     # COCO's boxes are those of the pixels as they are stored, and its tools ignore the tag, as we do.
     return f"{fault} (its EXIF tag asks viewers to turn it: store it upright)" if turned else fault
+
+
+def orientation(image: Image.Image) -> int:
+    """What an image's EXIF tag says of its orientation; 1, upright, if there is none or it cannot be read."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, RuntimeError):
+        return 1
 
 
 def annotation_file(root: Path, split: str) -> Path:

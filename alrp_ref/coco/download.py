@@ -5,7 +5,6 @@ download is compared with both. They have to do for encryption too: the server h
 Beyond that every unpacked file is compared with the CRC that the archive holds of it.
 """
 
-import contextlib
 import fnmatch
 import json
 import os
@@ -13,7 +12,7 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -21,8 +20,8 @@ from tqdm import tqdm
 
 from alrp_ref.coco.dataset import SPLITS
 from alrp_ref.coco.errors import DataError
-from alrp_ref.coco.fetch import CHUNK, check_space, fetch, part_of, size_of
-from alrp_ref.coco.files import write_whole
+from alrp_ref.coco.fetch import CHUNK, check_space, fetch, size_of
+from alrp_ref.coco.files import locked, part_of, write_whole, writing
 
 BLOCK = 4096  # what a file takes on disk is a multiple of it
 
@@ -101,8 +100,9 @@ def download(root: str | os.PathLike[str], split: str, archives: Mapping[str, Ar
     if root.exists() and not root.is_dir():
         raise DataError(f"{root} is a file; give the name of a folder for COCO")
     folder = root / "download"
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with locked(folder / "lock", wait=False) as is_ours:
+        if not is_ours:
+            raise DataError(f"another download into {root} is running; wait until it has ended")
         wanted = [a for a in (archives["annotations"], archives[split]) if not _is_unpacked(a, root, folder)]
         check_space(root, _most_space(wanted, folder))
         for archive in wanted:
@@ -111,22 +111,6 @@ def download(root: str | os.PathLike[str], split: str, archives: Mapping[str, Ar
                 fetch(archive.url, file, archive.size, archive.md5)
             _unpack(file, archive.members, root)
     return root
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one download at a time write to `folder`: two would write into each other's files."""
-    import fcntl  # absent on Windows, where the rest of the package can still be imported
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another download into {folder.parent} is running; wait until it has ended") from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def _most_space(wanted: Sequence[Archive], folder: Path) -> int:
@@ -145,7 +129,10 @@ def _is_unpacked(archive: Archive, root: Path, folder: Path) -> bool:
     note = _note(folder / archive.name)
     if not note.exists():
         return False
-    sizes, missing = json.loads(note.read_text(encoding="utf-8")), []
+    try:
+        sizes, missing = dict(json.loads(note.read_text(encoding="utf-8"))), []
+    except (ValueError, TypeError):  # damaged: the archive tells what is missing
+        return False
     for name, size in sizes.items():
         file = root / name
         if not file.exists():
@@ -205,9 +192,10 @@ def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path
             )
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(member) as source, open(part_of(target), "wb") as copy:
-        shutil.copyfileobj(source, copy, CHUNK)  # zipfile compares the CRC as it reaches the end
-    os.replace(part_of(target), target)
+    with archive.open(member) as source, writing(target, member.file_size):
+        with open(part_of(target), "wb") as copy:
+            shutil.copyfileobj(source, copy, CHUNK)  # zipfile compares the CRC as it reaches the end
+        os.replace(part_of(target), target)
 
 
 def _crc(path: Path) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from alrp_ref.coco.errors import DataError
+from alrp_ref.coco.files import in_words, part_of, writing
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -79,7 +80,7 @@ class _Arriving:
             start, total = _extent(response)
             etag = response.headers["ETag"]
             if start not in (0, have) or (start and self.etag not in (None, etag)):
-                self.part.unlink()
+                self.part.unlink(missing_ok=True)
                 self.etag = None
                 raise _Dropped("the server sent a part of another file, or another part")
             if None not in (total, self.size) and total != self.size:
@@ -91,10 +92,12 @@ class _Arriving:
             self.etag = etag
             # A server that knows no ranges sends all of it again.
             self.bar.total, self.bar.initial, self.bar.n = total, start, start
-            with open(self.part, "ab" if start else "wb") as file:
+            with writing(self.part), open(self.part, "ab" if start else "wb") as file:
                 while chunk := _read(response):
                     file.write(chunk)
                     self.bar.update(len(chunk))
+                    if self.size is not None and file.tell() > self.size:
+                        break  # a server that never ends; what is too long is found out and deleted next
             if total is not None and size_of(self.part) < total:
                 raise _Dropped("the connection dropped")  # which http.client passes over in silence
 
@@ -110,7 +113,7 @@ class _Arriving:
             error.close()
             answer = f"the server answered {error.code} {error.reason}"
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                self.part.unlink()  # it is as long as the file or longer, and nothing says which
+                self.part.unlink(missing_ok=True)  # it is as long as the file or longer, and nothing says which
             elif error.code not in MAY_PASS:
                 raise DataError(
                     f"{self.url}: {answer}; see whether a browser gets the file, or try again later"
@@ -179,19 +182,6 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def part_of(path: Path) -> Path:
-    """Where a file is written that shall only bear its name when it is whole."""
-    return path.with_name(path.name + ".part")
-
-
 def size_of(path: Path) -> int:
     """The size of a file in bytes; 0 if there is none."""
     return path.stat().st_size if path.exists() else 0
-
-
-def in_words(size: int) -> str:
-    """A number of bytes as a person would say it."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size:,} bytes"

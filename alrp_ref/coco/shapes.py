@@ -11,6 +11,7 @@ from PIL import Image
 from alrp_ref.coco.dataset import SPLITS
 from alrp_ref.coco.drawing import MAX_OBJECTS, SHAPES, draw
 from alrp_ref.coco.errors import DataError
+from alrp_ref.coco.files import part_of, write_whole
 
 MARK = "shapes.json"  # holds the parameters; a folder with this file is ours to replace
 CATEGORY_IDS = {name: number for number, name in enumerate(SHAPES, 1)}
@@ -48,7 +49,9 @@ def make_shapes(
     if _is_complete(root, parameters):
         return root
     _clear(root)
-    _write_json(root / MARK, parameters)
+    root.mkdir(parents=True, exist_ok=True)
+    write_whole(root / MARK, _as_json(parameters))  # first, so that what a killed process leaves is known for ours
+    (root / "annotations").mkdir()
     for number, (split, count) in enumerate(zip(SPLITS, (train_images, val_images), strict=True)):
         _write_split(root, split, count, size, (seed, number))
     return root
@@ -74,22 +77,20 @@ def _write_split(root: Path, split: str, count: int, size: int, seed: tuple[int,
                 }
             )
     # The annotations come last: a run that was stopped half way leaves a set that is seen to be incomplete.
-    _write_json(
-        root / "annotations" / f"instances_{split}.json",
-        {
-            "info": {"description": f"Generated shapes, 1 to {MAX_OBJECTS} in a picture"},
-            "images": images,
-            "annotations": annotations,
-            "categories": [{"id": number, "name": name} for name, number in CATEGORY_IDS.items()],
-        },
-    )
+    content = {
+        "info": {"description": f"Generated shapes, 1 to {MAX_OBJECTS} in a picture"},
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in CATEGORY_IDS.items()],
+    }
+    write_whole(root / "annotations" / f"instances_{split}.json", _as_json(content))
 
 
 def _is_complete(root: Path, parameters: dict[str, int]) -> bool:
     mark = root / MARK
     return (
         mark.is_file()
-        and json.loads(mark.read_text()) == parameters
+        and mark.read_text(encoding="utf-8") == _as_json(parameters)
         and all((root / "annotations" / f"instances_{split}.json").is_file() for split in SPLITS)
     )
 
@@ -98,15 +99,15 @@ def _clear(root: Path) -> None:
     """Make room, but never by deleting what someone else put there."""
     if root.exists() and not root.is_dir():
         raise DataError(f"{root} is a file; give the name of a new folder for the shapes")
-    if root.is_dir() and any(root.iterdir()) and not (root / MARK).is_file():
+    is_ours = any(mark.is_file() for mark in (root / MARK, part_of(root / MARK)))
+    if root.is_dir() and any(root.iterdir()) and not is_ours:
         raise DataError(
             f"{root} is not empty and is not a shapes set (it has no {MARK}), so it is left alone; "
             "give the name of a new or empty folder"
         )
     for name in ("annotations", *SPLITS):
         shutil.rmtree(root / name, ignore_errors=True)
-    (root / "annotations").mkdir(parents=True)
 
 
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+def _as_json(content: dict) -> str:
+    return json.dumps(content, separators=(",", ":")) + "\n"

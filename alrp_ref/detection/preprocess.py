@@ -82,16 +82,19 @@ def read_image(path: str | os.PathLike) -> Image.Image:
 def open_image(path: str | os.PathLike) -> Iterator[Image.Image]:
     """An image file as PIL opens it, not decoded yet. Errors, also while it is in use: those of `read_image`."""
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no image at {path}")
     try:
+        if not path.is_file():
+            raise FileNotFoundError(f"no image at {path}")
         with Image.open(path) as image:
             yield image
+    except FileNotFoundError:
+        raise
     except UnidentifiedImageError:
         fault = "PIL knows no such format" if path.stat().st_size else "it is empty"
         raise ValueError(f"{path} cannot be decoded: {fault}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be decoded: {error}") from error
+    except (OSError, SyntaxError, ValueError, RuntimeError, MemoryError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ValueError(f"{path} cannot be decoded: {reason}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from alrp_ref.coco import CocoDataset, DataError
 from alrp_ref.coco.files import write_whole
@@ -16,6 +17,7 @@ from alrp_ref.detection import Recipe, build_detector, load_official_checkpoint
 from alrp_ref.detection.detector import Detector
 
 FORMAT = 1
+PARTS = {"recipe": dict, "class_names": list, "category_ids": list, "model": dict}
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -35,12 +37,15 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     content = _read(Path(path), "the checkpoint.pt that `alrp train` wrote")
     if content.get("format") != FORMAT:
         raise DataError(f"{path} is not a checkpoint of `alrp train` (format {FORMAT})")
+    wrong = [name for name, kind in PARTS.items() if not isinstance(content.get(name), kind)]
+    if wrong:
+        raise DataError(f"{path} is not a checkpoint of `alrp train`: its {', '.join(wrong)} is missing or damaged")
     return content
 
 
 def _read(path: Path, wanted: str) -> dict[str, Any]:
     if not path.is_file():
-        raise DataError(f"{path} is missing: give {wanted}")
+        raise DataError(f"{path} is {'a folder' if path.exists() else 'missing'}: give {wanted}")
     try:
         _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -77,6 +82,26 @@ def check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> Non
         raise DataError(
             f"{path} is from another run; give another --out, or the same settings:\n  " + "\n  ".join(differences)
         )
+
+
+def resume(path: Path, identity: dict[str, Any], model: Detector, optimiser: Optimizer, total_steps: int) -> int:
+    """Read a run's checkpoint, if there is one, into its model and optimiser; return the step to go on from.
+
+    Raises: DataError if it is of another run, or damaged.
+    """
+    if not path.exists():
+        return 0
+    saved = load_checkpoint(path)
+    check_same(path, saved, identity)
+    step = saved.get("step")
+    try:
+        if not isinstance(step, int) or not 0 <= step <= total_steps:
+            raise ValueError(f"it says that it was written after {step!r} of {total_steps} steps")
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved.get("optimiser"))
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {error}; move it away to begin anew") from error
+    return step
 
 
 def load_model(path: str | os.PathLike) -> tuple[Detector, dict[str, Any]]:

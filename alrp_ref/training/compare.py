@@ -9,12 +9,10 @@ A run that is done has a `result.json`. So the same command goes on where it was
 are given the same command share the work: each takes the next run that no other is at.
 """
 
-import contextlib
-import fcntl
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +22,7 @@ import torch
 
 from alrp_ref.coco import METRICS, CocoDataset, DataError, evaluate, hold_out, rank_correlation
 from alrp_ref.coco.dataset import SPLITS, annotation_file
-from alrp_ref.coco.files import write_whole
+from alrp_ref.coco.files import locked, write_whole
 from alrp_ref.detection import Recipe
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.training.checkpoint import check_same
@@ -142,7 +140,7 @@ def compare(
     weights = options.get("backbone_weights")
     backbone = Path(weights).name if weights else "imagenet" if options.get("pretrained_backbone") else "none"
     options = {"say": say, **options}
-    with locked(out / "held_out", wait=True):
+    with locked(out / "lock", wait=True):
         held_out = hold_out(coco, out / "held_out", HELD_OUT)
     of_sweep = partial(sweep_runs, coco=held_out, out=out, steps=steps, backbone=backbone)
     tried = _sweep({base.name: of_sweep(base) for base in bases.values()}, options)
@@ -210,28 +208,12 @@ def _share(runs: Sequence[Run], options: dict) -> None:
     """Have all runs done: first those that no other process is at, then, one by one, those it did not finish."""
     for wait in (False, True):
         for number, run in enumerate(runs, 1):
-            with locked(run.folder, wait=wait) as is_ours:
+            with locked(run.folder / "compared", wait=wait) as is_ours:
                 if is_ours and run.result is None:
                     options["say"](f"\nrun {number} of {len(runs)}: {run.folder}")
                     run.train(**options)
                 elif not is_ours:
                     options["say"](f"another process is at run {number} of {len(runs)}: {run.folder}")
-
-
-@contextlib.contextmanager
-def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Keep other processes from a folder. The system lets go of the lock when a process ends, however it does.
-
-    Yields: whether the lock is ours; always, with `wait`.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def _check(recipes: Sequence[Recipe], bases: Mapping[str, Recipe], steps: int, seeds: int) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alrp_ref.coco import CocoDataset, order_bounds, precision_curves
-from alrp_ref.coco.files import write_whole
+from alrp_ref.coco.files import locked, write_whole
 from alrp_ref.coco.order import by_image
 from alrp_ref.training import curves
-from alrp_ref.training.compare import HELD_OUT, SWEEP_SHARE, Comparison, Run, locked
+from alrp_ref.training.compare import HELD_OUT, SWEEP_SHARE, Comparison, Run
 from alrp_ref.training.log import PARTS, read_metrics
 from alrp_ref.training.page import page, paragraph, picture, section, table
 from alrp_ref.training.report import draw_found, draw_truth, read_json, with_objects
@@ -49,7 +49,7 @@ def write_comparison(compared: Comparison, out: str | os.PathLike) -> Path:
     Args: `compared`, as `compare` returns it; `out`, its folder.
     Returns: the path of the page, which needs no other file.
     """
-    with locked(Path(out), wait=True):
+    with locked(Path(out) / "lock", wait=True):
         return _write(compared, Path(out))
 
 

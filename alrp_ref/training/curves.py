@@ -104,7 +104,9 @@ def score_against_iou(scores: np.ndarray, ious: np.ndarray) -> Figure:
 
 def picture_grid(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str]) -> Figure:
     """Drawn pictures in rows, as many to a row as there are titles, which stand above the first."""
-    figure = Figure(figsize=(3 * len(titles), 3 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(3 * len(titles), 3 * max(1, len(rows))), layout="constrained")
+    if not rows:
+        return figure
     grid = figure.subplots(len(rows), len(titles), squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import distributed
 
+from alrp_ref.coco.errors import DataError
 from alrp_ref.scope import is_distributed
 
 TIMEOUT = timedelta(hours=2)
@@ -28,7 +29,14 @@ class Process(NamedTuple):
 
 
 def start(device: str | None = None) -> Process:
-    """Join the processes of `torchrun`, if it started this one, and choose the device."""
+    """Join the processes of `torchrun`, if it started this one, and choose the device.
+
+    Raises: ValueError for a device that does not exist.
+    """
+    try:
+        torch.device(device or "cpu")
+    except RuntimeError as error:
+        raise ValueError(f"device must be cpu, cuda, or another that PyTorch knows, got {device!r}") from error
     if "WORLD_SIZE" not in os.environ:
         return Process(0, 1, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     on_gpu = torch.cuda.is_available() and device != "cpu"
@@ -38,6 +46,15 @@ def start(device: str | None = None) -> Process:
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)
     return Process(distributed.get_rank(), distributed.get_world_size(), place)
+
+
+def check_same(number: int, what: str) -> None:
+    """Raise DataError unless all processes have the same number; `what` it is, and what to do."""
+    if is_distributed():
+        numbers = [None] * distributed.get_world_size()
+        distributed.all_gather_object(numbers, number)
+        if len(set(numbers)) > 1:
+            raise DataError(f"the processes have {', '.join(map(str, numbers))} for the {what}")
 
 
 def stop() -> None:

@@ -3,12 +3,14 @@
 import contextlib
 import csv
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from alrp_ref.coco.errors import DataError
 from alrp_ref.coco.files import write_whole, writing
 
 PARTS = ("loss_cls", "loss_loc", "weight", "balance")
@@ -56,6 +58,11 @@ class RunLog:
             refresh=False,
         )
 
+    def sync(self) -> None:
+        """See to it that what was written is on the disk: before a checkpoint that counts on it."""
+        with writing(self.path):
+            os.fsync(self._file.fileno())
+
     def evaluation(self, done: int, metrics: Mapping[str, float]) -> None:
         """Write down what the detector reaches after `done` steps."""
         values = ", ".join(f"{name} {metrics[name]:.4f}" for name in ("AP", "AP50", "AP75", "oLRP"))
@@ -73,9 +80,19 @@ class RunLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a `metrics.csv`, without a last one that was cut short; none if there is no file."""
+    """The rows of a `metrics.csv`, without a last one that was cut short; none if there is no file.
+
+    Raises: DataError if it is not one.
+    """
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values() and "" not in row.values()]
-    return [{k: int(v) if k in ("step", "epoch") else float(v) for k, v in row.items()} for row in rows]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if None not in row.values() and "" not in row.values()]
+        if any("step" not in row for row in rows):
+            raise ValueError("it has no column named step")
+        return [{k: int(v) if k in ("step", "epoch") else float(v) for k, v in row.items()} for row in rows]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"{path} is no log of a run ({error}): move it away, and give the same command again"
+        ) from error

@@ -1,28 +1,30 @@
 """The training loop: from a recipe and a data set in COCO's layout to a trained detector."""
 
+import contextlib
 import gc
 import json
-import math
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from alrp_ref.coco import CocoDataset, DataError, Metrics, collate, detect, evaluate, train_transform
-from alrp_ref.coco.files import write_whole
+from alrp_ref.coco.files import locked, write_whole, writing
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.training import distributed
 from alrp_ref.training.balance import Balance
-from alrp_ref.training.checkpoint import check_same, describe, load_checkpoint, save_checkpoint
+from alrp_ref.training.checkpoint import describe, resume, save_checkpoint
 from alrp_ref.training.log import RunLog
+from alrp_ref.training.plan import Plan
 from alrp_ref.training.sampling import SeededDataset, StepSampler
 from alrp_ref.training.schedule import learning_rate
 
@@ -32,45 +34,6 @@ SECONDS_BETWEEN_CHECKPOINTS = 120
 
 class TrainingStopped(Exception):
     """Training cannot go on: the message says at which step, for which images, and what is safe."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A recipe's schedule in steps, for a data set and a length of training."""
-
-    batch_size: int
-    steps_per_epoch: int
-    total_steps: int
-    self_balance_period: int | None
-    lr: float
-    warmup_steps: int
-    milestones: tuple[int, ...]
-
-    @staticmethod
-    def of(recipe: Recipe, num_images: int, *, steps: int | None, epochs: float | None) -> "Plan":
-        """The plan for `num_images` images; `steps` or `epochs` make the recipe's schedule shorter in proportion."""
-        steps_per_epoch = num_images // recipe.batch_size
-        if steps_per_epoch == 0:
-            raise ValueError(f"batch_size must not exceed the {num_images} training images, got {recipe.batch_size}")
-        full = recipe.epochs * steps_per_epoch
-        total = steps if steps is not None else round((recipe.epochs if epochs is None else epochs) * steps_per_epoch)
-        if total < 1:
-            raise ValueError(f"a run needs at least 1 step, got {total}")
-        return Plan(
-            batch_size=recipe.batch_size,
-            steps_per_epoch=steps_per_epoch,
-            total_steps=total,
-            self_balance_period=math.ceil(recipe.self_balance_epochs * steps_per_epoch) or None,
-            lr=recipe.lr,
-            # A tenth of a short run may warm up, not all of it.
-            warmup_steps=min(recipe.warmup_iters, math.ceil(total / 10)) if total < full else recipe.warmup_iters,
-            milestones=tuple(round(total * epoch / recipe.epochs) for epoch in recipe.lr_steps),
-        )
-
-
-def with_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
-    """The recipe for another batch size, its learning rate scaled linearly with it."""
-    return replace(recipe, batch_size=batch_size, lr=recipe.lr * batch_size / recipe.batch_size)
 
 
 def train(
@@ -111,21 +74,60 @@ def train(
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; give the name of a folder for the run")
     process = distributed.start(device)
-    say = say if process.is_first else lambda text: None
-    if recipe.batch_size % process.world:
-        raise ValueError(f"batch_size must be a multiple of the {process.world} processes, got {recipe.batch_size}")
-    data = CocoDataset(coco, "train2017", train_transform(recipe))
-    has_val = (Path(coco) / "annotations" / "instances_val2017.json").is_file()
-    val = CocoDataset(coco, "val2017", keep_empty=True) if has_val else None
-    plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
+    try:
+        if recipe.batch_size % process.world:
+            raise ValueError(f"batch_size must be a multiple of the {process.world} processes, got {recipe.batch_size}")
+        data, val = _data_sets(Path(coco), recipe)
+        plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
+        weights = {"pretrained_backbone": pretrained_backbone, "backbone_weights": backbone_weights}
+        say = say if process.is_first else lambda text: None
+        with _alone(out) if process.is_first else contextlib.nullcontext():
+            return _train(recipe, plan, data, val, out, process, weights, eval_every, workers, seed, say)
+    finally:
+        distributed.stop()
 
+
+def _data_sets(coco: Path, recipe: Recipe) -> tuple[CocoDataset, CocoDataset | None]:
+    """What is trained on, and what is evaluated on, if there is such a split. Raises: DataError if they do not fit."""
+    data = CocoDataset(coco, "train2017", train_transform(recipe))
+    if not (coco / "annotations" / "instances_val2017.json").is_file():
+        return data, None
+    val = CocoDataset(coco, "val2017", keep_empty=True)
+    if (val.category_ids, val.class_names) != (data.category_ids, data.class_names):
+        raise DataError(f"{val.annotation_file} has other categories than {data.annotation_file}; make them the same")
+    return data, val
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep a second run from writing to the same folder."""
+    with contextlib.ExitStack() as stack:
+        with writing(out / "lock"):
+            is_ours = stack.enter_context(locked(out / "lock", wait=False))
+        if not is_ours:
+            raise DataError(f"another run is writing to {out}: wait until it has ended, or give another folder")
+        yield
+
+
+def _train(
+    recipe: Recipe,
+    plan: Plan,
+    data: CocoDataset,
+    val: CocoDataset | None,
+    out: Path,
+    process: distributed.Process,
+    weights: Mapping[str, Any],
+    eval_every: int | None,
+    workers: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[Detector, Metrics | None]:
     torch.manual_seed(seed)
     model = build_detector(
         recipe,
         num_classes=len(data.class_names),
-        pretrained_backbone=pretrained_backbone,
         self_balance_period=plan.self_balance_period,
-        backbone_weights=backbone_weights,
+        **weights,
     )
     model.class_names = data.class_names
     model.to(process.device, memory_format=torch.channels_last)  # convolutions are faster so, on a CPU too
@@ -134,15 +136,10 @@ def train(
 
     path = out / "checkpoint.pt"
     identity = describe(model, data.category_ids) | {"plan": asdict(plan), "seed": seed}
-    start = 0
-    if path.is_file():
-        saved = load_checkpoint(path)
-        check_same(path, saved, identity)
-        model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        start = saved["step"]
+    start = resume(path, identity, model, optimiser, plan.total_steps)
+    distributed.check_same(start, "step to go on from: give all of them one folder that all can read")
+    if start:
         say(f"going on from step {start} of {path}")
-    out.mkdir(parents=True, exist_ok=True)
 
     sampler = StepSampler(
         len(data), plan.batch_size, start, plan.total_steps, seed=seed, rank=process.rank, world=process.world
@@ -171,7 +168,8 @@ def train(
     balances = {f"{prefix}balance": Balance(criterion) for prefix, criterion in model.criteria.items()}
 
     def save(step: int) -> None:
-        if process.is_first:
+        if log is not None:
+            log.sync()
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
             save_checkpoint(path, identity | state)
 
@@ -188,14 +186,15 @@ def train(
     # within an hour each would hold everything that is here once more.
     gc.collect()
     gc.freeze()
+    saved = start
     try:
         model.train()
         began = saved_at = time.perf_counter()
-        for step, (images, targets) in enumerate(loader, start):
+        for step, (images, targets) in _watched(loader, start):
             lr = schedule(step)
             for group in optimiser.param_groups:
                 group["lr"] = lr
-            losses = _losses(wrapped, images, targets, process.device, step, path)
+            losses = _losses(wrapped, images, targets, process.device, step, saved)
             optimiser.zero_grad()
             sum(losses.values()).backward()
             if recipe.clip_norm is not None:
@@ -215,7 +214,7 @@ def train(
             last, epoch_ends = done == plan.total_steps, done % plan.steps_per_epoch == 0
             if last or epoch_ends or now - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
                 save(done)
-                saved_at = now
+                saved, saved_at = done, now
             if eval_every and epoch_ends and not last and done // plan.steps_per_epoch % eval_every == 0:
                 check(done)
                 began = time.perf_counter()
@@ -224,8 +223,20 @@ def train(
         gc.unfreeze()
         if log is not None:
             log.close()
-        distributed.stop()
     return model.eval(), metrics
+
+
+def _watched(loader: DataLoader, start: int) -> Iterator[tuple[int, Any]]:
+    """The steps and their batches. Raises: TrainingStopped, with what to do, if a data worker was killed."""
+    try:
+        yield from enumerate(loader, start)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingStopped(
+            f"training stopped: a process that reads images was killed, mostly for want of memory ({error}). Give the "
+            "same command again, with fewer --workers if that was it"
+        ) from error
 
 
 def validate(model: Detector, data: CocoDataset, out: Path | None, device: torch.device) -> Metrics:
@@ -242,7 +253,7 @@ def validate(model: Detector, data: CocoDataset, out: Path | None, device: torch
 
 
 def _losses(
-    model: nn.Module, images: torch.Tensor, targets: list[dict], device: torch.device, step: int, path: Path
+    model: nn.Module, images: torch.Tensor, targets: list[dict], device: torch.device, step: int, saved: int
 ) -> dict[str, torch.Tensor]:
     ids = [target["image_id"] for target in targets]
     images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
@@ -257,9 +268,9 @@ def _losses(
     except ValueError as error:  # the loss refuses logits and boxes that are not finite
         reason = str(error)
     if reason:
-        safe = f"{path} holds the last good state" if path.is_file() else "there is no checkpoint yet"
+        kept = f"the checkpoint holds the state after {saved} steps" if saved else "there is no checkpoint yet"
         where = f"training stopped at step {step}, images {ids}"
-        raise TrainingStopped(f"{where}: {reason}; {safe}. Try a lower learning rate.")
+        raise TrainingStopped(f"{where}: {reason}; {kept}. Begin anew with a lower learning rate.")
     return losses
 
 

@@ -126,6 +126,24 @@ def test_a_file_with_a_fault_is_named_or_works(coco, fault, effect, kind, reason
         assert image.mode == "RGB" and image.size == (40, 30)
 
 
+def test_a_name_that_is_too_long_and_a_folder_that_is_closed_are_listed(coco, content):
+    """With all else that there is."""
+    content["images"].append(content["images"][0] | {"id": 6, "file_name": 300 * "a" + ".jpg"})
+    write(coco, content)
+    found = [p for p in check(coco).problems if p.effect == STOPS]
+    assert [p.image_id for p in found] == [6] and "File name too long" in found[0].reason
+
+
+def test_an_exif_tag_that_cannot_be_read_stops_nothing(coco):
+    """PIL itself reads the pixels all the same."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = coco / "val2017" / "5.jpg"
+    noise("RGB").save(path, format="WEBP", exif=exif)
+    path.write_bytes(path.read_bytes().replace(b"MM\x00*", b"MX\x00*").replace(b"II*\x00", b"IX*\x00"))
+    assert not check(coco).stops and CocoDataset(coco, "val2017")[0][0].size == (40, 30)
+
+
 def test_sixteen_bits_keep_their_greys(coco):
     """Half of 16 bits is half of 8: PIL's own conversion would make it white."""
     sixteen_bits(coco / "val2017" / "5.jpg")
@@ -191,6 +209,13 @@ ANNOTATIONS = {
     ),
     "three numbers": (add("annotations", bbox=[1, 2, 3]), STOPS, "annotations that are malformed", "not four numbers"),
     "flat image": (change("images", width=0), STOPS, "images that are malformed", "not in 1 to 1,000,000"),
+    "hash for an id": (
+        change("images", id=2**60 + 1),
+        STOPS,
+        "images that are malformed",
+        "9,007,199,254,740,992 or more",
+    ),
+    "no character": (change("images", file_name="\ud800.jpg"), STOPS, "images that are malformed", "can show"),
     "half a pixel": (change("images", width=40.5), STOPS, "images that are malformed", "not a whole number"),
     "no lists": (dict.clear, STOPS, "not a COCO file", "no list of images and annotations and categories"),
 }

@@ -1,5 +1,6 @@
 """COCO arrives whole whatever the connection and the server do, or it is said what went wrong and nothing is lost."""
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -208,7 +209,8 @@ def test_what_was_downloaded_is_a_coco_folder(tmp_path, server, archives):
         "instances_train2017.json",
         "instances_val2017.json",
     }
-    assert all(path.name.endswith(".unpacked.json") for path in (root / "download").iterdir())
+    notes = {f"{archives[name].name}.unpacked.json" for name in ("annotations", "val2017")}
+    assert {path.name for path in (root / "download").iterdir()} == {*notes, "lock"}
 
 
 def test_a_second_call_asks_for_nothing(root, server, archives):
@@ -263,6 +265,46 @@ def test_a_server_that_sends_another_range_is_not_believed(root, server, archive
     server.faults = [lambda handler, content: handler.answer(206, content[100:], Content_Range=other)]
     download(root, "val2017", archives)
     assert [asked[1] for asked in server.asked] == ["bytes=700-", None] and is_whole(root, server)
+
+
+@pytest.mark.parametrize("answer", [206, 416])
+def test_a_part_that_nobody_asked_for_is_not_believed(answer, root, server, archives):
+    """A range, or "no such range", where the whole file was asked for: it is asked for again."""
+    server.faults = [
+        lambda handler, content: handler.answer(
+            answer, content[9:], Content_Range=f"bytes 9-{len(content) - 1}/{len(content)}"
+        )
+    ]
+    download(root, "val2017", archives)
+    assert is_whole(root, server)
+
+
+def test_a_server_that_never_ends_does_not_fill_the_disk(root, server):
+    """Without a length, more than the file should have is not waited for."""
+    sent = []
+
+    def endless(handler, content):
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                handler.wfile.write(bytes(1 << 20))
+                sent.append(1)
+
+    server.faults = [endless]
+    with pytest.raises(DataError) as error:
+        download(root, "val2017", table(server))
+    assert "bytes arrived, not" in says(error) and "it was deleted" in says(error)
+    assert len(sent) < 100 and not part(root).exists()
+
+
+def test_a_note_of_what_was_unpacked_that_is_damaged_does_no_harm(root, server, archives):
+    """The archive is looked at again."""
+    download(root, "val2017", archives)
+    for damaged in ("", "[1]", '{"val2017/1.jpg": '):
+        (root / "download" / "val2017.zip.unpacked.json").write_text(damaged)
+        download(root, "val2017", archives)
+        assert is_whole(root, server)
 
 
 @pytest.mark.parametrize("knows_if_range", [True, False])

@@ -27,6 +27,19 @@ def annotations(shapes):
     return json.loads((shapes / "annotations" / "instances_train2017.json").read_text())
 
 
+def test_what_a_killed_process_leaves_is_replaced(tmp_path):
+    """The mark half written, not yet with its name, or alone: it is ours to draw over."""
+    whole = make_shapes(tmp_path / "whole", train_images=1, val_images=1, size=64)
+    mark = (whole / "shapes.json").read_text()
+    for name, text in (("shapes.json", mark[:9]), ("shapes.json.part", mark[:9]), ("shapes.json", mark)):
+        root = tmp_path / f"{name}{len(text)}"
+        (root / "annotations").mkdir(parents=True)
+        (root / name).write_text(text)
+        make_shapes(root, train_images=1, val_images=1, size=64)
+        file = "annotations/instances_train2017.json"
+        assert (root / file).read_bytes() == (whole / file).read_bytes()
+
+
 def test_same_arguments_same_bytes(shapes, tmp_path):
     """Making the set again gives every file again, byte for byte."""
     assert files(make_shapes(tmp_path / "again", 40, 20, size=96)) == files(shapes)

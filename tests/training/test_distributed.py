@@ -15,8 +15,10 @@ import torch
 from detection.small import SMALL, batch
 from torch import distributed, multiprocessing, nn
 
+from alrp_ref.coco import DataError
 from alrp_ref.detection import build_detector
 from alrp_ref.training.checkpoint import load_checkpoint
+from alrp_ref.training.distributed import check_same
 from alrp_ref.training.log import read_metrics
 
 
@@ -104,6 +106,9 @@ CASES = [("alrp_tiny", "process"), ("ap_tiny", "process"), ("alrp_tiny", "global
 
 def one_of_two(rank: int, folder: str) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    check_same(7, "step")
+    with pytest.raises(DataError, match="the processes have 0, 1 for the step to go on from"):
+        check_same(rank, "step to go on from")
     half = slice(2 * rank, 2 * rank + 2)
     torch.save({case: losses_and_gradient(half, *case, processes=True) for case in CASES}, f"{folder}/{rank}")
     distributed.destroy_process_group()

@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -9,6 +11,7 @@ import pickle
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,22 +21,40 @@ from pathlib import Path
 import pytest
 import torch
 
-from alrp_ref.coco import DataError, make_shapes
-from alrp_ref.training import loop, train
+from alrp_ref.coco import DataError, files, make_shapes
+from alrp_ref.training import TrainingStopped, loop, train
 from alrp_ref.training.checkpoint import load_checkpoint, save_checkpoint
-from alrp_ref.training.log import PARTS, RunLog
+from alrp_ref.training.log import PARTS, RunLog, read_metrics
+from alrp_ref.training.sampling import SeededDataset
 
 STEPS = 24
+SMALL = {"recipe": {}, "class_names": [], "category_ids": [], "model": {"weight": torch.arange(5000.0)}}
 SIZE_OF_LOG = 100_000  # more than the log of a run here, less than its checkpoint
 
 fresh = multiprocessing.get_context("forkserver")
 fresh.set_forkserver_preload(["alrp_ref.training"])  # so that a process begins at once
 
 
-def run(recipe, coco: Path, out: Path, most_bytes: int | None = None) -> None:
-    """Train with a checkpoint after every step and an evaluation after every epoch, in a process of its own."""
+class HalfWritten(io.FileIO):
+    """A file whose process is killed when half of what is written to it is on the disk."""
+
+    def write(self, data) -> int:
+        super().write(memoryview(data)[: len(data) // 2])
+        os.fsync(self.fileno())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(recipe, coco: Path, out: Path, most_bytes: int | None = None, dies_in: tuple[str, int] | None = None) -> None:
+    """Train with a checkpoint after every step and an evaluation after every epoch, in a process of its own, which
+    is killed in the middle of the n-th writing of a file if `dies_in` says so."""
     torch.set_num_threads(1)
     loop.SECONDS_BETWEEN_CHECKPOINTS = 0
+    if dies_in is not None:
+        name, times = dies_in
+        seen = itertools.count(1)
+        files.open = lambda path, *mode: (
+            HalfWritten(path, "wb") if path.name.startswith(name) and next(seen) == times else open(path, *mode)
+        )
     if most_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))  # of any file, as on a disk that is full
     try:
@@ -50,9 +71,8 @@ def finished(recipe, coco: Path, out: Path, seconds: float | None = None, **opti
     if process.is_alive():
         process.kill()
         process.join()
-        return False
-    assert process.exitcode == 0
-    return True
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode == 0
 
 
 def log_of(out: Path) -> list[list[str]]:
@@ -87,6 +107,55 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(shapes, recipe, tmp_path, ki
         assert not list(out.glob("*.part"))
 
 
+@pytest.mark.parametrize(("name", "times"), [("checkpoint.pt", 1), ("checkpoint.pt", 5), ("detections.json", 2)])
+def test_a_run_killed_amid_a_file_goes_on(shapes, recipe, tmp_path, name, times):
+    """SIGKILL when half of a checkpoint, or of an evaluation, is on the disk: what bears its name is the one before."""
+    out = tmp_path / "killed"
+    assert not finished(recipe, shapes, out, dies_in=(name, times))
+    assert (out / f"{name}.part").stat().st_size > 0
+    if times == 1:
+        assert not (out / name).exists()
+    elif name == "checkpoint.pt":
+        assert load_checkpoint(out / name)["step"] == times - 1
+    else:
+        json.loads((out / name).read_text())
+    assert finished(recipe, shapes, out) and finished(recipe, shapes, tmp_path / "whole")
+    assert_equal_runs(tmp_path / "whole", out)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(shapes, recipe, tmp_path):
+    """Two would write over each other's checkpoints; the first goes on."""
+    told = []
+
+    def meanwhile(text: str) -> None:
+        if not told:
+            told.append("")
+            with pytest.raises(DataError, match=r"another run is writing to .*: wait until it has ended"):
+                train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", say=lambda text: None)
+            told.append("refused")
+
+    train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", say=meanwhile)
+    assert told == ["", "refused"] and load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 1
+
+
+def test_a_data_worker_that_is_killed_is_named(shapes, recipe, tmp_path, monkeypatch):
+    """As Linux does when memory runs out: what to do is said."""
+    monkeypatch.setattr(SeededDataset, "__getitem__", lambda data, draw: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(TrainingStopped, match=r"a process that reads images was killed, .* with fewer --workers"):
+        train(recipe, shapes, tmp_path, steps=1, workers=1, device="cpu", say=lambda text: None)
+
+
+def test_a_validation_set_of_other_classes_is_refused_first(shapes, recipe, tmp_path):
+    """Before the first step, not at the evaluation."""
+    shutil.copytree(shapes, tmp_path / "shapes")
+    file = tmp_path / "shapes" / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    content["categories"][0]["name"] = "blob"
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"instances_val2017\.json has other categories than .*train2017\.json"):
+        train(recipe, tmp_path / "shapes", tmp_path / "run", steps=1, workers=0, device="cpu", say=lambda text: None)
+
+
 def test_a_full_disk_leaves_the_last_checkpoint_whole(shapes, recipe, tmp_path):
     """The run ends with the path, the space needed and the space there is; nothing half written is left, and once there
     is room the same command goes on."""
@@ -103,7 +172,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(shapes, recipe, tmp_path):
     assert (
         str(out / "checkpoint.pt") in said and "cannot be written" in said and "the one that was there is whole" in said
     )
-    assert f"it takes {len(before) / 1e6:.1f} MB" in said and "MB free" in said
+    assert f"It takes {len(before) / 1e6:.1f} MB, and the disk has " in said and "free: make room" in said
     assert (out / "checkpoint.pt").read_bytes() == before and not list(out.glob("*.part"))
     assert finished(recipe, shapes, out) and load_checkpoint(out / "checkpoint.pt")["step"] == STEPS
 
@@ -154,7 +223,7 @@ def test_a_log_that_cannot_be_written_is_named(disk, tmp_path):
     process.start()
     process.join()
     said = (tmp_path / "said.txt").read_text()
-    assert "metrics.csv cannot be written: No space left on device; the disk has 0.0 MB free. Make room" in said
+    assert "metrics.csv cannot be written: No space left on device. The disk has 0 bytes free: make room" in said
 
 
 @contextlib.contextmanager
@@ -176,10 +245,10 @@ def test_a_folder_that_is_read_only_is_named():
         os.chmod(top, 0o755)
         out = Path(top, "run")
         out.mkdir()
-        save_checkpoint(out / "checkpoint.pt", {"step": 3})
+        save_checkpoint(out / "checkpoint.pt", SMALL | {"step": 3})
         os.chmod(out, 0o555)
         with without_privileges(), pytest.raises(DataError, match=r"run/checkpoint\.pt cannot be written: Permission"):
-            save_checkpoint(out / "checkpoint.pt", {"step": 4})
+            save_checkpoint(out / "checkpoint.pt", SMALL | {"step": 4})
         os.chmod(out, 0o755)
         assert load_checkpoint(out / "checkpoint.pt")["step"] == 3 and len(list(out.iterdir())) == 1
 
@@ -194,7 +263,7 @@ def test_a_folder_that_cannot_be_written_is_named(shapes, recipe, tmp_path):
 def test_an_altered_checkpoint_is_refused(tmp_path):
     """One bit, anywhere in the tensors or in what describes them; torch itself reads on without a word."""
     path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, {"model": {"weight": torch.arange(5000.0)}, "step": 3})
+    save_checkpoint(path, SMALL | {"step": 3})
     whole = path.read_bytes()
     assert load_checkpoint(path)["step"] == 3
     start = whole.index(torch.arange(5000.0).numpy().tobytes()[:400])
@@ -210,12 +279,32 @@ def test_an_altered_checkpoint_is_refused(tmp_path):
 def test_a_truncated_checkpoint_is_refused(tmp_path):
     """Wherever it ends."""
     path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, {"model": {"weight": torch.arange(5000.0)}, "step": 3})
+    save_checkpoint(path, SMALL | {"step": 3})
     whole = path.read_bytes()
     for length in [0, 1, 100, *random.Random(0).sample(range(len(whole)), 20), len(whole) - 1]:
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"checkpoint\.pt (cannot be read as|is not) a checkpoint"):
             load_checkpoint(path)
+
+
+@pytest.mark.parametrize("missing", ["recipe", "class_names", "model", "optimiser", "step"])
+def test_a_checkpoint_with_a_part_missing_is_refused(shapes, recipe, tmp_path, missing):
+    """Well formed, but not what a run writes."""
+    quiet = {"steps": 1, "workers": 0, "device": "cpu", "say": lambda text: None}
+    train(recipe, shapes, tmp_path, **quiet)
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    del saved[missing]
+    save_checkpoint(tmp_path / "checkpoint.pt", saved)
+    with pytest.raises(DataError, match=r"checkpoint\.pt is (not a checkpoint|damaged)"):
+        train(recipe, shapes, tmp_path, **quiet)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a,b\n1,2\n", b"step,lr\nx,0.1\n"])
+def test_a_damaged_log_is_named(tmp_path, content):
+    """Not the character that could not be read."""
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"metrics\.csv is no log of a run .*: move it away"):
+        read_metrics(tmp_path / "metrics.csv")
 
 
 class Malicious:

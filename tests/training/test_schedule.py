@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from alrp_ref.detection import RECIPES
-from alrp_ref.training.loop import Plan
+from alrp_ref.training.plan import Plan
 from alrp_ref.training.schedule import learning_rate
 
 
