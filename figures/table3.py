@@ -13,9 +13,9 @@ The detections of a class stay, and so does which of them are true at IoU 0.5 (e
 most of those still free, best score first). At a threshold at which n of them are true, the n highest scored are taken
 for the true ones (best order), or the n lowest (worst order). A class without a true positive at a threshold counts 0
 there, in all three rows; the older release's evaluator takes all instead of none in the worst order, so that its lower
-bound may be a little high. Equal scores keep the order in which the detections are listed. As the true ones of IoU 0.5
-are those of all thresholds here, while COCO matches anew at each, "as it is" may differ a little from the AP of
-`alrp eval`."""
+bound may be a little high. Equal scores keep the order in which the detections are listed. "As it is" may differ
+a little from the AP of `alrp eval`: a detection in a crowd counts as false here, where COCO passes over it, and the
+true ones of IoU 0.5 are those of all thresholds, while COCO matches anew at each."""
 OURS = "Ours: `alrp_tiny` on 200 pictures of shapes, 468 steps, seed 0: the last row of Table 2."
 
 PHOTOGRAPHS = """The same for MobileNetV2 on a sample of COCO, 460 steps of 8 photographs with each of three losses,

@@ -110,6 +110,24 @@ def test_the_full_runs_are_estimated_from_counts(capsys):
     assert row["s an image here"] > 0 and row["GiB a GPU"] > 0
 
 
+def test_the_readme_shows_what_the_full_runs_were_measured_to_take():
+    """Its table is that of the results, in fewer digits."""
+    readme = (bench.HERE.parent / "README.md").read_text(encoding="utf-8")
+    results = json.loads((bench.HERE / "results" / "full.json").read_text(encoding="utf-8"))["results"]["full"]
+    columns = {
+        "images a GPU": "d",
+        "TFLOP an image": ".2f",
+        "GiB a GPU": ".1f",
+        "s an image here": ".1f",
+        "hours, 4 V100": ".0f",
+        "hours, 4 A100": ".0f",
+    }
+    assert len(results) == 14 and f"| recipe | {' | '.join(columns)} |" in readme
+    for row in results:
+        cells = [f"`{row['recipe']}`", *(f"{row[name]:{digits}}" for name, digits in columns.items())]
+        assert f"| {' | '.join(cells)} |" in readme
+
+
 @pytest.mark.parametrize(
     "layer, inputs",
     [
