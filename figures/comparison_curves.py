@@ -1,6 +1,7 @@
-"""Losses of three detectors while they train on photographs, and their precision against recall.
+"""Losses of three detectors over two epochs of photographs, and precision against recall of two after fourteen.
 
-Each loss has an axis of its own, as they measure different things. Means over three seeds, precision over all classes.
+Each loss has an axis of its own, as they measure different things; means over three seeds. Precision: mean over all
+classes, one seed.
 """
 
 import numpy as np
@@ -24,14 +25,14 @@ def draw() -> Figure:
         letter(axes, name)
         axes.legend()
     above[0].set_ylabel("loss")
-    rows = rows_of("comparison", "precision_recall")
+    rows = rows_of("long", "precision_recall")
     for axes, iou in zip(below, IOUS, strict=True):
-        for name, colour in LOSSES.items():
+        for name in dict.fromkeys(row["recipe"] for row in rows):
             of_loss = [row for row in rows if row["recipe"] == name and row["IoU"] == iou]
             recall, precision = (np.array([float(row[c]) for row in of_loss]) for c in ("recall", "precision"))
-            axes.plot(recall, precision, color=colour, label=f"{name}: AP {100 * precision.mean():.2f} %")
+            axes.plot(recall, precision, color=LOSSES[name], label=f"{name}: AP {100 * precision.mean():.2f} %")
         axes.set(xlabel="recall", xlim=(0, 1), ylim=(0, None))
-        letter(axes, f"IoU {iou}")
+        letter(axes, f"IoU {iou}, after 14 epochs")
         axes.legend(fontsize=8)
     below[0].set_ylabel("precision")
     return figure

@@ -13,7 +13,7 @@ from style import BOXES, INK, NEGATIVE, POSITIVE, letter, log_ticks
 
 OURS = {
     "(a) alrp_tiny on shapes": DATA / "log_alrp_giou_sb_atss.csv",
-    "(b) alrp_mobilenet_320 on a sample of COCO": DATA / "log_coco_sample.csv",
+    "(b) alrp_mobilenet_320 on a sample of COCO": DATA / "long" / "log_alrp.csv",
 }
 BLOCKS = 60
 """Points of each curve: means over so many parts of the run."""

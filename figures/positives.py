@@ -42,7 +42,7 @@ class Positives(NamedTuple):
 @torch.no_grad()
 def positives_of(model: Detector, data: CocoDataset, image_id: int) -> Positives:
     """What a detector makes of one image."""
-    target = data._load_target(image_id)
+    target = data.target(image_id)
     pixels, _, (x_scale, y_scale) = to_input(data.read_image(image_id), model.recipe.test_size)
     boxes = target["boxes"] * torch.tensor([x_scale, y_scale, x_scale, y_scale])
     levels = model.features(pixels[None].to(memory_format=torch.channels_last))
@@ -72,7 +72,7 @@ def rows_of_run(folder: Path, data: CocoDataset) -> list[dict[str, object]]:
     """Two rows, for the frequent class and for the others."""
     model, _ = load_model(folder / "checkpoint.pt")
     model.eval()
-    images = [positives_of(model, data, i) for i in data.ids if len(data._load_target(i)["boxes"])]
+    images = [positives_of(model, data, i) for i in data.ids if len(data.target(i)["boxes"])]
     images = [image for image in images if len(image.labels)]
     together = 1 if model.recipe.rank_scope == "image" else model.recipe.batch_size
     pull = torch.cat([pull_of(model, images[k : k + together]) for k in range(0, len(images), together)])

@@ -18,8 +18,8 @@ a little from the AP of `alrp eval`: a detection in a crowd counts as false here
 true ones of IoU 0.5 are those of all thresholds, while COCO matches anew at each."""
 OURS = "Ours: `alrp_tiny` on 200 pictures of shapes, 468 steps, seed 0: the last row of Table 2."
 
-PHOTOGRAPHS = """The same for MobileNetV2 on a sample of COCO, 460 steps of 8 photographs with each of three losses,
-mean ± standard deviation of three seeds: see [`comparison.md`](comparison.md)."""
+PHOTOGRAPHS = """The same for MobileNetV2 on a sample of COCO, two epochs with each of three losses (mean ± standard
+deviation of three seeds) and fourteen with two of them (one seed): see [`comparison.md`](comparison.md)."""
 
 
 def draw(run: Run | None = None) -> str:

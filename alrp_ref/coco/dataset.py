@@ -82,17 +82,21 @@ class CocoDataset(CocoDetection):
         image = self.coco.imgs[image_id]
         return (a for a in self.coco.imgToAnns[image_id] if fault_of_box(a, image) is None)
 
-    def _load_target(self, id: int) -> dict[str, Any]:  # the argument's name is torchvision's
-        info, usable = self.coco.imgs[id], list(self._usable(id))
+    def _load_target(self, id: int) -> dict[str, Any]:  # torchvision's names
+        return self.target(id)
+
+    def _load_image(self, id: int) -> Image.Image:
+        return self.read_image(id)
+
+    def target(self, image_id: int) -> dict[str, Any]:
+        """The target, as in an item without transform, of the image with COCO's id `image_id`."""
+        info, usable = self.coco.imgs[image_id], list(self._usable(image_id))
         boxes = torch.tensor([corners_in(a["bbox"], info) for a in usable], dtype=torch.float32).reshape(-1, 4)
         return {
             "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(info["height"], info["width"])),
             "labels": torch.tensor([self._label_of[a["category_id"]] for a in usable], dtype=torch.int64),
-            "image_id": id,
+            "image_id": image_id,
         }
-
-    def _load_image(self, id: int) -> Image.Image:
-        return self.read_image(id)
 
     def read_image(self, image_id: int) -> Image.Image:
         """Read the RGB image with COCO's id `image_id`. Raises: DataError when it is missing or broken."""

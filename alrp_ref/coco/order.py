@@ -31,7 +31,7 @@ def true_positives_by_class(
     """`true_positives` of each category id."""
     pairs = {category: [] for category in data.category_ids}
     for image_id, found in by_image(detections).items():
-        target = data._load_target(image_id)
+        target = data.target(image_id)
         for label in target["labels"].unique().tolist():
             category = data.category_ids[label]
             truth = torch.as_tensor(target["boxes"][target["labels"] == label], dtype=torch.float64)

@@ -27,7 +27,7 @@ from alrp_ref.detection import Recipe
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.training.checkpoint import check_same
 from alrp_ref.training.log import read_metrics
-from alrp_ref.training.loop import TrainingStopped, train
+from alrp_ref.training.loop import Diverged, train
 from alrp_ref.training.report import read_json
 
 HELD_OUT = 10
@@ -73,7 +73,7 @@ class Run:
             model, metrics = train(self.recipe, self.coco, self.folder, steps=self.steps, seed=self.seed, **options)
             device = next(model.parameters()).device
             reached["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        except TrainingStopped as error:
+        except Diverged as error:
             reached["stopped"] = str(error)
             metrics = evaluate(annotation_file(self.coco, "val2017"), [])
             for name, content in (("detections", []), ("metrics", metrics.to_dict())):

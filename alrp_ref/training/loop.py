@@ -33,7 +33,11 @@ SECONDS_BETWEEN_CHECKPOINTS = 120
 
 
 class TrainingStopped(Exception):
-    """Training cannot go on: the message says at which step, for which images, and what is safe."""
+    """Training cannot go on: the message says why, what is safe, and what to do."""
+
+
+class Diverged(TrainingStopped):
+    """The loss is no longer finite: the message says at which step, and for which images."""
 
 
 def train(
@@ -68,7 +72,8 @@ def train(
 
     Returns: the model, in evaluation mode, and what it reaches on val2017; None without val2017, or on all but the
         first process.
-    Raises: DataError or ValueError for input that cannot be used; TrainingStopped if the loss is no longer finite.
+    Raises: DataError or ValueError for input that cannot be used; Diverged if the loss is no longer finite;
+        TrainingStopped if a process that reads images was killed.
     """
     recipe, out = get_recipe(recipe), Path(out)
     if out.exists() and not out.is_dir():
@@ -270,7 +275,7 @@ def _losses(
     if reason:
         kept = f"the checkpoint holds the state after {saved} steps" if saved else "there is no checkpoint yet"
         where = f"training stopped at step {step}, images {ids}"
-        raise TrainingStopped(f"{where}: {reason}; {kept}. Begin anew with a lower learning rate.")
+        raise Diverged(f"{where}: {reason}; {kept}. Begin anew with a lower learning rate.")
     return losses
 
 

@@ -86,12 +86,12 @@ def _examples(data: CocoDataset, detections: list[dict[str, Any]], thresholds: M
 
 def with_objects(data: CocoDataset, number: int) -> list[int]:
     """The ids of the first images that show objects."""
-    return list(islice((i for i in data.ids if len(data._load_target(i)["boxes"])), number))
+    return list(islice((i for i in data.ids if len(data.target(i)["boxes"])), number))
 
 
 def draw_truth(data: CocoDataset, image_id: int) -> Image.Image:
     """An image with its objects."""
-    return draw_boxes(data.read_image(image_id), data._load_target(image_id), data.class_names)
+    return draw_boxes(data.read_image(image_id), data.target(image_id), data.class_names)
 
 
 def draw_found(

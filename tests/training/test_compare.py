@@ -10,7 +10,7 @@ import pytest
 
 from alrp_ref import cli
 from alrp_ref.coco import CocoDataset, DataError, evaluate, hold_out, make_shapes
-from alrp_ref.training import compare, write_comparison
+from alrp_ref.training import TrainingStopped, compare, write_comparison
 from alrp_ref.training.compare import FARTHEST, SWEEP_SHARE, Comparison, Run, best_of, to_try
 from alrp_ref.training.comparison import spread
 from alrp_ref.training.tables import read_table
@@ -185,6 +185,18 @@ def test_a_run_that_diverges_is_a_result(many, recipes, tmp_path):
     assert {run.result["AP"] for run in compared.sweep} == {0.0}
     assert "training stopped at step" in compared.runs[0].result["stopped"]
     assert "training stopped at step" in write_comparison(compared, tmp_path).read_text()
+
+
+def test_a_run_that_was_stopped_otherwise_is_no_result(many, recipes, tmp_path, monkeypatch):
+    """A killed data worker says nothing of a recipe: the comparison ends, and can be gone on with."""
+
+    def killed(*args, **options):
+        raise TrainingStopped("a process that reads images was killed")
+
+    monkeypatch.setattr(sys.modules[Run.__module__], "train", killed)
+    with pytest.raises(TrainingStopped, match="killed"):
+        compare(recipes, many, tmp_path, steps=3, **QUIET)
+    assert not results(tmp_path)
 
 
 def test_another_budget_in_the_same_folder_is_refused(many, recipes, tmp_path):
