@@ -63,12 +63,14 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:
+        is_ours = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            is_ours = False
+        except OSError:
+            pass  # a file system without locks, as some clusters have, is no reason not to train
+        yield is_ours
 
 
 def part_of(path: Path) -> Path:
