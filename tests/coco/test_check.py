@@ -337,15 +337,18 @@ def root(tmp_path_factory):
 @FUZZ
 @given(content=contents())
 def test_whatever_the_annotations_hold_they_are_refused_or_every_item_can_be_trained_on(root, content):
-    """The reader raises DataError where the check found that a run would stop; where not, all boxes are sound."""
+    """The reader raises DataError, for training or for an evaluation, which reads images without boxes, too, where the
+    check found that a run would stop; where not, all boxes are sound."""
     write(root, content)
     found = check(root)
     if found.stops:
         with pytest.raises(DataError):
-            list(CocoDataset(root, "val2017"))
+            for keep_empty in (False, True):
+                list(CocoDataset(root, "val2017", keep_empty=keep_empty))
         return
     data = CocoDataset(root, "val2017")
-    assert len(data) + sum(p.kind == "images without a box to learn from" for p in found.problems) == 2
+    left_out = sum(p.kind == "images without a box to learn from" for p in found.problems)
+    assert len(data) + left_out == len(content["images"])
     for _, target in data:
         x1, y1, x2, y2 = target["boxes"].unbind(1)
         assert (0 <= x1).all() and (x1 < x2).all() and (x2 <= 40).all()
