@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from runs import DATA, read_table
 from style import section, text
 
-from alrp_ref.training.comparison import BOUNDS, COLUMNS, mean_rows, spread, summary
+from alrp_ref.training.comparison import BOUNDS, COLUMNS, by_rate, mean_rows, spread, summary
 
 NAMES = {
     "alrp_mobilenet_320": "aLRP Loss",
@@ -159,10 +159,5 @@ def tried() -> list[list[str]]:
 
 def rates() -> list[list[str]]:
     """AP on the images held out, by learning rate."""
-    rows = rows_of("comparison", "sweep")
-    found = sorted({float(row["lr"]) for row in rows})
-    reached = {(row["recipe"], float(row["lr"])): f"{100 * float(row['AP']):.3f}" for row in rows}
-    names = dict.fromkeys(row["recipe"] for row in rows)
-    return [["AP in percent", *(f"{lr:g}" for lr in found)]] + [
-        [name, *(reached.get((name, lr), "") for lr in found)] for name in names
-    ]
+    (_, *columns), *rows = by_rate(rows_of("comparison", "sweep"))
+    return [["AP in percent", *columns], *rows]

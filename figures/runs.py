@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alrp_ref.coco import CocoDataset, order_bounds, rank_correlation
+from alrp_ref.training.comparison import BOUNDS
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.tables import read_table, write_table
 
@@ -64,8 +65,8 @@ def bounds(run: Run) -> list[dict[str, str]]:
     """`order_bounds` of a run's detections, as rows of a table."""
     of_iou = order_bounds(*_detections(run))
     return [
-        {"order": order, "AP": f"{x.mean():.4f}", "AP50": f"{x[0]:.4f}", "AP75": f"{x[5]:.4f}", "AP90": f"{x[8]:.4f}"}
-        for order, x in of_iou.items()
+        {"order": order} | {name: f"{ap[place].mean():.4f}" for name, place in BOUNDS.items()}
+        for order, ap in of_iou.items()
     ]
 
 

@@ -86,7 +86,7 @@ def _write(compared: Comparison, out: Path) -> Path:
     number = len(by_recipe(runs))
     title = "A comparison" if number == 1 else f"A comparison of {number} recipes"
     path = out / "comparison.html"
-    write_whole(path, page(title, _sections(compared, tables, shown)))
+    write_whole(path, page(title, _sections(runs, val, tables, shown)))
     return path
 
 
@@ -119,6 +119,16 @@ def mean_rows(rows: Sequence[Row], keys: tuple[str, str], columns: Iterable[str]
     ]
 
 
+def by_rate(rows: Sequence[Row]) -> list[list[str]]:
+    """A row for each recipe of a sweep, as in `sweep.csv`, a column for each learning rate: AP in percent."""
+    rates = sorted({float(row["lr"]) for row in rows})
+    reached = {(row["recipe"], float(row["lr"])): f"{100 * float(row['AP']):.3f}" for row in rows}
+    names = dict.fromkeys(row["recipe"] for row in rows)
+    return [["", *(f"{lr:g}" for lr in rates)]] + [
+        [name, *(reached.get((name, lr), "") for lr in rates)] for name in names
+    ]
+
+
 def spread(values: Sequence[float | str | None], column: str) -> str:
     """Mean ± standard deviation (of a sample: n - 1) of what is known; numbers, or as a table holds them."""
     scale = 1 if column in ("rho", "minutes") else 100
@@ -135,11 +145,12 @@ def by_recipe(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {name: [r for r in runs if r.recipe.name == name] for name in dict.fromkeys(r.recipe.name for r in runs)}
 
 
-def _sections(compared: Comparison, tables: Mapping[str, list[Row]], shown: Mapping[str, str]) -> list[str]:
-    runs = compared.runs
+def _sections(
+    runs: Sequence[Run], val: CocoDataset, tables: Mapping[str, list[Row]], shown: Mapping[str, str]
+) -> list[str]:
     stopped = [f"{r.recipe.name}, seed {r.seed}: {r.result['stopped']}" for r in runs if "stopped" in r.result]
     return [
-        section("What was compared", *map(paragraph, _setting(runs)), *_differences(runs)),
+        section("What was compared", *map(paragraph, _setting(runs, val)), *_differences(runs)),
         section(
             "Result on val2017",
             paragraph(
@@ -170,7 +181,7 @@ def _sections(compared: Comparison, tables: Mapping[str, list[Row]], shown: Mapp
                 f"AP in percent on every {HELD_OUT}th training image, held out, after 1/{SWEEP_SHARE} of the steps. "
                 "One run each: where they hardly differ, they say little."
             ),
-            table(_tried(compared.sweep), header=True),
+            table(by_rate(tables["sweep"]), header=True),
         ),
         section(
             "Examples",
@@ -180,9 +191,9 @@ def _sections(compared: Comparison, tables: Mapping[str, list[Row]], shown: Mapp
     ]
 
 
-def _setting(runs: Sequence[Run]) -> list[str]:
+def _setting(runs: Sequence[Run], val: CocoDataset) -> list[str]:
     recipes, run = [run.recipe for run in runs], runs[0]
-    train, val = CocoDataset(run.coco, "train2017"), CocoDataset(run.coco, "val2017", keep_empty=True)
+    train = CocoDataset(run.coco, "train2017")
     epochs = run.steps * run.recipe.batch_size / len(train)
     backbones, sides = (_each(values) for values in ([r.backbone for r in recipes], [r.train_size for r in recipes]))
     devices = _each([run.result["device"] for run in runs if "device" in run.result])
@@ -207,15 +218,6 @@ def _differences(runs: Sequence[Run]) -> list[str]:
         return []
     rows = [["", *names]] + [[name, *(str(values[key]) for key in names)] for name, values in fields.items()]
     return [paragraph("All that differs:"), table(rows, header=True)]
-
-
-def _tried(sweep: Sequence[Run]) -> list[list[str]]:
-    """A row for each recipe of the sweep, a column for each learning rate."""
-    rates = sorted({run.recipe.lr for run in sweep})
-    reached = {(run.recipe.name, run.recipe.lr): f"{100 * run.result['AP']:.3f}" for run in sweep}
-    return [["", *(f"{lr:g}" for lr in rates)]] + [
-        [name, *(reached.get((name, lr), "") for lr in rates)] for name in by_recipe(sweep)
-    ]
 
 
 def _identity(run: Run) -> dict[str, Any]:
