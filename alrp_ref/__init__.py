@@ -1,7 +1,8 @@
 """aLRP Loss, as the paper says it: a readable, verified reference.
 
-The files of this folder are the paper, in reading order: `ranking`, `error_driven`, `ap`, `localisation`, `alrp`,
-`self_balance`, `lrp`; `pairwise` says all of it once more, slowly and obviously, and is what they are tested against.
+The files of this folder are the paper. Read `pairwise` first: it forms every pair, is slow and obvious, and the others
+are tested against it. Then `ranking`, `error_driven`, `ap`, `localisation`, `alrp`, `self_balance`, `lrp`, which run
+for millions of scores, thanks to `step_matrix`. Equation numbers in `Source:` lines are those of arXiv version 4.
 The detectors, data and training live in `detection`, `coco` and `training`, and need the extra packages.
 """
 

@@ -15,7 +15,6 @@ the higher it is scored, because it then enters the error of every positive belo
 
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from alrp_ref import checks, error_driven
@@ -47,7 +46,7 @@ def lrp_error(n_fp: Tensor, e_loc: Tensor, e_above: Tensor, rank: Tensor) -> Ten
 
     Args: `e_above`, the sum over the other positives; the rest by name.
     Shape: four times (|P|,) -> (|P|,).
-    Source: Section 4.
+    Source: Eq. (10), Section 4.
     """
     return (n_fp + e_loc + e_above) / rank
 
@@ -60,13 +59,13 @@ def target_lrp_error(e_loc: Tensor, rank: Tensor) -> Tensor:
     No ranking can remove it, so no score gradient should try: with 0 as the target, training diverges.
 
     Shape: (|P|,), (|P|,) -> (|P|,).
-    Source: Section 4.
+    Source: Eq. (12), Section 4.
     """
     return e_loc / rank
 
 
 def localisation_component(
-    loc_errors: Tensor, s_pos: Tensor, rank: Tensor, h_pos: StepMatrix, loc_step: LocStep
+    loc_errors: Tensor, s_pos: Tensor, rank: Tensor, h_ik: StepMatrix, loc_step: LocStep
 ) -> Tensor:
     r"""The localisation part of the loss, a function of the localisation errors alone: ranks are constants.
 
@@ -76,14 +75,14 @@ def localisation_component(
     With the hard step the sum over `k` is a running sum down the list of positives. `loc_step` is explained at
     `alrp_loss`.
 
-    Shape: `loc_errors`, `s_pos`, `rank` (|P|,), `h_pos` (|P|, |P|) -> scalar.
-    Source: Section 4.
+    Shape: `loc_errors`, `s_pos`, `rank` (|P|,), `h_ik` (|P|, |P|) -> scalar.
+    Source: Eq. (11), Section 4.
     """
     if loc_step == "hard":
         best_first = s_pos.argsort(stable=True).flip(0)  # of tied positives the last counts first, as in the release
         return (loc_errors[best_first].cumsum(0) / rank[best_first]).mean()
     # Collect by k instead of by i: E_loc(k) enters its own term with 1 and the term of i with H(x_ik).
-    share = h_pos.T @ (1 / rank) + (1 - h_pos.at_zero) / rank  # at k = i the matrix holds H(0); the formula has 1
+    share = 1 / rank + h_ik.T @ (1 / rank)
     return (loc_errors * share).mean()
 
 
@@ -126,7 +125,7 @@ def alrp_loss(
     Returns: `ALRP(cls, loc, rank)`. Without positives both parts are zero, and connected to their inputs.
     Raises: ValueError, naming the argument, for wrong shapes, dtypes, labels, non-finite logits, errors that are
         negative or not finite or not as many as the positives, `delta` <= 0, an unknown `loc_step`.
-    Source: Section 4.
+    Source: Eqs. (9) to (13), Section 4.
 
     Example:
         >>> logits = torch.tensor([3.0, 1.0, 2.0], requires_grad=True)
@@ -145,18 +144,15 @@ def alrp_loss(
         cls = checks.zero(logits)
         return ALRP(cls, checks.zero(loc_errors), s_pos.to(cls.dtype))
 
-    _, n_fp, rank, h_pos, h_neg = ranks(s_pos, s_neg, delta, spread=scope.is_global)
+    _, n_fp, rank, h_ik, h_ij = ranks(s_pos, s_neg, delta, reduce=scope.sum)
     e_loc = loc_errors.detach().to(rank.dtype)
-    e_above = (h_pos @ e_loc) - h_pos.at_zero * e_loc  # sum over k != i; the matrix holds H(0) at k = i
-
-    shared = n_fp > NO_FALSE_POSITIVES
-    p = h_neg.scale_rows(torch.where(shared, 1 / n_fp, 0))
-    ell, ell_star = lrp_error(n_fp, e_loc, e_above, rank), target_lrp_error(e_loc, rank)
+    ell, ell_star = lrp_error(n_fp, e_loc, h_ik @ e_loc, rank), target_lrp_error(e_loc, rank)
+    p = error_driven.distribution(h_ij, n_fp, eps=NO_FALSE_POSITIVES)
     grad = error_driven.gradient(ell, ell_star, p)
     grad = grad._replace(positives=scope.mine(grad.positives))
 
     cls = error_driven.with_gradient(precision_error(n_fp, rank).mean(), logits, positives, grad)
-    loc = localisation_component(loc_errors.to(rank.dtype), s_pos, rank, h_pos, loc_step)
+    loc = localisation_component(loc_errors.to(rank.dtype), s_pos, rank, h_ik, loc_step)
     return ALRP(scope.scaled(cls), scope.scaled(loc).to(cls.dtype), scope.mine(rank).to(cls.dtype))
 
 
@@ -171,7 +167,7 @@ class ALRPLoss(nn.Module):
 
     Shape, errors: as for `alrp_loss`. In training mode each call counts as one step of the self-balance, whose
     statistics are averaged over processes where `torch.distributed` runs, and saved in `state_dict`.
-    Source: Section 4.
+    Source: Eqs. (9) to (13), Section 4; self-balance, Section 4.2.
     """
 
     def __init__(

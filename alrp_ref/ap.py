@@ -15,7 +15,7 @@ def precision_error(n_fp: Tensor, rank: Tensor) -> Tensor:
               = \frac{N_{FP}(i)}{\mathrm{rank}(i)}
 
     Shape: (|P|,), (|P|,) -> (|P|,).
-    Source: Section 2; AP Loss (CVPR 2019).
+    Source: Eq. (2), Section 2.1; AP Loss (CVPR 2019).
     """
     return n_fp / rank
 
@@ -57,7 +57,7 @@ def ap_loss(
     Shape: `logits`, `targets` (n,) -> scalar in [0, 1], in float32 or, for float64 logits, float64.
     Returns: the loss; zero, and connected to `logits`, where there are no positives.
     Raises: ValueError, naming the argument, for wrong shapes, dtypes, labels, non-finite logits, `delta` <= 0.
-    Source: Section 2; AP Loss (CVPR 2019).
+    Source: Eqs. (2) and (4), Section 2.1; AP Loss (CVPR 2019).
 
     Example:
         >>> logits = torch.tensor([3.0, 1.0, 2.0], requires_grad=True)
@@ -70,12 +70,11 @@ def ap_loss(
     s_pos = scope.gather(s_pos)
     if s_pos.numel() == 0:
         return checks.zero(logits)
-    _, n_fp, rank, _, h_neg = ranks(s_pos, s_neg, delta, spread=scope.is_global)
+    _, n_fp, rank, _, h_ij = ranks(s_pos, s_neg, delta, reduce=scope.sum)
     ell = precision_error(n_fp, rank)
     if interpolated:
         ell = interpolate(ell, s_pos)
-    p = h_neg.scale_rows(torch.where(n_fp > 0, 1 / n_fp, 0))
-    grad = error_driven.gradient(ell, 0.0, p)
+    grad = error_driven.gradient(ell, 0.0, error_driven.distribution(h_ij, n_fp))
     grad = grad._replace(positives=scope.mine(grad.positives))
     return scope.scaled(error_driven.with_gradient(ell.mean(), logits, positives, grad))
 

@@ -1,4 +1,7 @@
-"""Checks of what the losses are given: each message names the argument, what it got, and what it should be."""
+"""Checks of what the losses are given: each message names the argument, what it got, and what it should be.
+
+Beside them, what all losses compute in, and what they return where there is nothing to rank.
+"""
 
 import math
 
@@ -51,6 +54,11 @@ def boxes(name: str, box: Tensor) -> None:
     _tensor(name, box)
     if not box.is_floating_point() or box.ndim != 2 or box.shape[1] != 4:
         raise ValueError(f"{name} must be floating point boxes (n, 4), x1 y1 x2 y2, got {tuple(box.shape)} {box.dtype}")
+
+
+def exact_dtype(device: torch.device) -> torch.dtype:
+    """The dtype of suffix sums, whose differences lose digits: float64, wherever the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def zero(x: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ it still has to lose. Three vectors or matrices say it all:
 `z`             :math:`Z`, the normaliser of the loss                                      number
 ==============  =========================================================================  ============
 
-`p` is a plain tensor or an `alrp_ref.step_matrix.StepMatrix`: only ``p.sum(1)`` and ``p.T @ v`` are asked of it.
+`p` and `delta_x` are plain tensors or `alrp_ref.step_matrix.StepMatrix`, which is never formed: only products with a
+number for each row and sums of rows and columns are asked of them.
 AP Loss (`alrp_ref.ap`) and aLRP Loss (`alrp_ref.alrp`) are two uses of this file.
 """
 
@@ -25,29 +26,50 @@ from torch.autograd.function import once_differentiable
 
 from alrp_ref.step_matrix import StepMatrix
 
-Distribution = Tensor | StepMatrix
+Pairs = Tensor | StepMatrix
+"""A number for each pair of a positive and a negative, (|P|, |N|)."""
 
 
-def primary_terms(ell: Tensor, p: Tensor) -> Tensor:
+def distribution(h_ij: Pairs, n_fp: Tensor, eps: float = 0.0) -> Pairs:
+    r"""How the error of a positive is shared among the negatives: equally among those above it.
+
+    .. math:: p(j|i) = H(x_{ij}) / N_{FP}(i)
+
+    Args:
+        h_ij: step functions of the score differences.
+        n_fp: their sums over the negatives.
+        eps: where :math:`N_{FP}(i)` is not above this, no negative is to blame, and the row is 0 instead of 0/0.
+
+    Shape: `h_ij` (|P|, |N|), `n_fp` (|P|,) -> (|P|, |N|).
+    Source: Definition 1, Eq. (7), Section 3. The paper allows other distributions, for example one that is skewed to
+        harder negatives.
+    """
+    return h_ij / torch.where(n_fp > eps, n_fp, torch.inf)[:, None]
+
+
+def primary_terms(ell: Tensor, p: Pairs) -> Pairs:
     r"""The primary terms of a ranking-based loss.
 
     .. math:: L_{ij} = \ell(i)\, p(j|i) \quad (i \in \mathcal P,\, j \in \mathcal N), \qquad \sum_{j} p(j|i) = 1
 
-    Shape: `ell` (|P|,), `p` (|P|, |N|) as a plain tensor -> (|P|, |N|).
-    Source: Definition 1.
+    Shape: `ell` (|P|,), `p` (|P|, |N|) -> (|P|, |N|).
+    Source: Definition 1, Eq. (7), Section 3.
     """
-    return ell[:, None] * p
+    return p * ell[:, None]
 
 
-def update(ell: Tensor, ell_star: Tensor, p: Tensor) -> Tensor:
+def update(ell: Tensor, ell_star: Tensor | float, p: Pairs) -> Pairs:
     r"""The error-driven update, in place of :math:`-\partial \mathcal L / \partial x_{ij}`.
 
     .. math:: \Delta x_{ij} = L^*_{ij} - L_{ij} = (\ell^*(i) - \ell(i))\, p(j|i)
 
-    Shape: `ell`, `ell_star` (|P|,), `p` (|P|, |N|) as a plain tensor -> (|P|, |N|).
-    Source: Section 3.
+    Error and target are shared by the same distribution, so the difference of two primary terms is the primary term
+    of the difference.
+
+    Shape: `ell` (|P|,), `ell_star` (|P|,) or a number, `p` (|P|, |N|) -> (|P|, |N|).
+    Source: Section 3; line 3 of Algorithm 1. For aLRP Loss this is Eq. (13), Section 4.
     """
-    return primary_terms(ell_star, p) - primary_terms(ell, p)
+    return primary_terms(ell_star - ell, p)
 
 
 class Gradient(NamedTuple):
@@ -57,17 +79,15 @@ class Gradient(NamedTuple):
     negatives: Tensor
 
 
-def gradient(ell: Tensor, ell_star: Tensor | float, p: Distribution, z: float | None = None) -> Gradient:
+def gradient(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None = None) -> Gradient:
     r"""Gradients of the scores, from the update.
 
     .. math:: \frac{\partial \mathcal L}{\partial s_i}
               = \frac1Z \Big( \sum_j \Delta x_{ij} - \sum_j \Delta x_{ji} \Big)
 
-    :math:`\Delta x_{ij}` lives on pairs (positive, negative) only. So a positive keeps the first sum, over its
-    row, and a negative the second, over its column. Neither needs the matrix:
-
-    .. math:: \sum_{j} \Delta x_{ij} = (\ell^*(i) - \ell(i)) \sum_j p(j|i), \qquad
-              \sum_{i} \Delta x_{ij} = \sum_i (\ell^*(i) - \ell(i))\, p(j|i).
+    This is the chain rule over :math:`x_{ij} = s_j - s_i`, with :math:`-\Delta x_{ij} / Z` in place of the derivative
+    with respect to :math:`x_{ij}`. Only pairs of a positive and a negative have an update. So a positive keeps the
+    first sum, over its row, and a negative the second, over its column.
 
     Args:
         ell, ell_star: error and target error of each positive.
@@ -75,11 +95,11 @@ def gradient(ell: Tensor, ell_star: Tensor | float, p: Distribution, z: float | 
         z: the normaliser; |P| if not given.
 
     Shape: `ell` (|P|,), `ell_star` (|P|,) or a number, `p` (|P|, |N|).
-    Source: Section 3; the update is AP Loss's.
+    Source: Eq. (5), Section 2.1; Algorithm 1, Section 3.
     """
     z = ell.numel() if z is None else z
-    row = (ell_star - ell) / z  # (|P|,) so that delta_x_ij / Z = row[i] * p[i, j]
-    return Gradient(positives=row * p.sum(1), negatives=p.T @ -row)
+    dl_dx = update(ell, ell_star, p) * (-1 / z)
+    return Gradient(positives=-dl_dx.sum(1), negatives=dl_dx.sum(0))
 
 
 class Sides(NamedTuple):
@@ -89,7 +109,7 @@ class Sides(NamedTuple):
     sum_of_primary_terms: Tensor
 
 
-def theorem_1(ell: Tensor, p: Distribution, z: float | None = None) -> Sides:
+def theorem_1(ell: Tensor, p: Pairs, z: float | None = None) -> Sides:
     r"""The loss is the sum of its primary terms.
 
     .. math:: \mathcal L = \frac1Z \sum_{i \in \mathcal P} \ell(i)
@@ -99,10 +119,10 @@ def theorem_1(ell: Tensor, p: Distribution, z: float | None = None) -> Sides:
     fails by the :math:`\ell(i)` of every positive that has an error but no negative to share it with.
 
     Shape: `ell` (|P|,), `p` (|P|, |N|) -> two scalars.
-    Source: Theorem 1.
+    Source: Theorem 1, Section 3.
     """
     z = ell.numel() if z is None else z
-    return Sides(loss=ell.sum() / z, sum_of_primary_terms=(ell * p.sum(1)).sum() / z)
+    return Sides(loss=ell.sum() / z, sum_of_primary_terms=primary_terms(ell, p).sum(1).sum() / z)
 
 
 class Balance(NamedTuple):
@@ -113,7 +133,7 @@ class Balance(NamedTuple):
     sign_condition: Tensor
 
 
-def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Distribution, z: float | None = None) -> Balance:
+def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None = None) -> Balance:
     r"""Positives and negatives receive gradients of equal total magnitude, however unequal their numbers.
 
     .. math:: \sum_{i \in \mathcal P} \Big| \frac{\partial \mathcal L}{\partial s_i} \Big|
@@ -127,7 +147,7 @@ def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Distribution, z: float |
     own sum, but not in the sum over positives, and the balance is lost: `negatives` < `positives`.
 
     Shape: `ell` (|P|,), `ell_star` (|P|,) or a number, `p` (|P|, |N|) -> three scalars, the last one boolean.
-    Source: Theorem 2.
+    Source: Theorem 2, Section 3.
     """
     grad = gradient(ell, ell_star, p, z)
     return Balance(grad.positives.abs().sum(), grad.negatives.abs().sum(), (ell >= ell_star).all())
@@ -154,11 +174,10 @@ def with_gradient(value: Tensor, logits: Tensor, positives: Tensor, grad: Gradie
         logits: all examples.
         positives: where in `logits` the positives are.
         grad: what `gradient` returned for the scores of `alrp_ref.ranking.examples`: one number for each positive, and
-            one for each example, which is 0 where the example is not a negative. The latter, as long as the list, are
-            not copied: those of the positives are written among them.
+            one for each example, which is 0 where the example is not a negative.
 
     Shape: `logits` (n,), `positives` (|P|,) -> scalar, in float32 or, where the logits are, float64.
     Source: Section 3.
     """
-    on_logits = grad.negatives.to(logits.dtype).index_copy_(0, positives, grad.positives.to(logits.dtype))
+    on_logits = grad.negatives.to(logits.dtype).index_copy(0, positives, grad.positives.to(logits.dtype))
     return _GivenGradient.apply(value.to(torch.promote_types(logits.dtype, torch.float32)), logits, on_logits)

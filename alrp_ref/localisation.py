@@ -25,7 +25,7 @@ def iou_error(pred: Tensor, target: Tensor, *, tau: float = 0.5) -> Tensor:
 
     Shape: (n, 4), (n, 4) -> (n,); differentiable.
     Raises: ValueError for wrong shapes, dtypes or `tau`.
-    Source: Section 2 (LRP); equal to 2 (1 - IoU) at tau = 0.5.
+    Source: Section 2.2, below Eq. (6); equal to 2 (1 - IoU) at tau = 0.5.
     """
     return (1 - _ious(pred, target, tau)[0]) / (1 - tau)
 

@@ -22,7 +22,7 @@ def lrp(n_tp: Tensor, n_fp: Tensor, n_fn: Tensor, sum_e_loc: Tensor) -> Tensor:
 
     Args: counts of true positives, false positives and false negatives; the sum of the errors of the true positives.
     Shape: any, alike.
-    Source: Section 2; LRP (ECCV 2018).
+    Source: Eq. (6), Section 2.2; LRP (ECCV 2018).
     """
     return (n_fp + n_fn + sum_e_loc) / (n_fp + n_fn + n_tp)
 
@@ -54,7 +54,7 @@ def optimal_lrp(scores: Tensor, ious: Tensor, num_gt: int, *, tau: float = 0.5) 
 
     Shape: `scores`, `ious` (m,), tensors, arrays or lists. Every position of the list sorted by score is tried: exact.
     Raises: ValueError for wrong shapes, values or more true positives than ground truth.
-    Source: LRP (ECCV 2018; TPAMI 2021).
+    Source: Section 2.2; LRP (ECCV 2018; TPAMI 2021).
     """
     scores, ious = (torch.as_tensor(x, dtype=torch.float64) for x in (scores, ious))
     if scores.ndim != 1 or ious.shape != scores.shape:

@@ -16,13 +16,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Section 2: from scores to ranks
+# Section 2.1: from scores to ranks
 
 
 def step(x: Tensor, delta: float = 1.0) -> Tensor:
     r"""The smoothed step function, on any shape.
 
     .. math:: H(x) = \mathrm{clip}\left(\tfrac{x}{2\delta} + \tfrac12,\; 0,\; 1\right)
+
+    Source: Section 2.1, below Eq. (3).
     """
     return (x / (2 * delta) + 0.5).clamp(0, 1)
 
@@ -31,6 +33,8 @@ def differences(s_i: Tensor, s_j: Tensor) -> Tensor:
     r"""The difference transform, above zero where `j` outranks `i`. Shape: (I,), (J,) -> (I, J).
 
     .. math:: x_{ij} = -(s_i - s_j) = s_j - s_i
+
+    Source: Section 2.1, above Eq. (3).
     """
     return s_j[None, :] - s_i[:, None]
 
@@ -39,6 +43,8 @@ def others_above(s_pos: Tensor, delta: float = 1.0) -> Tensor:
     r"""How far each *other* positive outranks `i`: 0 on the diagonal. Shape: (|P|,) -> (|P|, |P|).
 
     .. math:: H(x_{ik}), \quad k \in \mathcal P,\; k \ne i
+
+    Source: Eq. (3), Section 2.1.
     """
     return step(differences(s_pos, s_pos), delta).fill_diagonal_(0)
 
@@ -47,6 +53,8 @@ def rank_pos(s_pos: Tensor, delta: float = 1.0) -> Tensor:
     r"""Rank among the positives. Shape: (|P|,) -> (|P|,).
 
     .. math:: \mathrm{rank}^+(i) = 1 + \sum_{k \in \mathcal P, k \ne i} H(x_{ik})
+
+    Source: Eq. (3), Section 2.1.
     """
     return 1 + others_above(s_pos, delta).sum(1)
 
@@ -55,6 +63,8 @@ def n_fp(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0) -> Tensor:
     r"""Number of false positives: the negatives that outrank `i`. Shape: (|P|,), (|N|,) -> (|P|,).
 
     .. math:: N_{FP}(i) = \sum_{j \in \mathcal N} H(x_{ij})
+
+    Source: Eq. (3), Section 2.1.
     """
     return step(differences(s_pos, s_neg), delta).sum(1)
 
@@ -63,6 +73,8 @@ def rank(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0) -> Tensor:
     r"""Rank among all examples. Shape: (|P|,), (|N|,) -> (|P|,).
 
     .. math:: \mathrm{rank}(i) = \mathrm{rank}^+(i) + N_{FP}(i)
+
+    Source: Eq. (3), Section 2.1.
     """
     return rank_pos(s_pos, delta) + n_fp(s_pos, s_neg, delta)
 
@@ -76,6 +88,8 @@ def distribution(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0, eps: float = 
     .. math:: p(j|i) = H(x_{ij}) / N_{FP}(i)
 
     With no negative above (:math:`N_{FP}(i) \le` `eps`) that is 0/0: nobody is to blame, and the row is 0.
+
+    Source: Eq. (7), Section 3.
     """
     h_ij = step(differences(s_pos, s_neg), delta)
     n_fp_i = h_ij.sum(1, keepdim=True)
@@ -86,6 +100,8 @@ def primary_terms(ell: Tensor, p: Tensor) -> Tensor:
     r"""Definition 1: each positive's error, shared out. Shape: (|P|,), (|P|, |N|) -> (|P|, |N|).
 
     .. math:: L_{ij} = \ell(i)\, p(j|i)
+
+    Source: Definition 1, Eq. (7), Section 3.
     """
     return ell[:, None] * p
 
@@ -97,6 +113,8 @@ def gradient(ell: Tensor, ell_star: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
               = \frac1{|\mathcal P|} \Big( \sum_j \Delta x_{ij} - \sum_j \Delta x_{ji} \Big)
 
     Only pairs (positive, negative) have an update: a positive keeps the first sum, a negative the second.
+
+    Source: Eq. (5), Section 2.1; Algorithm 1, Section 3.
     """
     delta_x = primary_terms(ell_star, p) - primary_terms(ell, p)
     return delta_x.sum(1) / len(ell), -delta_x.sum(0) / len(ell)
@@ -122,6 +140,8 @@ def interpolate(precision: Tensor, s_pos: Tensor) -> Tensor:
     r"""The best precision at this recall or any higher one. Shape: (|P|,), (|P|,) -> (|P|,).
 
     .. math:: \mathrm{precision}(i) \leftarrow \max_{k \in \mathcal P,\; s_k \le s_i} \mathrm{precision}(k)
+
+    Source: AP Loss (CVPR 2019); not in the paper, but in the release.
     """
     return torch.where(differences(s_pos, s_pos) <= 0, precision[None, :], 0).amax(1)
 
@@ -132,6 +152,8 @@ def ap_loss(
     r"""AP Loss: see `alrp_ref.ap_loss`.
 
     .. math:: \ell^{AP}(i) = 1 - \mathrm{rank}^+(i) / \mathrm{rank}(i), \qquad \ell^{AP*}(i) = 0
+
+    Source: Eqs. (2) and (4), Section 2.1.
     """
     s_pos, s_neg = logits[targets == 1].detach().double(), logits[targets == 0].detach().double()
     if not len(s_pos):
@@ -148,7 +170,7 @@ def ap_loss(
 
 
 class ALRP(NamedTuple):
-    """The two components of aLRP Loss, scalars, and the rank of each positive (|P|,)."""
+    """The two components of aLRP Loss, Eq. (11), scalars, and the rank of each positive (|P|,)."""
 
     cls: Tensor
     loc: Tensor
@@ -176,6 +198,8 @@ def alrp_loss(
     .. math:: \ell^{LRP}(i) = \frac1{\mathrm{rank}(i)} \Big( N_{FP}(i) + \mathcal E_{loc}(i)
               + \sum_{k \ne i} \mathcal E_{loc}(k) H(x_{ik}) \Big), \qquad
               \ell^{LRP*}(i) = \frac{\mathcal E_{loc}(i)}{\mathrm{rank}(i)}
+
+    Source: Eqs. (9) to (13), Section 4.
     """
     s_pos, s_neg = logits[targets == 1].detach().double(), logits[targets == 0].detach().double()
     if not len(s_pos):

@@ -1,6 +1,6 @@
 r"""Ranks of the positives, from score differences, without forming the pairs.
 
-With :math:`x_{ij} = s_j - s_i` and the step function :math:`H`, Section 2 of the paper counts
+With :math:`x_{ij} = s_j - s_i` and the step function :math:`H`, Eq. (3) of the paper counts
 
 .. math::
     \mathrm{rank}^+(i) = 1 + \sum_{j \in \mathcal P, j \ne i} H(x_{ij}), \qquad
@@ -15,8 +15,8 @@ With :math:`x_{ij} = s_j - s_i` and the step function :math:`H`, Section 2 of th
 `rank_pos`      :math:`\mathrm{rank}^+(i)`, the place among the positives                  (|P|,)
 `n_fp`          :math:`N_{FP}(i)`, the number of negatives above `i`                       (|P|,)
 `rank`          :math:`\mathrm{rank}(i)`, the place among all                              (|P|,)
-`h_pos`         :math:`H(x_{ik})`, over pairs of positives                                 (|P|, |P|)
-`h_neg`         :math:`H(x_{ij})`, over pairs of a positive and a negative                 (|P|, |N|)
+`h_ik`          :math:`H(x_{ik})`, over pairs of positives, 0 at `k = i`                   (|P|, |P|)
+`h_ij`          :math:`H(x_{ij})`, over pairs of a positive and a negative                 (|P|, |N|)
 ==============  =========================================================================  ============
 
 A detector has some hundred positives and millions of negatives, so the :math:`|P| \times |N|` matrix of
@@ -29,34 +29,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alrp_ref.columns import exact_dtype
-from alrp_ref.step_matrix import StepMatrix
-
-
-def step(x: Tensor, delta: float) -> Tensor:
-    r"""The smoothed step function, linear on :math:`[-\delta, \delta]`.
-
-    .. math:: H(x) = \mathrm{clip}\left(\tfrac{x}{2\delta} + \tfrac12,\; 0,\; 1\right), \qquad H(x) + H(-x) = 1
-
-    Args:
-        x: score differences, any shape.
-        delta: half width of the ramp, in logits; the hard step is its limit at 0.
-
-    Shape: the same as `x`.
-    Source: Section 2; AP Loss (CVPR 2019).
-    """
-    return (x / (2 * delta) + 0.5).clamp(0, 1)
-
-
-def difference_transform(s_i: Tensor, s_j: Tensor) -> Tensor:
-    r"""All differences of scores, above zero where `j` outranks `i`.
-
-    .. math:: x_{ij} = -(s_i - s_j) = s_j - s_i
-
-    Shape: `s_i` (I,), `s_j` (J,) -> (I, J). For small inputs and for reading; the losses never call it.
-    Source: Section 2.
-    """
-    return s_j[None, :] - s_i[:, None]
+from alrp_ref.checks import exact_dtype
+from alrp_ref.step_matrix import Reduce, StepMatrix
 
 
 class Examples(NamedTuple):
@@ -67,8 +41,8 @@ class Examples(NamedTuple):
     s_pos: Tensor
     """Their scores, (|P|,), in float64 where the device has it."""
     s_neg: Tensor
-    """The scores of all, (n,), but -inf where an example is not a negative. Such a one is above no positive, so it is
-    neither counted nor blamed, and nothing of the list's length has to be gathered and put back."""
+    """All n scores, with those of non-negatives masked to -inf. A score of -inf outranks nothing, so masked entries add
+    0 to every count and get no gradient. The list keeps its length, so nothing is gathered and scattered back."""
 
 
 def examples(logits: Tensor, targets: Tensor, num_positives: int | None = None) -> Examples:
@@ -79,7 +53,7 @@ def examples(logits: Tensor, targets: Tensor, num_positives: int | None = None) 
         num_positives: if it is known, a GPU need not be waited for to count them.
 
     Shape: `logits`, `targets` (n,).
-    Source: Section 2.
+    Source: Eq. (3), Section 2.1.
     """
     is_positive, logits = targets == 1, logits.detach()
     if num_positives is None:
@@ -96,13 +70,13 @@ class Ranks(NamedTuple):
     rank_pos: Tensor
     n_fp: Tensor
     rank: Tensor
-    h_pos: StepMatrix
-    """H(x_ik) over positives k, the diagonal H(0) = 1/2 included."""
-    h_neg: StepMatrix
+    h_ik: StepMatrix
+    """H(x_ik) over the other positives k: 0 at k = i."""
+    h_ij: StepMatrix
     """H(x_ij) over negatives j."""
 
 
-def ranks(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0, *, spread: bool = False) -> Ranks:
+def ranks(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0, *, reduce: Reduce | None = None) -> Ranks:
     r"""Ranks of the positives.
 
     .. math:: \mathrm{rank}^+(i) = 1 + \sum_{j \in \mathcal P, j \ne i} H(x_{ij}), \quad
@@ -112,12 +86,12 @@ def ranks(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0, *, spread: bool = Fa
     Args:
         s_pos, s_neg: logits of the positives and of the negatives.
         delta: half width of the step.
-        spread: the negatives are this process's; :math:`N_{FP}` counts those of all (see `alrp_ref.scope`).
+        reduce: a sum over processes, where each holds a share of the negatives; :math:`N_{FP}` then counts all shares.
 
     Shape: `s_pos` (|P|,), `s_neg` (|N|,).
-    Source: Section 2.
+    Source: Eq. (3), Section 2.1.
     """
-    h_pos, h_neg = StepMatrix(s_pos, s_pos, delta), StepMatrix(s_pos, s_neg, delta, spread=spread)
-    rank_pos = 1 + (h_pos.sum(1) - h_pos.at_zero)  # j = i is in the matrix, not in the sum
-    n_fp = h_neg.sum(1)
-    return Ranks(rank_pos, n_fp, rank_pos + n_fp, h_pos, h_neg)
+    h_ik = StepMatrix(s_pos, s_pos, delta, others_only=True)
+    h_ij = StepMatrix(s_pos, s_neg, delta, reduce=reduce)
+    rank_pos, n_fp = 1 + h_ik.sum(1), h_ij.sum(1)
+    return Ranks(rank_pos, n_fp, rank_pos + n_fp, h_ik, h_ij)

@@ -2,7 +2,7 @@ r"""What is ranked together where several processes train: each one's examples f
 
 The paper ranks the examples of a process. One ranking over all processes is the loss of the whole batch, whatever
 the number of processes. It takes little: each needs the scores and errors of all *positives*, which are few, and
-the sums of :math:`H` over everybody's negatives (`alrp_ref.columns`), as many numbers as there are
+the sums of :math:`H` over everybody's negatives, as many numbers as there are
 positives. The millions of negatives stay where they are.
 """
 
@@ -62,6 +62,10 @@ class Scope:
         parts = [part[:count] for part, count in zip(_all_gather(padded), self.counts, strict=True)]
         parts[self.rank] = x  # with its graph
         return torch.cat(parts)
+
+    def sum(self, x: Tensor) -> Tensor:
+        """The sum over the processes that rank together."""
+        return summed(x) if self.is_global else x
 
     def mine(self, x: Tensor) -> Tensor:
         """Of all positives, those of this process. Shape: (all,) -> (|P|,)."""

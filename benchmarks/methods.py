@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from alrp_ref import alrp_loss, pairwise
-from alrp_ref.ranking import step
+from alrp_ref.pairwise import step
 
 Result = tuple[Tensor, Tensor]
 

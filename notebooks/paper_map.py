@@ -17,15 +17,15 @@ from course import formulas_of
 
 HERE = Path(__file__).parent
 PAPER_FILES = (
+    "pairwise",
     "ranking",
-    "step_matrix",
     "error_driven",
     "ap",
     "localisation",
     "alrp",
     "self_balance",
     "lrp",
-    "pairwise",
+    "step_matrix",
 )
 
 
@@ -73,7 +73,9 @@ def public(module: ModuleType) -> dict[str, object]:
 
 def section(function: object) -> str:
     """Where in the paper a function comes from, by its docstring."""
-    found = re.search(r"^Source: ([^;.(]+(?:\.\d)?)", inspect.getdoc(function) or "", re.MULTILINE)
+    found = re.search(
+        r"^Source: ((?:Eqs?\. |[^;.]|\.\d)+)", inspect.getdoc(function) or "", re.MULTILINE
+    )
     return found[1].strip() if found else ""
 
 

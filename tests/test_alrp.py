@@ -129,9 +129,9 @@ def test_the_localisation_component_is_a_mean_of_running_sums_over_ranks():
     """In hard order, the k-th best positive is charged the errors of the k best, over its rank."""
     s_pos, rank = torch.tensor([5.0, 9.0, 1.0]), torch.tensor([2.0, 1.0, 8.0])
     loc_errors = torch.tensor([0.4, 0.2, 1.0])
-    h_pos = StepMatrix(s_pos, s_pos, 1.0)
+    h_ik = StepMatrix(s_pos, s_pos, 1.0, others_only=True)
     for loc_step in ("hard", "smoothed"):  # further apart than delta, both steps order alike
-        loc = localisation_component(loc_errors.double(), s_pos, rank.double(), h_pos, loc_step)
+        loc = localisation_component(loc_errors.double(), s_pos, rank.double(), h_ik, loc_step)
         assert_close(loc, (0.2 / 1 + 0.6 / 2 + 1.6 / 8) / 3, 1e-7)
 
 

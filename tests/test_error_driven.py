@@ -51,7 +51,7 @@ ALL_HAVE_NEGATIVES_ABOVE = examples().map(with_a_negative_on_top)
 def distribution(ex):
     """p(j|i), as the losses use it and as a plain matrix."""
     r = ranks(ex.s_pos, ex.s_neg, ex.delta)
-    return r.h_neg.scale_rows(1 / r.n_fp), pairwise.distribution(ex.s_pos, ex.s_neg, ex.delta)
+    return ed.distribution(r.h_ij, r.n_fp), pairwise.distribution(ex.s_pos, ex.s_neg, ex.delta)
 
 
 def test_primary_terms_and_update_of_a_small_example():

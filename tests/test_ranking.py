@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from lists import assert_close, examples, random
 
 from alrp_ref import pairwise
-from alrp_ref.ranking import difference_transform, ranks, step
+from alrp_ref.pairwise import differences, step
 from alrp_ref.ranking import examples as split
+from alrp_ref.ranking import ranks
 
 
 def test_step_is_zero_then_a_ramp_then_one():
@@ -26,7 +27,7 @@ def test_step_of_x_and_of_minus_x_sum_to_one(x, delta):
 
 def test_difference_is_positive_where_the_column_outranks_the_row():
     """x_ij = s_j - s_i."""
-    assert difference_transform(torch.tensor([3.0, 1.0]), torch.tensor([4.0, 2.0])).tolist() == [
+    assert differences(torch.tensor([3.0, 1.0]), torch.tensor([4.0, 2.0])).tolist() == [
         [1, -1],
         [3, 1],
     ]

@@ -7,17 +7,16 @@ from hypothesis import strategies as st
 from lists import SCORES, assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from alrp_ref import columns, pairwise
+from alrp_ref import pairwise, step_matrix
 from alrp_ref.ranking import ranks
 from alrp_ref.step_matrix import StepMatrix
 
 
-@pytest.fixture(params=["all at once", "parts of 7, grid of 16 bins"])
+@pytest.fixture(params=["all at once", "parts of 7"])
 def layout(request, monkeypatch):
-    """Long lists are taken in parts and searched with a grid: here, short ones, too."""
+    """Long lists are taken in parts: here, short ones, too."""
     if request.param != "all at once":
-        monkeypatch.setattr(columns, "PART", 7)
-        monkeypatch.setattr(columns, "BINS", 16)
+        monkeypatch.setattr(step_matrix, "PART", 7)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -30,17 +29,39 @@ def test_products_with_the_step_matrix_are_those_of_the_matrix(layout, s_i, s_j,
     assert_close(matrix @ w, dense @ w, 1e-11)
     assert_close(matrix.T @ c, dense.T @ c, 1e-11)
     assert_close(matrix.sum(1), dense.sum(1))
-    scaled, dense = matrix.scale_rows(c), c[:, None] * dense
+    assert_close(matrix.sum(0), dense.sum(0), 1e-11)
+    scaled, dense = matrix * c[:, None], dense * c[:, None]
     assert_close(scaled @ w, dense @ w, 1e-11)
     assert_close(scaled.T @ c, dense.T @ c, 1e-11)
     assert_close(scaled.sum(1), dense.sum(1), 1e-11)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(SCORES, max_size=12), st.sampled_from([0.1, 1.0, 3.0]))
+def test_a_matrix_of_the_others_has_a_zero_diagonal(layout, s_i, delta):
+    """With `others_only` no example is compared with itself."""
+    s_i = torch.tensor(s_i, dtype=torch.float64)
+    w = torch.randn_like(s_i)
+    dense, matrix = pairwise.others_above(s_i, delta), StepMatrix(s_i, s_i, delta, others_only=True)
+    assert_close(matrix @ w, dense @ w, 1e-11)
+    assert_close(matrix.T @ w, dense.T @ w, 1e-11)
+    assert_close((matrix * w[:, None]).T @ w, (dense * w[:, None]).T @ w, 1e-11)
+
+
+def test_parts_change_nothing(monkeypatch):
+    """Not even the rounding: sums run over the scores in their order."""
+    s_i, s_j = torch.randn(50, dtype=torch.float64), torch.randn(1000)
+    whole = StepMatrix(s_i, s_j, 1.0)
+    monkeypatch.setattr(step_matrix, "PART", 64)
+    parts = StepMatrix(s_i, s_j, 1.0)
+    assert torch.equal(parts @ s_j, whole @ s_j) and torch.equal(parts.T @ s_i, whole.T @ s_i)
+
+
 def test_scaling_rows_leaves_the_matrix_alone():
-    """`scale_rows` returns a new matrix."""
+    """A scaled matrix is a new one."""
     matrix = StepMatrix(torch.tensor([0.0, 1.0]), torch.tensor([0.5, 2.0]), 1.0)
     before = matrix.sum(1)
-    matrix.scale_rows(torch.tensor([2.0, 3.0]))
+    _ = matrix * torch.tensor([2.0, 3.0])[:, None], matrix / 2
     assert torch.equal(matrix.sum(1), before) and torch.equal(matrix @ torch.ones(2), before)
 
 
@@ -75,7 +96,7 @@ def test_no_loop_over_examples_and_no_matrix():
         s_pos, s_neg = torch.randn(num_pos), torch.randn(num_neg)
         with Record() as record:
             result = ranks(s_pos, s_neg)
-            _ = result.h_neg @ s_neg, result.h_neg.T @ s_pos
+            _ = result.h_ij @ s_neg, result.h_ij.T @ s_pos
         records.append(record)
     assert records[0].count == records[1].count
     assert records[1].largest <= 4 * (500 + 20_000)
