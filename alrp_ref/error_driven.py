@@ -155,15 +155,20 @@ def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None =
 
 class _GivenGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, value: Tensor, logits: Tensor, grad: Tensor) -> Tensor:
-        ctx.save_for_backward(grad)
+    def forward(ctx, value: Tensor, logits: Tensor, positives: Tensor, *grad: Tensor) -> Tensor:
+        ctx.save_for_backward(positives, *grad)
+        ctx.dtype = logits.dtype
         return value.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_output: Tensor):
-        (grad,) = ctx.saved_tensors
-        return None, (grad_output * grad).to(grad.dtype), None
+        positives, of_positives, of_negatives = ctx.saved_tensors
+        # Multiplied before it is rounded: in float16 the gradient of one negative among millions is 0 without the
+        # loss scale, which is part of grad_output.
+        on_logits = (grad_output * of_negatives).to(ctx.dtype)
+        on_logits.index_copy_(0, positives, (grad_output * of_positives).to(ctx.dtype))
+        return None, on_logits, None, None, None
 
 
 def with_gradient(value: Tensor, logits: Tensor, positives: Tensor, grad: Gradient) -> Tensor:
@@ -179,5 +184,4 @@ def with_gradient(value: Tensor, logits: Tensor, positives: Tensor, grad: Gradie
     Shape: `logits` (n,), `positives` (|P|,) -> scalar, in float32 or, where the logits are, float64.
     Source: Section 3.
     """
-    on_logits = grad.negatives.to(logits.dtype).index_copy(0, positives, grad.positives.to(logits.dtype))
-    return _GivenGradient.apply(value.to(torch.promote_types(logits.dtype, torch.float32)), logits, on_logits)
+    return _GivenGradient.apply(value.to(torch.promote_types(logits.dtype, torch.float32)), logits, positives, *grad)

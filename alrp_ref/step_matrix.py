@@ -114,7 +114,7 @@ class StepMatrix:
     @property
     def T(self) -> "_Transposed":
         r"""For ``H.T @ c``, the column sums :math:`\sum_i c_i H(x_{ij})`. Shape: (I,) -> (J,), in the dtype of
-        `s_j`."""
+        `s_j`, or in float32 where that is shorter."""
         return _Transposed(self)
 
     def sum(self, dim: int) -> Tensor:
@@ -148,7 +148,7 @@ class StepMatrix:
 
     def _interpolate(self, value: Tensor, slope: Tensor) -> Tensor:
         """At each score, its bin's value at the bend below plus slope times offset. 2 x (2I+1,) -> (J,)."""
-        columns = torch.empty_like(self.s_j)
+        columns = torch.empty_like(self.s_j, dtype=torch.promote_types(self.s_j.dtype, torch.float32))
         for column, s, bin in self._parts(columns, self.s_j, self.bin):
             rise = self._offset(s, bin).mul_(slope.index_select(0, bin))
             column.copy_(rise.add_(value.index_select(0, bin)))

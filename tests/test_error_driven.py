@@ -181,3 +181,11 @@ def test_there_is_no_second_derivative():
     (first,) = torch.autograd.grad(loss**2, logits, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
+
+
+def test_with_gradient_leaves_its_argument_alone():
+    """The gradients that are handed in hold the same numbers afterwards, even where the dtypes are equal."""
+    grad = ed.Gradient(torch.tensor([-1.0]), torch.tensor([0.0, 1.0]))
+    logits = torch.zeros(2, requires_grad=True)
+    ed.with_gradient(torch.tensor(0.5), logits, torch.tensor([0]), grad).backward()
+    assert grad.negatives.tolist() == [0, 1] and logits.grad.tolist() == [-1, 1]

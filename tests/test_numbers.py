@@ -148,3 +148,14 @@ def test_what_is_encoded_can_be_decoded(one, other, name):
     coder = CODERS[name]
     again = coder.decode(coder.encode(box, anchor), anchor)
     assert torch.allclose(again, box, rtol=0, atol=1e-3 * float(box.abs().max() + 1))
+
+
+def test_a_loss_scale_keeps_the_gradients_of_float16_logits():
+    """With a loss scale of 65,536 positives and negatives pull alike in float16, as in float32: to 1e-3."""
+    torch.manual_seed(0)
+    logits = (0.01 * torch.randn(1_000_000) - 4.6).half().requires_grad_()
+    targets = torch.zeros(len(logits), dtype=torch.int8)
+    targets[:400] = 1
+    (alrp_loss(logits, targets, torch.rand(400)).cls * 65536).backward()
+    pulls = logits.grad.double() / 65536
+    assert -pulls[:400].sum().item() == pytest.approx(pulls[400:].sum().item(), rel=1e-3)
