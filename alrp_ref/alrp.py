@@ -15,6 +15,7 @@ the higher it is scored, because it then enters the error of every positive belo
 
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from alrp_ref import checks, error_driven
@@ -160,19 +161,20 @@ class ALRPLoss(nn.Module):
     r"""aLRP Loss with self-balance: `loc` comes back already multiplied by the weight of Section 4.2.
 
     Args:
-        period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None: the
-            first epoch never ends and the weight stays `initial_weight`.
+        period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None says
+            aloud that the first epoch never ends: the weight stays `initial_weight`.
         initial_weight: weight of the localisation part in the first epoch.
         delta, loc_step, rank_scope: as for `alrp_loss`.
 
-    Shape, errors: as for `alrp_loss`. In training mode each call counts as one step of the self-balance, whose
-    statistics are averaged over processes where `torch.distributed` runs, and saved in `state_dict`.
+    Shape, errors: as for `alrp_loss`. In training mode each call with gradients enabled counts as one step of the
+    self-balance. Its statistics are averaged over processes where `torch.distributed` runs, and saved in
+    `state_dict`.
     Source: Eqs. (9) to (13), Section 4; self-balance, Section 4.2.
     """
 
     def __init__(
         self,
-        period: int | None = None,
+        period: int | None,
         *,
         initial_weight: float = 50.0,
         delta: float = 1.0,
@@ -188,8 +190,11 @@ class ALRPLoss(nn.Module):
         return self.balanced(alrp_loss(logits, targets, loc_errors, **options))
 
     def balanced(self, out: ALRP) -> ALRP:
-        """The same losses with `loc` multiplied by the weight; in training mode one step of the self-balance."""
-        if self.training:
+        """The same losses with `loc` multiplied by the weight; one step of the self-balance if this is a training step.
+
+        A loss under `torch.no_grad()` is a validation loss, even in training mode, as torchvision's detectors need it.
+        """
+        if self.training and torch.is_grad_enabled():
             self.self_balance.update(out.cls, out.loc, has_positives=out.rank.numel() > 0)
         return out._replace(loc=self.self_balance.weight.to(out.loc.dtype) * out.loc)
 

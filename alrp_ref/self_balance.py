@@ -5,6 +5,8 @@ r"""Self-balance: the weight of the localisation part, renewed every epoch (Sect
 ==============  =========================================================================  ============
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -23,23 +25,32 @@ class SelfBalance(nn.Module):
     gives :math:`w \mathcal L_{loc}` the same size. The ratio is one of means, not a mean of ratios.
 
     Args:
-        period: steps in an epoch; None, and the first epoch never ends.
+        period: steps in an epoch. None says aloud that the first epoch never ends and the weight stays as it is.
         initial_weight: the weight of the first epoch.
 
     The window closes *with* its last step, and that step already uses the new weight: so does the release.
-    Steps without positives on any process do not count. Weight and window live in `state_dict`.
+    Steps without positives on any process do not count. Weight and window live in `state_dict`. A cast of the module
+    to 16 bits leaves them in float32: sums over an epoch would soon stop growing.
     Source: Section 4.2.
     """
 
-    def __init__(self, period: int | None = None, *, initial_weight: float = 50.0):
+    def __init__(self, period: int | None, *, initial_weight: float = 50.0):
         super().__init__()
         if period is not None and (isinstance(period, bool) or not isinstance(period, int) or period < 1):
             raise ValueError(f"period must be a number of steps, 1 or more, or None, got {period!r}")
         if not 0 < initial_weight < float("inf"):
             raise ValueError(f"initial_weight must be a finite number above 0, got {initial_weight!r}")
         self.period = period
-        self.register_buffer("weight", torch.tensor(float(initial_weight)))
-        self.register_buffer("window", torch.zeros(3))  # sums of L_cls and L_loc, number of steps
+        self.register_buffer("weight", torch.tensor(initial_weight, dtype=torch.float32))
+        self.register_buffer("window", torch.zeros(3, dtype=torch.float32))  # sums of L_cls and L_loc, number of steps
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args, **kwargs) -> "SelfBalance":
+        before = dict(self.named_buffers())
+        super()._apply(fn, *args, **kwargs)
+        for name, value in self.named_buffers():
+            if value.dtype.itemsize < torch.float32.itemsize:
+                setattr(self, name, before[name].to(value.device))
+        return self
 
     @torch.no_grad()
     def update(self, cls: Tensor, loc: Tensor, *, has_positives: bool = True) -> Tensor:

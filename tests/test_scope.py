@@ -88,6 +88,9 @@ def test_alone_both_scopes_are_the_same():
 
 def test_bad_input_is_named():
     """A ValueError that names the argument and what it got."""
-    for call in (lambda: ALRPLoss(rank_scope="all")(*share(None)), lambda: ap_loss(*share(None)[:2], rank_scope="all")):
+    for call in (
+        lambda: ALRPLoss(1, rank_scope="all")(*share(None)),
+        lambda: ap_loss(*share(None)[:2], rank_scope="all"),
+    ):
         with pytest.raises(ValueError, match='rank_scope must be "process" or "global", got \'all\''):
             call()

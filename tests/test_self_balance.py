@@ -47,7 +47,7 @@ def test_a_window_of_one_step():
 
 def test_without_a_period_the_first_epoch_never_ends():
     """The weight stays what it was set to."""
-    assert run(SelfBalance(initial_weight=7.0), random_steps(20)) == [7.0] * 20
+    assert run(SelfBalance(None, initial_weight=7.0), random_steps(20)) == [7.0] * 20
 
 
 def test_steps_without_positives_do_not_count():
@@ -106,6 +106,41 @@ def test_a_weight_in_use_is_not_overwritten():
     assert loc.grad == 3
 
 
+def test_the_period_must_be_given():
+    """Without it the weight would stay 50 for ever, in silence; None says so aloud."""
+    for module in (SelfBalance, ALRPLoss):
+        with pytest.raises(TypeError, match="period"):
+            module()
+
+
+def balanced_step(criterion: ALRPLoss):
+    torch.manual_seed(0)
+    logits, targets = torch.randn(200, requires_grad=True), torch.zeros(200, dtype=torch.int64)
+    targets[:20] = 1
+    return criterion(logits, targets, torch.rand(20))
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_a_validation_loss_in_training_mode_does_not_count(context):
+    """Only steps with gradients enabled count, and the next training step works."""
+    criterion = ALRPLoss(period=4)
+    balanced_step(criterion)
+    before = criterion.self_balance.window.clone()
+    with context():
+        balanced_step(criterion)
+    assert torch.equal(criterion.self_balance.window, before) and before[2] == 1
+    balanced_step(criterion).cls.backward()
+
+
+@pytest.mark.parametrize("cast", [lambda m: m.half(), lambda m: m.to(torch.bfloat16)])
+def test_a_cast_to_16_bits_keeps_the_statistics(cast):
+    """300 steps in bfloat16 or float16 balance as in float32: a sum in 16 bits would stop growing."""
+    steps = random_steps(300)
+    cast_balance = cast(SelfBalance(300))
+    assert run(cast_balance, steps) == run(SelfBalance(300), steps)
+    assert cast_balance.weight != 50 and cast_balance.weight.dtype == torch.float32
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_losses_of_any_precision(dtype):
     """The window adds in its own precision, whatever the losses come in."""
@@ -136,7 +171,7 @@ def test_bad_input_is_named(argument):
     """A ValueError that starts with the name of the argument and says what it got."""
     ((name, value),) = argument.items()
     with pytest.raises(ValueError, match=rf"^{name} must .*got {value}"):
-        SelfBalance(**argument)
+        SelfBalance(**{"period": 1} | argument)
 
 
 def one_of_two(rank: int, folder: str) -> None:
