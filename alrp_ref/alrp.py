@@ -39,6 +39,20 @@ class ALRP(NamedTuple):
     rank: Tensor
 
 
+class BalancedALRP(NamedTuple):
+    """aLRP Loss with self-balance: `cls`, `loc` and `rank` of `ALRP`, and the weight of the localisation part."""
+
+    cls: Tensor
+    loc: Tensor
+    rank: Tensor
+    loc_weight: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The loss to train with, `cls + loc_weight * loc`, a scalar."""
+        return self.cls + self.loc_weight * self.loc
+
+
 def lrp_error(n_fp: Tensor, e_loc: Tensor, e_above: Tensor, rank: Tensor) -> Tensor:
     r"""The LRP error of the list cut at each positive.
 
@@ -158,7 +172,9 @@ def alrp_loss(
 
 
 class ALRPLoss(nn.Module):
-    r"""aLRP Loss with self-balance: `loc` comes back already multiplied by the weight of Section 4.2.
+    r"""aLRP Loss with self-balance: the parts of `alrp_loss`, their weight of Section 4.2, and the total to train with.
+
+    .. math:: \mathcal L = \mathcal L_{cls} + w\, \mathcal L_{loc}
 
     Args:
         period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None says
@@ -169,6 +185,8 @@ class ALRPLoss(nn.Module):
     Shape, errors: as for `alrp_loss`. In training mode each call with gradients enabled counts as one step of the
     self-balance. Its statistics are averaged over processes where `torch.distributed` runs, and saved in
     `state_dict`.
+    Returns: `BalancedALRP(cls, loc, rank, loc_weight)`, and as a property `total`. `cls`, `loc` and `rank` are those of
+        `alrp_loss`.
     Source: Eqs. (9) to (13), Section 4; self-balance, Section 4.2.
     """
 
@@ -185,18 +203,18 @@ class ALRPLoss(nn.Module):
         self.delta, self.loc_step, self.rank_scope = delta, loc_step, rank_scope
         self.self_balance = SelfBalance(period, initial_weight=initial_weight)
 
-    def forward(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> ALRP:
+    def forward(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> BalancedALRP:
         options = {"delta": self.delta, "loc_step": self.loc_step, "rank_scope": self.rank_scope}
         return self.balanced(alrp_loss(logits, targets, loc_errors, **options))
 
-    def balanced(self, out: ALRP) -> ALRP:
-        """The same losses with `loc` multiplied by the weight; one step of the self-balance if this is a training step.
+    def balanced(self, out: ALRP) -> BalancedALRP:
+        """The same losses with the weight beside them; one step of the self-balance if this is a training step.
 
         A loss under `torch.no_grad()` is a validation loss, even in training mode, as torchvision's detectors need it.
         """
         if self.training and torch.is_grad_enabled():
             self.self_balance.update(out.cls, out.loc, has_positives=out.rank.numel() > 0)
-        return out._replace(loc=self.self_balance.weight.to(out.loc.dtype) * out.loc)
+        return BalancedALRP(*out, loc_weight=self.self_balance.weight.to(out.loc.dtype))
 
     def extra_repr(self) -> str:
         return f"delta={self.delta}, loc_step={self.loc_step!r}, rank_scope={self.rank_scope!r}"

@@ -364,14 +364,16 @@ def test_on_a_gpu_it_can_be_deterministic():
 
 
 @LOC_STEPS
-def test_the_module_weights_the_localisation_part(loc_step):
-    """ALRPLoss is alrp_loss with `loc` times the weight of its self-balance, 50 at first."""
+def test_the_module_returns_the_parts_and_their_weight(loc_step):
+    """ALRPLoss has the parts of alrp_loss, the weight of its self-balance, 50 at first, and cls + 50 loc as total."""
     ex = random(20, 200)
     criterion = ALRPLoss(period=100, delta=0.5, loc_step=loc_step)
     out = criterion(ex.logits, ex.targets, ex.loc_errors)
     plain = losses(ex._replace(delta=0.5), loc_step=loc_step)
     assert_close(out.cls, plain.cls)
-    assert_close(out.loc, 50 * plain.loc)
+    assert_close(out.loc, plain.loc)
+    assert out.loc_weight == 50
+    assert_close(out.total, plain.cls + 50 * plain.loc)
 
 
 def test_the_module_counts_training_steps_only():
@@ -385,7 +387,7 @@ def test_the_module_counts_training_steps_only():
     plain = losses(ex)
     out = criterion.train()(ex.logits, ex.targets, ex.loc_errors)
     assert_close(criterion.self_balance.weight.double(), (plain.cls + plain.loc) / plain.loc, 1e-6)
-    assert_close(out.loc, plain.cls + plain.loc, 1e-6)  # weighted, L_loc has the size of the whole loss
+    assert_close(out.loc_weight * out.loc, plain.cls + plain.loc, 1e-6)  # the size of the whole loss
 
 
 def test_the_module_can_be_called_twice_before_one_backward():
@@ -393,7 +395,7 @@ def test_the_module_can_be_called_twice_before_one_backward():
     ex, criterion = random(20, 200), ALRPLoss(period=1)
     loc_errors = ex.loc_errors.float().requires_grad_()
     logits = ex.logits.float()
-    first, second = (criterion(scale * logits, ex.targets, loc_errors).loc for scale in (1.0, 2.0))
+    first, second = (criterion(scale * logits, ex.targets, loc_errors).total for scale in (1.0, 2.0))
     both = torch.autograd.grad(first + second, loc_errors, retain_graph=True)[0]
     apart = [torch.autograd.grad(loss, loc_errors)[0] for loss in (first, second)]
     assert_close(both, sum(apart), 1e-6)

@@ -107,7 +107,7 @@ def test_a_thousand_steps_without_a_positive():
         out = loss(logits, targets, errors)
         weights.append(float(loss.self_balance.weight))
     assert weights[:9] == [50.0] * 9 and 1 < weights[9] < 50
-    assert_close(out.loc, (out.cls + out.loc / weights[9]), 1e-6)  # as large as the whole, once weighted
+    assert_close(weights[9] * out.loc, out.cls + out.loc, 1e-6)  # as large as the whole, once weighted
 
 
 boxes = st.tuples(*[st.floats(-1e4, 1e4)] * 2, *[st.floats(0, 1e4)] * 2).map(

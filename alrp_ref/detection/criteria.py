@@ -84,7 +84,7 @@ class ALRPCriterion(nn.Module):
             out = self.loss.balanced(self._mean_over_images(logits, targets, loc_errors))
         else:
             out = self.loss(logits.flatten(), targets.flatten(), loc_errors)
-        return {"loss_cls": out.cls, "loss_loc": out.loc}
+        return {"loss_cls": out.cls, "loss_loc": out.loc_weight * out.loc}  # weighted, as in the release
 
     def _mean_over_images(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> ALRP:
         """aLRP Loss of each image for itself, mean over those with a positive."""
