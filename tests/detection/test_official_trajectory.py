@@ -23,7 +23,7 @@ class ReleaseCriterion(ALRPCriterion):
         pred = decode(deltas[assigned.labels >= 0], unit)
         truth = decode(encode(assigned.boxes, assigned.anchors), unit)
         out = self.loss(logits.flatten(), targets.flatten(), 1 - release_giou(pred, truth))
-        return {"loss_cls": out.cls, "loss_loc": out.loc}
+        return {"loss_cls": out.cls, "loss_loc": out.loc_weight * out.loc}
 
 
 def release_giou(pred: Tensor, truth: Tensor, epsilon: float = 1e-6) -> Tensor:
