@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test test-fast test-all notebooks figures lint clean
+.PHONY: help install demo lab test test-paper test-fast test-all notebooks figures lint clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ lint: $(STAMP)  ## check style
 
 test: lint  ## check everything, the notebooks too (under twenty minutes)
 	$(PYTEST) -m "not slow" tests $(NBVAL)
+
+test-paper: $(STAMP)  ## the tests of the paper's files alone (about a minute)
+	$(PYTEST) tests/paper
 
 test-fast: lint  ## the same without the notebooks
 	$(PYTEST) -m "not slow" tests --ignore tests/test_notebooks.py --ignore tests/test_jupyterlab.py
