@@ -7,11 +7,11 @@ The detectors, data and training live in `detection`, `coco` and `training`, and
 """
 
 from alrp_ref import pairwise
-from alrp_ref.alrp import ALRPLoss, alrp_loss
+from alrp_ref.alrp import alrp_loss
 from alrp_ref.ap import APLoss, ap_loss
 from alrp_ref.localisation import giou_error, iou_error
 from alrp_ref.lrp import optimal_lrp
-from alrp_ref.self_balance import SelfBalance
+from alrp_ref.self_balance import ALRPLoss, SelfBalance
 
 __all__ = [
     "ALRPLoss",

@@ -15,14 +15,12 @@ the higher it is scored, because it then enters the error of every positive belo
 
 from typing import Literal, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from alrp_ref import checks, error_driven
 from alrp_ref.ap import precision_error
 from alrp_ref.ranking import examples, ranks
 from alrp_ref.scope import RankScope, Scope
-from alrp_ref.self_balance import SelfBalance
 from alrp_ref.step_matrix import StepMatrix
 
 LocStep = Literal["hard", "smoothed"]
@@ -37,20 +35,6 @@ class ALRP(NamedTuple):
     cls: Tensor
     loc: Tensor
     rank: Tensor
-
-
-class BalancedALRP(NamedTuple):
-    """aLRP Loss with self-balance: `cls`, `loc` and `rank` of `ALRP`, and the weight of the localisation part."""
-
-    cls: Tensor
-    loc: Tensor
-    rank: Tensor
-    loc_weight: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        """The loss to train with, `cls + loc_weight * loc`, a scalar."""
-        return self.cls + self.loc_weight * self.loc
 
 
 def lrp_error(n_fp: Tensor, e_loc: Tensor, e_above: Tensor, rank: Tensor) -> Tensor:
@@ -133,7 +117,8 @@ def alrp_loss(
         rank_scope: `"process"` ranks the examples of this process; `"global"` those of all that `torch.distributed`
             knows, each of which must call this at the same time: the loss is that of the whole list, the gradients
             are such that their *mean* over the processes is that of the whole list.
-        validate: on a GPU, wait for the checks of values and give their full message. Elsewhere they always do.
+        validate: on a GPU, wait for the checks of values and raise. By default the loss is NaN there if a value is
+            wrong, and nothing waits. On a CPU wrong values always raise.
 
     Shape: `logits`, `targets` (n,), `loc_errors` (|P|,) -> `cls`, `loc` scalars, `rank` (|P|,); float32, or float64
         where the logits are. In [0, 1] if no localisation error exceeds 1.
@@ -148,16 +133,15 @@ def alrp_loss(
         >>> out.cls.item(), out.loc.item()
         (0.4166666567325592, 0.20000000298023224)
     """
-    checks.examples(logits, targets, delta, validate)
     if loc_step not in ("hard", "smoothed"):
         raise ValueError(f'loc_step must be "hard" or "smoothed", got {loc_step!r}')
-    checks.localisation_errors(loc_errors, logits, targets, validate)
+    wrong = checks.loss_input(logits, targets, delta, loc_errors, validate=validate)
     positives, s_pos, s_neg = examples(logits, targets, num_positives=loc_errors.numel())
     scope = Scope(rank_scope, s_pos)
     s_pos, loc_errors = scope.gather(s_pos), scope.gather(loc_errors)
     if s_pos.numel() == 0:
-        cls = checks.zero(logits)
-        return ALRP(cls, checks.zero(loc_errors), s_pos.to(cls.dtype))
+        cls, loc = checks.nan_if(wrong, checks.zero(logits)), checks.zero(loc_errors)
+        return ALRP(cls, loc, s_pos.to(cls.dtype))
 
     _, n_fp, rank, h_ik, h_ij = ranks(s_pos, s_neg, delta, reduce=scope.sum)
     e_loc = loc_errors.detach().to(rank.dtype)
@@ -168,53 +152,5 @@ def alrp_loss(
 
     cls = error_driven.with_gradient(precision_error(n_fp, rank).mean(), logits, positives, grad)
     loc = localisation_component(loc_errors.to(rank.dtype), s_pos, rank, h_ik, loc_step)
-    return ALRP(scope.scaled(cls), scope.scaled(loc).to(cls.dtype), scope.mine(rank).to(cls.dtype))
-
-
-class ALRPLoss(nn.Module):
-    r"""aLRP Loss with self-balance: the parts of `alrp_loss`, their weight of Section 4.2, and the total to train with.
-
-    .. math:: \mathcal L = \mathcal L_{cls} + w\, \mathcal L_{loc}
-
-    Args:
-        period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None says
-            aloud that the first epoch never ends: the weight stays `initial_weight`.
-        initial_weight: weight of the localisation part in the first epoch.
-        delta, loc_step, rank_scope: as for `alrp_loss`.
-
-    Shape, errors: as for `alrp_loss`. In training mode each call with gradients enabled counts as one step of the
-    self-balance. Its statistics are averaged over processes where `torch.distributed` runs, and saved in
-    `state_dict`.
-    Returns: `BalancedALRP(cls, loc, rank, loc_weight)`, and as a property `total`. `cls`, `loc` and `rank` are those of
-        `alrp_loss`.
-    Source: Eqs. (9) to (13), Section 4; self-balance, Section 4.2.
-    """
-
-    def __init__(
-        self,
-        period: int | None,
-        *,
-        initial_weight: float = 50.0,
-        delta: float = 1.0,
-        loc_step: LocStep = "hard",
-        rank_scope: RankScope = "process",
-    ):
-        super().__init__()
-        self.delta, self.loc_step, self.rank_scope = delta, loc_step, rank_scope
-        self.self_balance = SelfBalance(period, initial_weight=initial_weight)
-
-    def forward(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> BalancedALRP:
-        options = {"delta": self.delta, "loc_step": self.loc_step, "rank_scope": self.rank_scope}
-        return self.balanced(alrp_loss(logits, targets, loc_errors, **options))
-
-    def balanced(self, out: ALRP) -> BalancedALRP:
-        """The same losses with the weight beside them; one step of the self-balance if this is a training step.
-
-        A loss under `torch.no_grad()` is a validation loss, even in training mode, as torchvision's detectors need it.
-        """
-        if self.training and torch.is_grad_enabled():
-            self.self_balance.update(out.cls, out.loc, has_positives=out.rank.numel() > 0)
-        return BalancedALRP(*out, loc_weight=self.self_balance.weight.to(out.loc.dtype))
-
-    def extra_repr(self) -> str:
-        return f"delta={self.delta}, loc_step={self.loc_step!r}, rank_scope={self.rank_scope!r}"
+    cls, loc = checks.nan_if(wrong, scope.scaled(cls)), checks.nan_if(wrong, scope.scaled(loc))
+    return ALRP(cls, loc.to(cls.dtype), scope.mine(rank).to(cls.dtype))

@@ -52,7 +52,8 @@ def ap_loss(
         delta: half width of the step function, in logits, above 0.
         interpolated: use interpolated precision, as the release does; the plain formula if False.
         rank_scope: as for `alrp_ref.alrp_loss`.
-        validate: on a GPU, wait for the checks of values and give their full message. Elsewhere they always do.
+        validate: on a GPU, wait for the checks of values and raise. By default the loss is NaN there if a value is
+            wrong, and nothing waits. On a CPU wrong values always raise.
 
     Shape: `logits`, `targets` (n,) -> scalar in [0, 1], in float32 or, for float64 logits, float64.
     Returns: the loss; zero, and connected to `logits`, where there are no positives.
@@ -64,19 +65,20 @@ def ap_loss(
         >>> ap_loss(logits, torch.tensor([0, 1, 0]), delta=0.5)
         tensor(0.6667, grad_fn=<_GivenGradientBackward>)
     """
-    checks.examples(logits, targets, delta, validate)
+    wrong = checks.loss_input(logits, targets, delta, validate=validate)
     positives, s_pos, s_neg = examples(logits, targets)
     scope = Scope(rank_scope, s_pos)
     s_pos = scope.gather(s_pos)
     if s_pos.numel() == 0:
-        return checks.zero(logits)
+        return checks.nan_if(wrong, checks.zero(logits))
     _, n_fp, rank, _, h_ij = ranks(s_pos, s_neg, delta, reduce=scope.sum)
     ell = precision_error(n_fp, rank)
     if interpolated:
         ell = interpolate(ell, s_pos)
     grad = error_driven.gradient(ell, 0.0, error_driven.distribution(h_ij, n_fp))
     grad = grad._replace(positives=scope.mine(grad.positives))
-    return scope.scaled(error_driven.with_gradient(ell.mean(), logits, positives, grad))
+    loss = error_driven.with_gradient(ell.mean(), logits, positives, grad)
+    return checks.nan_if(wrong, scope.scaled(loss))
 
 
 class APLoss(nn.Module):

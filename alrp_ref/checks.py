@@ -9,8 +9,17 @@ import torch
 from torch import Tensor
 
 
-def examples(logits: Tensor, targets: Tensor, delta: float, validate: bool) -> None:
-    """Raise ValueError unless logits (n,), targets (n,) in {1, 0, -1} and delta > 0 fit together."""
+def loss_input(
+    logits: Tensor, targets: Tensor, delta: float, loc_errors: Tensor | None = None, *, validate: bool = False
+) -> Tensor | None:
+    """Raise ValueError unless these fit together.
+
+    logits (n,) finite, targets (n,) in {1, 0, -1}, delta > 0, loc_errors (|P|,) finite and not negative, one for each
+    positive.
+
+    Returns: None, but on a GPU without `validate`, where the host does not wait for values, whether any is wrong: a
+        boolean scalar, for `nan_if`. Shapes, dtypes and devices raise there, too.
+    """
     _tensor("logits", logits)
     _tensor("targets", targets)
     if not logits.is_floating_point():
@@ -24,29 +33,40 @@ def examples(logits: Tensor, targets: Tensor, delta: float, validate: bool) -> N
     _same_device("targets", targets, logits)
     if not (isinstance(delta, int | float) and math.isfinite(delta) and delta > 0):
         raise ValueError(f"delta must be a finite number above 0, got {delta!r}")
+    wait = validate or not _is_asynchronous(logits)
     largest = torch.finfo(logits.dtype).max
-    _values("logits", logits, -largest, largest, "be finite", validate)
+    wrong = [_wrong_values("logits", logits, -largest, largest, "be finite", wait)]
     least = -1 if targets.dtype.is_signed else 0  # -1 would wrap around in an unsigned comparison
-    _values("targets", targets, least, 1, "be 1 (positive), 0 (negative) or -1 (ignored)", validate)
+    wrong += [_wrong_values("targets", targets, least, 1, "be 1 (positive), 0 (negative) or -1 (ignored)", wait)]
+    if loc_errors is not None:
+        wrong += _wrong_errors(loc_errors, logits, targets, wait)
+    return None if wait else torch.stack(wrong).any()
 
 
-def localisation_errors(loc_errors: Tensor, logits: Tensor, targets: Tensor, validate: bool) -> None:
-    """Raise ValueError unless loc_errors (|P|,) holds one finite, non-negative error for each positive."""
+def _wrong_errors(loc_errors: Tensor, logits: Tensor, targets: Tensor, wait: bool) -> list[Tensor]:
     _tensor("loc_errors", loc_errors)
     if not loc_errors.is_floating_point():
         raise ValueError(f"loc_errors must be floating point, got {loc_errors.dtype}")
     num_positives = (targets == 1).sum()
-    right = loc_errors.ndim == 1 and num_positives == loc_errors.numel()
-    if isinstance(right, Tensor) and _must_not_wait(targets, validate):
-        torch._assert_async(right, "loc_errors must hold one error for each positive in targets")
-    elif not right:
+    is_wrong = num_positives != loc_errors.numel()
+    if loc_errors.ndim != 1 or (wait and is_wrong):
+        number = f"the {int(num_positives)} positives" if wait else "the positives"
         raise ValueError(
-            f"loc_errors must hold one error for each of the {int(num_positives)} positives in targets, "
-            f"in their order, got shape {tuple(loc_errors.shape)}"
+            f"loc_errors must hold one error for each of {number} in targets, in their order, "
+            f"got shape {tuple(loc_errors.shape)}"
         )
     _same_device("loc_errors", loc_errors, logits)
     largest = torch.finfo(loc_errors.dtype).max
-    _values("loc_errors", loc_errors, 0, largest, "be finite and not negative", validate)
+    return [is_wrong, _wrong_values("loc_errors", loc_errors, 0, largest, "be finite and not negative", wait)]
+
+
+def nan_if(wrong: Tensor | None, loss: Tensor) -> Tensor:
+    """The loss, or NaN with a gradient of NaN where `loss_input` found a wrong value on a GPU.
+
+    A loss of NaN is what a training loop looks for, whenever it next reads the loss. An assertion on the GPU would
+    leave no device to go on with.
+    """
+    return loss if wrong is None else loss * torch.where(wrong, torch.nan, 1.0).to(loss.dtype)
 
 
 def boxes(name: str, box: Tensor) -> None:
@@ -76,20 +96,19 @@ def _same_device(name: str, tensor: Tensor, logits: Tensor) -> None:
         raise ValueError(f"{name} must be on the device of logits, {logits.device}, got {tensor.device}")
 
 
-def _must_not_wait(tensor: Tensor, validate: bool) -> bool:
-    """On a GPU the host does not wait for the outcome of a check, which fails there at some later call."""
-    return tensor.device.type == "cuda" and not validate
+def _is_asynchronous(tensor: Tensor) -> bool:
+    """Whether reading a value makes the host wait for all that was asked of the device before."""
+    return tensor.device.type == "cuda"
 
 
-def _values(name: str, tensor: Tensor, low: float, high: float, rule: str, validate: bool) -> None:
+def _wrong_values(name: str, tensor: Tensor, low: float, high: float, rule: str, wait: bool) -> Tensor:
     if tensor.numel() == 0:
-        return
+        return tensor.new_zeros((), dtype=torch.bool)
     least, greatest = tensor.detach().aminmax()  # both NaN if any value is
-    ok = (least >= low) & (greatest <= high)
-    if _must_not_wait(tensor, validate):
-        torch._assert_async(ok, f"{name} must {rule} (validate=True says which value is not)")
-    elif not ok:
+    is_wrong = ~((least >= low) & (greatest <= high))
+    if wait and is_wrong:
         wrong = ~((tensor >= low) & (tensor <= high))
         where = int(wrong.nonzero()[0])
         found = f"{tensor[where]:g} at position {where} ({int(wrong.sum())} such of {wrong.numel()})"
         raise ValueError(f"{name} must {rule}, got {found}")
+    return is_wrong

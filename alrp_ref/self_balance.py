@@ -1,4 +1,4 @@
-r"""Self-balance: the weight of the localisation part, renewed every epoch (Section 4.2).
+r"""Self-balance: the weight of the localisation part, renewed every epoch (Section 4.2), and aLRP Loss with it.
 
 ==============  =========================================================================  ============
 `weight`        :math:`w = \mathcal L^{aLRP} / \mathcal L_{loc}`, from the last epoch      scalar
@@ -6,11 +6,13 @@ r"""Self-balance: the weight of the localisation part, renewed every epoch (Sect
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from alrp_ref.scope import summed
+from alrp_ref.alrp import ALRP, LocStep, alrp_loss
+from alrp_ref.scope import RankScope, summed
 
 
 class SelfBalance(nn.Module):
@@ -76,3 +78,66 @@ class SelfBalance(nn.Module):
 
     def extra_repr(self) -> str:
         return f"period={self.period}"
+
+
+class BalancedALRP(NamedTuple):
+    """aLRP Loss with self-balance: `cls`, `loc` and `rank` of `ALRP`, and the weight of the localisation part."""
+
+    cls: Tensor
+    loc: Tensor
+    rank: Tensor
+    loc_weight: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The loss to train with, `cls + loc_weight * loc`, a scalar."""
+        return self.cls + self.loc_weight * self.loc
+
+
+class ALRPLoss(nn.Module):
+    r"""aLRP Loss with self-balance: the parts of `alrp_loss`, their weight of Section 4.2, and the total to train with.
+
+    .. math:: \mathcal L = \mathcal L_{cls} + w\, \mathcal L_{loc}
+
+    Args:
+        period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None says
+            aloud that the first epoch never ends: the weight stays `initial_weight`.
+        initial_weight: weight of the localisation part in the first epoch.
+        delta, loc_step, rank_scope: as for `alrp_loss`.
+
+    Shape, errors: as for `alrp_loss`. In training mode each call with gradients enabled counts as one step of the
+    self-balance. Its statistics are averaged over processes where `torch.distributed` runs, and saved in
+    `state_dict`.
+    Returns: `BalancedALRP(cls, loc, rank, loc_weight)`, and as a property `total`. `cls`, `loc` and `rank` are those of
+        `alrp_loss`.
+    Source: Eqs. (9) to (13), Section 4; self-balance, Section 4.2.
+    """
+
+    def __init__(
+        self,
+        period: int | None,
+        *,
+        initial_weight: float = 50.0,
+        delta: float = 1.0,
+        loc_step: LocStep = "hard",
+        rank_scope: RankScope = "process",
+    ):
+        super().__init__()
+        self.delta, self.loc_step, self.rank_scope = delta, loc_step, rank_scope
+        self.self_balance = SelfBalance(period, initial_weight=initial_weight)
+
+    def forward(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> BalancedALRP:
+        options = {"delta": self.delta, "loc_step": self.loc_step, "rank_scope": self.rank_scope}
+        return self.balanced(alrp_loss(logits, targets, loc_errors, **options))
+
+    def balanced(self, out: ALRP) -> BalancedALRP:
+        """The same losses with the weight beside them; one step of the self-balance if this is a training step.
+
+        A loss under `torch.no_grad()` is a validation loss, even in training mode, as torchvision's detectors need it.
+        """
+        if self.training and torch.is_grad_enabled():
+            self.self_balance.update(out.cls, out.loc, has_positives=out.rank.numel() > 0)
+        return BalancedALRP(*out, loc_weight=self.self_balance.weight.to(out.loc.dtype))
+
+    def extra_repr(self) -> str:
+        return f"delta={self.delta}, loc_step={self.loc_step!r}, rank_scope={self.rank_scope!r}"

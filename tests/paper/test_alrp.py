@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from lists import TIED_SCORES, assert_close, examples, loss_and_gradient, make, random
 
-from alrp_ref import ALRPLoss, alrp_loss, ap_loss, pairwise
+from alrp_ref import ALRPLoss, alrp_loss, ap_loss, checks, pairwise
 from alrp_ref.alrp import localisation_component
 from alrp_ref.ranking import StepMatrix
 
@@ -447,6 +447,42 @@ def test_bad_input_is_named(name, value, got, validate):
     """A ValueError that starts with the name of the argument and says what it got."""
     with pytest.raises(ValueError, match=rf"^{name} must .*got .*{got}"):
         alrp_loss(**{**GOOD, name: value}, validate=validate)
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """The branch that a GPU takes, on a CPU: nothing waits for a value."""
+    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: True)
+
+
+# Of what is wrong, that which the host cannot see without reading a value; shapes and dtypes raise everywhere.
+WRONG_VALUES = [case for case in BAD if "at position" in case[2]] + [("loc_errors", torch.zeros(2), r"\(2,\)")]
+
+
+@pytest.mark.parametrize("name, value, got", WRONG_VALUES, ids=[f"{name}: {got}" for name, _, got in WRONG_VALUES])
+def test_on_a_gpu_a_wrong_value_gives_a_loss_of_nan(name, value, got, as_on_a_gpu):
+    """No assertion kills the device: loss and gradient are NaN, and `validate=True` says what was wrong."""
+    bad = {**GOOD, name: value}
+    logits = bad["logits"].clone().requires_grad_()
+    out = alrp_loss(**{**bad, "logits": logits})
+    assert out.cls.isnan() and out.loc.isnan()
+    out.cls.backward()
+    assert logits.grad[bad["targets"] >= 0].isnan().all()
+    with pytest.raises(ValueError, match=rf"^{name} must .*got .*{got}"):
+        alrp_loss(**bad, validate=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_on_a_gpu_good_values_change_nothing(dtype, as_on_a_gpu):
+    """The same losses and gradients, to the bit, as where checks of values wait."""
+    ex = random(10, 100, 5)
+    results = []
+    for validate in (False, True):
+        logits = ex.logits.to(dtype).requires_grad_()
+        out = alrp_loss(logits, ex.targets, ex.loc_errors.to(dtype), validate=validate)
+        (out.cls + out.loc).backward()
+        results.append((out.cls, out.loc, logits.grad))
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(*results, strict=True))
 
 
 def test_the_good_input_is_good():
