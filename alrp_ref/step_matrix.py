@@ -84,6 +84,10 @@ class StepMatrix:
 
     def __matmul__(self, w: Tensor) -> Tensor:
         r"""Row sums :math:`\sum_j H(x_{ij})\, w_j`. Shape: (J,) -> (I,)."""
+        return self._rows(w)
+
+    def _rows(self, w: Tensor | None) -> Tensor:
+        """Row sums with these weights, (J,), or with weights of 1."""
         if self.shape[0] == 0:
             return self.bends.new_zeros(0)
         weight, moment = self._sums(w)
@@ -94,7 +98,7 @@ class StepMatrix:
         # A ramp narrower than the rounding of the scores (width 0) is the hard step.
         rows = torch.where(self.width > 0, ramp_mean, above[self.start])
         if self.diagonal is not None:
-            rows = rows - self.diagonal * w
+            rows = rows - (self.diagonal if w is None else self.diagonal * w)
         return self.scale * rows
 
     def _transposed_matmul(self, c: Tensor) -> Tensor:
@@ -122,7 +126,7 @@ class StepMatrix:
         if dim == 0:
             return self.T @ self.bends.new_ones(self.shape[0])
         if self._row_sums is None:
-            self._row_sums = self @ self.bends.new_ones(()).expand(self.shape[1])
+            self._row_sums = self._rows(None)
         return self._row_sums
 
     def __mul__(self, scale: Tensor | float) -> "StepMatrix":
@@ -138,12 +142,17 @@ class StepMatrix:
         """This matrix with every row divided by a number. Shape: (I, 1) or a number."""
         return self * (1 / scale)
 
-    def _sums(self, w: Tensor) -> Tensor:
+    def _sums(self, w: Tensor | None) -> Tensor:
         """Of each bin, the total weight and the total of weight times offset from the bend below. (J,) -> (2, 2I+1)."""
-        sums = self.bends.new_zeros(2, len(self.bend_below))
-        for w_part, s, bin in self._parts(w.to(sums.dtype), self.s_j, self.bin):
-            sums[0].index_add_(0, bin, w_part)
-            sums[1].index_add_(0, bin, self._offset(s, bin).mul_(w_part))
+        # Counts are integers: in float32, all that some devices have, a sum of ones ends at 2^24.
+        weight = torch.zeros_like(self.bend_below, dtype=torch.int32 if w is None else None)
+        moment = torch.zeros_like(self.bend_below)
+        one = weight.new_ones(()).expand(self.shape[1])
+        for w_part, s, bin in self._parts(one if w is None else w.to(weight.dtype), self.s_j, self.bin):
+            offset = self._offset(s, bin)
+            weight.index_add_(0, bin, w_part)
+            moment += torch.zeros_like(moment).index_add_(0, bin, offset if w is None else offset.mul_(w_part))
+        sums = torch.stack([weight.to(moment.dtype), moment])
         return sums if self.reduce is None else self.reduce(sums)
 
     def _interpolate(self, value: Tensor, slope: Tensor) -> Tensor:
@@ -159,7 +168,7 @@ class StepMatrix:
         return (s - self.bend_below.index_select(0, bin)).clamp_(min=0)
 
     def _parts(self, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        size = PART if self.s_j.device.type == "cpu" else max(1, self.shape[1])
+        size = max(1, self.shape[1]) if self.s_j.device.type == "cuda" else PART
         return zip(*(column.split(size) for column in columns), strict=True)
 
 

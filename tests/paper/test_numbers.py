@@ -9,7 +9,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from lists import assert_close, make
 
-from alrp_ref import ALRPLoss, alrp_loss, ap_loss, giou_error, iou_error, pairwise
+from alrp_ref import ALRPLoss, alrp_loss, ap_loss, giou_error, iou_error, pairwise, ranking, step_matrix
 from alrp_ref.detection.boxes import CODERS
 
 FUZZ = settings(max_examples=20 * settings.default.max_examples)
@@ -159,3 +159,23 @@ def test_a_loss_scale_keeps_the_gradients_of_float16_logits():
     (alrp_loss(logits, targets, torch.rand(400)).cls * 65536).backward()
     pulls = logits.grad.double() / 65536
     assert -pulls[:400].sum().item() == pytest.approx(pulls[400:].sum().item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("spread, lift", [(1.0, 0.3), (0.01, 0.0), (1.0, 3.0)])
+def test_without_float64_sums_are_exact_to_1e_5(spread, lift, monkeypatch):
+    """Where a device has no float64, counts are integers: losses, ranks and gradients keep five digits."""
+    torch.manual_seed(0)
+    logits = spread * torch.randn(2_000_000) - 4.6
+    logits[:400] += lift
+    targets, errors = torch.zeros(len(logits), dtype=torch.int8), torch.rand(400)
+    targets[:400] = 1
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        for module in (ranking, step_matrix):
+            monkeypatch.setattr(module, "exact_dtype", lambda device, dtype=dtype: dtype)
+        leaf = logits.clone().requires_grad_()
+        out = alrp_loss(leaf, targets, errors)
+        out.cls.backward()
+        results.append((out.cls.detach(), out.loc, out.rank, leaf.grad))
+    for exact, single in zip(*results, strict=True):
+        assert (exact - single).double().norm() <= 1e-5 * exact.double().norm()

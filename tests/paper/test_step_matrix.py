@@ -49,12 +49,13 @@ def test_a_matrix_of_the_others_has_a_zero_diagonal(layout, s_i, delta):
 
 
 def test_parts_change_nothing(monkeypatch):
-    """Not even the rounding: sums run over the scores in their order."""
+    """Products with parts of the scores are those with all of them; column sums to the bit."""
     s_i, s_j = torch.randn(50, dtype=torch.float64), torch.randn(1000)
     whole = StepMatrix(s_i, s_j, 1.0)
     monkeypatch.setattr(step_matrix, "PART", 64)
     parts = StepMatrix(s_i, s_j, 1.0)
-    assert torch.equal(parts @ s_j, whole @ s_j) and torch.equal(parts.T @ s_i, whole.T @ s_i)
+    assert_close(parts @ s_j, whole @ s_j, 1e-13)
+    assert torch.equal(parts.sum(1), parts @ torch.ones(1000)) and torch.equal(parts.T @ s_i, whole.T @ s_i)
 
 
 def test_scaling_rows_leaves_the_matrix_alone():
