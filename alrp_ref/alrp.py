@@ -15,6 +15,7 @@ the higher it is scored, because it then enters the error of every positive belo
 
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from alrp_ref import checks, error_driven
@@ -85,6 +86,7 @@ def localisation_component(
     return (loc_errors * share).mean()
 
 
+@torch.compiler.allow_in_graph  # one node for torch.compile, which cannot look into StepMatrix's operators
 def alrp_loss(
     logits: Tensor,
     targets: Tensor,

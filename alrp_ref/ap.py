@@ -32,6 +32,7 @@ def interpolate(ell: Tensor, s_pos: Tensor) -> Tensor:
     return torch.empty_like(ell).index_copy(0, lowest_first, ell[lowest_first].cummin(0).values)
 
 
+@torch.compiler.disable  # the number of positives is data: with an error for each of them, alrp_loss knows it
 def ap_loss(
     logits: Tensor,
     targets: Tensor,

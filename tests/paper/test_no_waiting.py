@@ -1,0 +1,74 @@
+"""Nothing in aLRP Loss reads a value on the host: it runs on tensors without values, and compiles to one graph."""
+
+import pytest
+import torch
+from lists import assert_close
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+
+from alrp_ref import ALRPLoss, alrp_loss, ap_loss, checks, giou_error
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Tensors without values, as a GPU's are until the host has waited for them: a read of one fails."""
+    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: True)
+    with FakeTensorMode() as mode:
+        yield mode
+
+
+def batch(dtype=torch.float32):
+    logits = torch.randn(2000, dtype=dtype, requires_grad=True)
+    targets = torch.zeros(2000, dtype=torch.int64)
+    targets[:20] = 1
+    truth = torch.tensor([10.0, 10.0, 60.0, 40.0]).expand(20, 4)
+    boxes = (truth + torch.randn(20, 4)).requires_grad_()
+    return logits, targets, boxes, truth
+
+
+@pytest.mark.parametrize("loc_step", ["hard", "smoothed"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_alrp_loss_with_self_balance_reads_no_value(dtype, loc_step, fake):
+    """Forward, backward and the step of the self-balance, from logits and boxes to their gradients."""
+    logits, targets, boxes, truth = batch(dtype)
+    out = ALRPLoss(period=1, loc_step=loc_step)(logits, targets, giou_error(boxes, truth))
+    out.total.backward()
+    assert logits.grad.shape == logits.shape and boxes.grad.shape == boxes.shape
+
+
+def test_ap_loss_reads_one_value_the_number_of_positives(fake):
+    """No argument tells it: the only value that AP Loss waits for."""
+    logits, targets, *_ = batch()
+    with pytest.raises(DynamicOutputShapeException, match="nonzero"):
+        ap_loss(logits, targets)
+
+
+def test_a_read_would_be_seen(fake):
+    """With `validate=True` the checks of values read, and that fails here."""
+    logits, targets, boxes, truth = batch()
+    with pytest.raises(DataDependentOutputException):
+        alrp_loss(logits, targets, giou_error(boxes, truth), validate=True)
+
+
+def test_alrp_loss_with_self_balance_compiles_to_one_graph():
+    """`torch.compile(fullgraph=True)` gives the same losses, gradients and weights, over the end of a window."""
+    logits, targets, boxes, truth = batch()
+
+    def step(criterion, logits, boxes):
+        return criterion(1.5 * logits, targets, giou_error(boxes, truth)).total
+
+    compiled, criteria = torch.compile(step, fullgraph=True, backend="aot_eager"), [ALRPLoss(2), ALRPLoss(2)]
+    for _ in range(3):
+        results = []
+        for run, criterion in zip((compiled, step), criteria, strict=True):
+            total = run(criterion, logits, boxes)
+            gradients = torch.autograd.grad(total, (logits, boxes))
+            results.append((total, *gradients, criterion.self_balance.weight.clone()))
+        for of_compiled, of_eager in zip(*results, strict=True):
+            assert_close(of_compiled, of_eager, 1e-6)
+
+
+def test_ap_loss_breaks_the_graph_once():
+    """Compiled code calls it as it is."""
+    logits, targets, *_ = batch()
+    compiled = torch.compile(lambda x: ap_loss(2 * x, targets), backend="aot_eager")
+    assert torch.equal(compiled(logits), ap_loss(2 * logits, targets))
