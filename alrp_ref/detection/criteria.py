@@ -26,6 +26,11 @@ class Assigned(NamedTuple):
     anchors: Tensor
     boxes: Tensor
 
+    @property
+    def positives(self) -> tuple[Tensor, Tensor]:
+        """Image and anchor of each positive, (P,) each. No GPU is waited for: `boxes` tells how many there are."""
+        return tuple((self.labels >= 0).nonzero_static(size=len(self.boxes)).unbind(1))
+
 
 Losses = dict[str, Tensor]
 
@@ -37,11 +42,9 @@ def ranking_targets(labels: Tensor, num_classes: int) -> Tensor:
 
     Shape: (B, N) -> (B, N, num_classes), int8.
     """
-    targets = labels.new_zeros((*labels.shape, num_classes), dtype=torch.int8)
-    targets[labels == IGNORED] = -1
-    image, anchor = (labels >= 0).nonzero(as_tuple=True)
-    targets[image, anchor, labels[image, anchor]] = 1
-    return targets
+    labels = labels[..., None]
+    is_class = labels == torch.arange(num_classes, device=labels.device)
+    return torch.where(labels == IGNORED, -1, is_class.to(torch.int8))
 
 
 LOC_ERRORS = {"giou": giou_error, "iou": iou_error}
@@ -78,7 +81,7 @@ class ALRPCriterion(nn.Module):
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
-        predicted = self.coder.decode(deltas[assigned.labels >= 0], assigned.anchors)
+        predicted = self.coder.decode(deltas[assigned.positives], assigned.anchors)
         loc_errors = self.loc_error(predicted, assigned.boxes, tau=self.tau)
         if self.ranks_images:
             out = self.loss.balanced(self._mean_over_images(logits, targets, loc_errors))
@@ -112,7 +115,7 @@ class APCriterion(nn.Module):
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
-        predicted = deltas[assigned.labels >= 0]
+        predicted = deltas[assigned.positives]
         truth = self.coder.encode(assigned.boxes, assigned.anchors)
         total = F.smooth_l1_loss(predicted, truth, beta=self.beta, reduction="sum")
         return {
@@ -140,7 +143,7 @@ class FocalCriterion(nn.Module):
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
         counted = assigned.labels != IGNORED
-        predicted = deltas[assigned.labels >= 0]
+        predicted = deltas[assigned.positives]
         num_positives = max(1, len(predicted))
         focal = sigmoid_focal_loss(
             logits[counted], targets[counted].to(logits.dtype), alpha=self.alpha, gamma=self.gamma, reduction="sum"
@@ -168,7 +171,7 @@ class CrossEntropyCriterion(nn.Module):
         self.coder, self.has_giou = coder, loss == "ce_giou"
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        counted, predicted = assigned.labels != IGNORED, deltas[assigned.labels >= 0]
+        counted, predicted = assigned.labels != IGNORED, deltas[assigned.positives]
         if logits.shape[-1] == 1:
             logits = F.pad(logits, (0, 1))  # a sigmoid is a softmax beside a background of 0
         background = logits.shape[-1] - 1

@@ -101,8 +101,9 @@ class Detector(nn.Module):
         masks = []
         for image_size in image_sizes:
             keep = real_locations(sizes, self.strides, image_size)
+            is_whole = all(level.all() for level in keep)  # asked on the CPU, so that no GPU is waited for
             keep = [level.repeat_interleave(self.num_anchors).to(levels[0].device) for level in keep]
-            masks.append(None if all(level.all() for level in keep) else keep)
+            masks.append(None if is_whole else keep)
         return masks
 
     def outputs_of_images(

@@ -79,10 +79,10 @@ def assign(
         matched = torch.stack(
             [_without_padding(assigner, anchors, boxes, counts, i, keep) for i, keep in enumerate(real)]
         )
-    positive = matched >= 0
-    owner = matched[positive]
-    becomes = matched.masked_scatter(positive, labels[owner])  # negative and ignored stay what they are
-    return Assigned(becomes, flat.expand(len(targets), -1, -1)[positive], boxes[owner])
+    image, anchor = (matched >= 0).nonzero(as_tuple=True)  # a GPU is waited for here, and must be: how many are there?
+    owner = matched[image, anchor]
+    becomes = matched.index_put((image, anchor), labels[owner])  # negative and ignored stay what they are
+    return Assigned(becomes, flat[anchor], boxes[owner])
 
 
 def _without_padding(
