@@ -44,6 +44,9 @@ def lrp_error(n_fp: Tensor, e_loc: Tensor, e_above: Tensor, rank: Tensor) -> Ten
     .. math:: \ell^{LRP}(i) = \frac1{\mathrm{rank}(i)} \Big( N_{FP}(i) + \mathcal E_{loc}(i)
               + \sum_{k \in \mathcal P, k \ne i} \mathcal E_{loc}(k) H(x_{ik}) \Big)
 
+    Compared with the LRP metric, Eq. (6), :math:`N_{FN}` is gone: anchors are taken to cover every object. And the
+    divisor is the rank: a detection has the label of its anchor, so :math:`N_{TP} + N_{FP}` is the place in the list.
+
     Args: `e_above`, the sum over the other positives; the rest by name.
     Shape: four times (|P|,) -> (|P|,).
     Source: Eq. (10), Section 4.
@@ -56,7 +59,7 @@ def target_lrp_error(e_loc: Tensor, rank: Tensor) -> Tensor:
 
     .. math:: \ell^{LRP*}(i) = \mathcal E_{loc}(i) / \mathrm{rank}(i)
 
-    No ranking can remove it, so no score gradient should try: with 0 as the target, training diverges.
+    No ranking can remove it, so no score gradient should try. Appendix G of the paper shows a bad target.
 
     Shape: (|P|,), (|P|,) -> (|P|,).
     Source: Eq. (12), Section 4.

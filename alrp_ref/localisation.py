@@ -37,7 +37,8 @@ def giou_error(pred: Tensor, target: Tensor, *, tau: float = 0.5) -> Tensor:
               \mathrm{GIoU} = \mathrm{IoU} - \frac{|C| - |A \cup B|}{|C|}
 
     where `C` is the smallest box around both. At tau = 0.5 this is 1 - GIoU, in [0, 2]. The halving maps
-    GIoU's range [-1, 1] to [0, 1]; so where GIoU = IoU the value is *half* of `iou_error`.
+    GIoU's range [-1, 1] to [0, 1]; so where GIoU = IoU the value is *half* of `iou_error`. The paper's text asks for an
+    error in [0, 1], whatever it is made of; this one is the release's.
 
     Args, shape, errors: as for `iou_error`.
     Source: the release (its heads take the GIoU loss as the localisation error); GIoU (CVPR 2019).

@@ -34,8 +34,8 @@ loss; the learning rate of each was chosen on every tenth training image, held o
 short runs on a sample, not COCO's. The pages that `alrp compare` wrote show twelve of the images with each detector's
 boxes; the photographs are not ours to keep, so here are plots alone.
 
-In percent but for rho and minutes. rho is Spearman's correlation of score and IoU over the true positives of a class,
-mean over the classes, of which most have a few: a class with two counts as much as persons do."""
+In percent but for rho and minutes. rho is the correlation of the rankings by score and by IoU of the true positives
+of a class, mean over the classes, of which most have a few: a class with two counts as much as persons do."""
 
 COMMANDS = """export OMP_NUM_THREADS=1     # a thread each: two processes with the same command share the runs
 M=alrp_mobilenet_320
@@ -71,7 +71,7 @@ hardly leave their anchors in two epochs and are catching up after fourteen, whi
 of AP Loss by then. That is what the paper wants of the loss, and it takes its time where most classes have a few
 examples."""
 
-BOUNDS_TEXT = """Table 3's procedure on these detectors: AP in percent if the scores of the true positives had the worst
+BOUNDS_TEXT = """Table 5's procedure on these detectors: AP in percent if the scores of the true positives had the worst
 order by IoU, the one they have, and the best."""
 
 ABLATION = """aLRP Loss with one thing changed, its learning rate kept, two epochs, one seed: differences below two
@@ -125,7 +125,7 @@ def draw() -> str:
 
 
 def bounds() -> list[list[str]]:
-    """Table 3 on photographs."""
+    """Table 5 on photographs."""
     return after("bounds", "order", BOUNDS)
 
 

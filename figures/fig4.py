@@ -1,9 +1,9 @@
 """Figure 4: how hard the negatives push for each push of the positives, while detectors train.
 
 With aLRP Loss, and with AP Loss, the ratio is 1 at every step, whatever the imbalance: Theorem 2. With a target of 0 in
-place of E_loc / rank it is 1, too, as long as no positive without a negative above it is pushed; what the paper sees
-fail there is the training, which diverges late. Cross entropy and focal loss wander: thin lines are single steps, thick
-ones means over a fortieth of the run. (The paper: 12 epochs of COCO.)
+place of E_loc / rank it is 1, too, as long as no positive without a negative above it is pushed. That curve is not part
+of the paper's figure; Appendix G shows a bad target. Cross entropy and focal loss wander: thin lines are single steps,
+thick ones means over a fortieth of the run. (The paper: 12 epochs of COCO, mean over 10 runs.)
 """
 
 import numpy as np

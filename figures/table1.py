@@ -1,15 +1,13 @@
 """Table 1: how many hyper-parameters a loss has."""
 
-from paper import TABLE_1
 from style import markdown
 
-NOTE = """All counts are recalled, hence the parentheses. The mean of the others is given as "about 6" in the paper,
-which was read. The one of aLRP Loss we take to be the width delta of its step, which the paper never tunes. (The
-self-balance starts from a weight of 50; see Table 4.)"""
+OTHERS = ("AP Loss", "Focal Loss", "FCOS", "DR Loss", "FreeAnchor", "Faster R-CNN", "CenterNet")
+NOTE = """The paper's text gives two of these numbers: the only hyper-parameter of aLRP Loss is the width delta of its
+step, which is 1 as in AP Loss and was never tuned; the others have about six on average. An open cell is a number that
+we have not read: it stands in the paper's Table 1. (The self-balance starts from a weight of 50; see Table 4.)"""
 
 
 def draw() -> str:
-    others = [count for name, count in TABLE_1.items() if name != "aLRP Loss"]
-    rows = [[name, f"({count})"] for name, count in TABLE_1.items()]
-    mean = ["mean of the others", f"{sum(others) / len(others):.1f}"]
-    return markdown("Table 1: hyper-parameters", [["loss", "number"], *rows, mean], NOTE)
+    rows = [*([name, ""] for name in OTHERS), ["mean of the others", "about 6"], ["aLRP Loss", "1"]]
+    return markdown("Table 1: hyper-parameters", [["loss", "number"], *rows], NOTE)

@@ -1,7 +1,7 @@
 """Table 2: the ablation, from AP Loss to aLRP Loss with GIoU, self-balance and ATSS."""
 
 from comparison import by_row, rows_of
-from paper import TABLE_2, TAGS
+from paper import TABLE_2, TAGS, show
 from runs import METRICS, Run, mean_results, result
 from style import markdown, section
 
@@ -14,7 +14,9 @@ NAMES = {
 }
 COLUMNS = (*METRICS, "rho")
 PAPER = f"""{TAGS} They are of RetinaNet with ResNet-50 at 512 pixels after 100 epochs of COCO, on minival, in percent;
-rho is the correlation of score and IoU over the true positives of a class."""
+rho is Pearson's correlation of the two rankings of a class's true positives, by score and by IoU, mean over the
+classes. The text also gives differences: aLRP Loss with IoU has about 5 AP90 more than AP Loss at a similar AP50, and
+with self-balance 8.4 AP90 more; rho of aLRP Loss is .48 and .49."""
 OURS = """Ours are of `alrp_tiny` (for all but ATSS with the IoU assigner and three ratios), trained from scratch on
 2,500 pictures of shapes for 468 steps, and evaluated on 200: the mean of three seeds, ± half of what lies between the
 best and the worst. Three epochs, where the paper has a hundred, and not yet its trend: GIoU after IoU, and then ATSS,
@@ -31,13 +33,13 @@ def draw(run: Run | None = None) -> str:
     if run is not None:
         of_run = result(run)
         own = [run.folder.name, *(_percent(name, float(of_run[name])) for name in COLUMNS)]
-        rows = [["paper", *COLUMNS], *([NAMES[name], *map(str, TABLE_2[name])] for name in NAMES), own]
+        rows = [["paper", *COLUMNS], *([NAMES[name], *show(TABLE_2[name])] for name in NAMES), own]
         return markdown("Table 2: ablation, and a run", rows, PAPER)
     rows = [["", *COLUMNS, *(f"{name}, ours" for name in COLUMNS)]]
     for name, title in NAMES.items():
         ours = mean_results(name)
         cells = [f"{_percent(c, mean)} ± {_percent(c, spread)}" for c, (mean, spread) in ours.items()]
-        rows.append([title, *map(str, TABLE_2[name]), *cells])
+        rows.append([title, *show(TABLE_2[name]), *cells])
     photographs = by_row(rows_of("comparison", "comparison") + fourteen_epochs() + variants(), COLUMNS)
     return markdown("Table 2: ablation", rows, f"{PAPER} {OURS}") + section("On photographs", photographs, PHOTOGRAPHS)
 

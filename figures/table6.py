@@ -1,6 +1,6 @@
 """Table 6: COCO test-dev, as what the recipes are expected to reach."""
 
-from paper import TABLE_6, TAGS
+from paper import TABLE_6, TAGS, show
 from style import markdown
 
 from alrp_ref.detection.recipes import RELEASED_AP
@@ -12,5 +12,5 @@ recipe on minival (read), which `alrp eval --official-checkpoint` measures again
 
 def draw() -> str:
     rows = [["recipe", *COLUMNS, "AP minival"]]
-    rows += [[name, *map(str, numbers), f"{RELEASED_AP[name]:.1f}"] for name, numbers in TABLE_6.items()]
+    rows += [[name, *show(numbers), f"{RELEASED_AP[name]:.1f}"] for name, numbers in TABLE_6.items()]
     return markdown("Table 6: COCO test-dev", rows, NOTE)

@@ -1,6 +1,6 @@
 """Table 7: FoveaBox with three losses."""
 
-from paper import TABLE_7, TAGS
+from paper import TABLE_7, TAGS, show
 from style import markdown
 
 COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP")
@@ -9,5 +9,5 @@ reach. Nobody trained them here."""
 
 
 def draw() -> str:
-    rows = [["recipe", *COLUMNS], *([name, *map(str, numbers)] for name, numbers in TABLE_7.items())]
+    rows = [["recipe", *COLUMNS], *([name, *show(numbers)] for name, numbers in TABLE_7.items())]
     return markdown("Table 7: FoveaBox", rows, NOTE)

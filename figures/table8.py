@@ -1,6 +1,6 @@
 """Table 8: Faster R-CNN with sampling and two baselines, and with aLRP Loss and no sampling."""
 
-from paper import TABLE_8, TAGS
+from paper import TABLE_8, TAGS, show
 from style import markdown
 
 COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP")
@@ -10,5 +10,5 @@ the configuration has L1; the recipe follows the configuration.)"""
 
 
 def draw() -> str:
-    rows = [["recipe", *COLUMNS], *([name, *map(str, numbers)] for name, numbers in TABLE_8.items())]
+    rows = [["recipe", *COLUMNS], *([name, *show(numbers)] for name, numbers in TABLE_8.items())]
     return markdown("Table 8: Faster R-CNN", rows, NOTE)

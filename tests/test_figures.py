@@ -22,8 +22,8 @@ import paper
 import pytest
 import runs
 import table2
-import table3
 import table4
+import table5
 import torch
 from matplotlib.figure import Figure
 
@@ -150,11 +150,11 @@ def test_figure_4_is_flat_for_rankings_alone(column: int, title: str):
         assert np.allclose(line.get_ydata(), expected, equal_nan=True)
 
 
-def test_recalled_numbers_are_in_parentheses():
-    """A number of the paper is read, and plain, or recalled, and in parentheses."""
-    assert [str(number) for number in paper.row("35.5 (58.0) (.45)")] == ["35.5", "(58.0)", "(.45)"]
-    assert [number.is_read for number in paper.TABLE_2["ap"]] == [True, False, False, False, True, False]
-    assert not any(number.is_read for numbers in paper.TABLE_3.values() for number in numbers)
+def test_numbers_that_nobody_read_are_open_cells():
+    """A number of the paper is printed if it was read in a text of the authors; otherwise its cell is empty."""
+    assert paper.show(paper.row("35.5 - .45")) == ["35.5", "", ".45"]
+    _, first, *_ = table(table2.draw())
+    assert first[1:7] == ["35.5", "", "", "", "71.0", ".45"]
 
 
 def test_table_2_holds_the_mean_of_three_seeds():
@@ -165,20 +165,20 @@ def test_table_2_holds_the_mean_of_three_seeds():
         assert len(seeds) == 3
         mean, spread = (100 * x for x in (sum(seeds) / 3, (max(seeds) - min(seeds)) / 2))
         assert row[0] == title
-        assert row[names.index("AP")] == str(paper.TABLE_2[name][0])
+        assert row[names.index("AP")] == paper.show(paper.TABLE_2[name])[0]
         assert row[names.index("AP, ours")] == f"{mean:.1f} ± {spread:.1f}"
 
 
-def test_table_3_keeps_ap50_and_orders_ap():
+def test_table_5_keeps_ap50_and_orders_ap():
     """Worst order, as it is, best order: AP50 is the same, AP rises."""
-    names, *rows = table(table3.draw().partition("## On photographs")[0])
-    ap, ap50 = ([float(row[names.index(f"{name}, ours")]) for row in rows] for name in ("AP", "AP50"))
+    names, *rows = table(table5.draw().partition("## On photographs")[0])
+    ap, ap50 = ([float(row[names.index(name)]) for row in rows] for name in ("AP", "AP50"))
     assert ap == sorted(ap) and ap[0] < ap[2]
     assert len(set(ap50)) == 1
 
 
 def test_the_comparison_holds_the_mean_and_deviation_of_three_seeds():
-    """Each cell of its first table is of the three rows in comparison.csv, in percent; Tables 2 and 3 show the same."""
+    """Each cell of its first table is of the three rows in comparison.csv, in percent; Tables 2 and 5 show the same."""
     rows = comparison.rows_of("comparison", "comparison")
     shown = {line[0]: line[1:] for line in table(comparison.draw())[:8]}
     again = {line[0]: line[1] for line in table(table2.draw().partition("## On photographs")[2])}
@@ -266,14 +266,14 @@ def test_running_sums_were_measured_to_grow_least():
 
 
 def test_figures_of_any_run(tmp_path: Path, capsys):
-    """`alrp figures --run DIR --coco DIR` draws figures 3 and 4 and tables 2 and 3 from a training run of one's own."""
+    """`alrp figures --run DIR --coco DIR` draws figures 3 and 4 and tables 2 and 5 from a training run of one's own."""
     coco = make_shapes(tmp_path / "shapes", train_images=8, val_images=4, size=64)
     recipe = replace(RECIPES["alrp_tiny"], batch_size=2, train_size=64, test_size=(64, 64), score_threshold=0.0)
     run = tmp_path / "mine"
     train(recipe, coco, run, steps=8, workers=0, device="cpu", say=lambda text: None)
     assert cli.main(["figures", "--run", str(run), "--coco", str(coco)]) == 0
     made = sorted(path.name for path in (run / "figures").iterdir())
-    assert made == ["fig3.png", "fig3.svg", "fig4.png", "fig4.svg", "table2.md", "table3.md"]
+    assert made == ["fig3.png", "fig3.svg", "fig4.png", "fig4.svg", "table2.md", "table5.md"]
     metrics = json.loads((run / "metrics.json").read_text())
     own = table((run / "figures" / "table2.md").read_text())[-1]
     assert own[:2] == ["mine", f"{100 * metrics['AP']:.1f}"]
@@ -284,7 +284,7 @@ def test_figures_of_any_run(tmp_path: Path, capsys):
     [
         (["fig9"], "the figures are comparison, comparison_curves, cost"),
         (["--run", "."], "--run DIR and --coco DIR belong together"),
-        (["fig1", "--run", ".", "--coco", "."], "the figures of a run are fig3, fig4, table2, table3; got 'fig1'"),
+        (["fig1", "--run", ".", "--coco", "."], "the figures of a run are fig3, fig4, table2, table5; got 'fig1'"),
         (["fig3", "--run", "nowhere", "--coco", "."], "nowhere"),
     ],
 )

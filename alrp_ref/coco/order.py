@@ -50,7 +50,7 @@ def true_positives_by_class(
 def rank_correlation(data: CocoDataset, detections: list[dict[str, Any]]) -> float:
     """Spearman's correlation of score and IoU over the true positives of a class, mean over the classes that have one.
 
-    The paper's rho; how it treats ties and classes is not known: here equal scores rank in the order of `detections`.
+    The paper's rho: Pearson's coefficient of the two rankings. Equal scores rank in the order of `detections`.
     """
     of_class = [
         correlation(*(x.argsort(kind="stable").argsort() for x in of_class))
@@ -72,7 +72,7 @@ def order_bounds(data: CocoDataset, detections: list[dict[str, Any]]) -> dict[st
     *highest* scored are taken for the true ones ("upper"), or the n *lowest* ("lower"). AP50 does not change. A class
     with n = 0 has AP 0 there, in all three orders; equal scores keep the order of the file.
 
-    Source: Table 3.
+    Source: Table 5.
     """
     objects = Counter(a["category_id"] for a in data.coco.dataset["annotations"] if not a.get("iscrowd"))
     scores = defaultdict(list)

@@ -209,7 +209,7 @@ RELEASED_AP = {
     "ce_faster_rcnn_r50_500": 37.8,
     "ce_giou_faster_rcnn_r50_500": 38.2,
 }
-"""AP in percent of the released model of a recipe, on COCO minival; all read in the release's README, none recalled.
+"""AP in percent of the released model of a recipe, on COCO minival, from its README.
 
 The ablation of the paper's Table 2, trained with older code, has slightly other rows: 35.5, 38.9 and 40.2 for RetinaNet
 with AP Loss, with aLRP Loss, and with ATSS.

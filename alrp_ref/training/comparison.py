@@ -166,7 +166,7 @@ def _sections(
             "What the order of the scores is worth",
             paragraph(
                 "AP in percent if the scores of the true positives had the worst order by IoU (lower), the one they "
-                "have, and the best (upper): Table 3 of the paper. A detection in a crowd counts as false here."
+                "have, and the best (upper): Table 5 of the paper. A detection in a crowd counts as false here."
             ),
             table(mean_rows(tables["bounds"], ("recipe", "order"), BOUNDS), header=True),
         ),
