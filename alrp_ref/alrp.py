@@ -9,8 +9,8 @@ r"""aLRP Loss: the LRP error of the list cut at each positive, averaged over the
 `loc`           :math:`\mathcal L_{loc}`, the localisation component                       scalar
 ==============  =========================================================================  ============
 
-The two parts share the rank. That is the point of the loss: a badly localised box costs more
-the higher it is scored, because it then enters the error of every positive below it.
+The two parts share the rank. A badly localised box costs more the higher it is scored, because it then enters the
+error of every positive below it.
 """
 
 from typing import Literal, NamedTuple
@@ -27,7 +27,7 @@ from alrp_ref.step_matrix import StepMatrix
 LocStep = Literal["hard", "smoothed"]
 
 NO_FALSE_POSITIVES = 1e-5
-"""The release treats a positive with a smaller N_FP as having no negative above it: p(j|i) would be 0/0."""
+"""As in the release, a positive with an N_FP up to this shares no error: p(j|i) is close to 0/0 there."""
 
 
 class ALRP(NamedTuple):
@@ -150,12 +150,13 @@ def alrp_loss(
 
     _, n_fp, rank, h_ik, h_ij = ranks(s_pos, s_neg, delta, reduce=scope.sum)
     e_loc = loc_errors.detach().to(rank.dtype)
-    ell, ell_star = lrp_error(n_fp, e_loc, h_ik @ e_loc, rank), target_lrp_error(e_loc, rank)
-    p = error_driven.distribution(h_ij, n_fp, eps=NO_FALSE_POSITIVES)
-    grad = error_driven.gradient(ell, ell_star, p)
-    grad = grad._replace(positives=scope.mine(grad.positives))
+    ell, ell_star = lrp_error(n_fp, e_loc, h_ik @ e_loc, rank), target_lrp_error(e_loc, rank)  # Eqs. (10) and (12)
+    p = error_driven.distribution(h_ij, n_fp, eps=NO_FALSE_POSITIVES)  # of Eq. (7)
+    grad = error_driven.gradient(ell, ell_star, p)  # Eqs. (13) and (5)
+    grad = grad._replace(positives=scope.local_part(grad.positives))
 
-    cls = error_driven.with_gradient(precision_error(n_fp, rank).mean(), logits, positives, grad)
-    loc = localisation_component(loc_errors.to(rank.dtype), s_pos, rank, h_ik, loc_step)
-    cls, loc = checks.nan_if(wrong, scope.scaled(cls)), checks.nan_if(wrong, scope.scaled(loc))
-    return ALRP(cls, loc.to(cls.dtype), scope.mine(rank).to(cls.dtype))
+    cls = error_driven.with_gradient(precision_error(n_fp, rank).mean(), logits, positives, grad)  # Eq. (11)
+    loc = localisation_component(loc_errors.to(rank.dtype), s_pos, rank, h_ik, loc_step)  # Eq. (11)
+    cls, loc = scope.scale_for_ddp_mean(cls), scope.scale_for_ddp_mean(loc)
+    cls, loc = checks.nan_if(wrong, cls), checks.nan_if(wrong, loc)
+    return ALRP(cls, loc.to(cls.dtype), scope.local_part(rank).to(cls.dtype))

@@ -77,9 +77,9 @@ def ap_loss(
     if interpolated:
         ell = interpolate(ell, s_pos)
     grad = error_driven.gradient(ell, 0.0, error_driven.distribution(h_ij, n_fp))
-    grad = grad._replace(positives=scope.mine(grad.positives))
+    grad = grad._replace(positives=scope.local_part(grad.positives))
     loss = error_driven.with_gradient(ell.mean(), logits, positives, grad)
-    return checks.nan_if(wrong, scope.scaled(loss))
+    return checks.nan_if(wrong, scope.scale_for_ddp_mean(loss))
 
 
 class APLoss(nn.Module):

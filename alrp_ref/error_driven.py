@@ -1,21 +1,21 @@
 r"""Definition 1, the error-driven update and Theorems 1 and 2, for any ranking-based loss.
 
 A ranking-based loss is a mean of errors of the positives, :math:`\mathcal L = \frac1Z \sum_{i \in \mathcal P} \ell(i)`,
-and :math:`\ell(i)` is a count over scores: its derivative is zero almost everywhere. The paper shares the error
-of each positive among the negatives by a distribution :math:`p(j|i)`, and lets every pair push by what
-it still has to lose. Three vectors or matrices say it all:
+and :math:`\ell(i)` is a count over scores: its derivative is zero almost everywhere. The paper shares the error of
+each positive among the negatives by a distribution :math:`p(j|i)`, and updates every pair by the error that it holds
+beyond its target.
 
 ==============  =========================================================================  ============
 `ell`           :math:`\ell(i)`, the error of positive `i`                                 (|P|,)
 `ell_star`      :math:`\ell^*(i)`, the error it should have                                (|P|,)
-`p`             :math:`p(j|i)`, who is to blame for it                                     (|P|, |N|)
+`p`             :math:`p(j|i)`, the share of negative `j` in the error of `i`              (|P|, |N|)
 `delta_x`       :math:`\Delta x_{ij}`, the update of a pair                                (|P|, |N|)
 `z`             :math:`Z`, the normaliser of the loss                                      number
 ==============  =========================================================================  ============
 
-`p` and `delta_x` are plain tensors or `alrp_ref.step_matrix.StepMatrix`, which is never formed: only products with a
-number for each row and sums of rows and columns are asked of them.
-AP Loss (`alrp_ref.ap`) and aLRP Loss (`alrp_ref.alrp`) are two uses of this file.
+Matrices over pairs are plain tensors or `alrp_ref.step_matrix.StepMatrix`, which is never formed. The functions here
+multiply their rows by numbers and take sums of rows and columns, which both can do. AP Loss (`alrp_ref.ap`) and aLRP
+Loss (`alrp_ref.alrp`) are two uses of this file.
 """
 
 from typing import NamedTuple
@@ -38,7 +38,7 @@ def distribution(h_ij: Pairs, n_fp: Tensor, eps: float = 0.0) -> Pairs:
     Args:
         h_ij: step functions of the score differences.
         n_fp: their sums over the negatives.
-        eps: where :math:`N_{FP}(i)` is not above this, no negative is to blame, and the row is 0 instead of 0/0.
+        eps: where :math:`N_{FP}(i)` is not above this, no negative shares the error: the row is 0 instead of 0/0.
 
     Shape: `h_ij` (|P|, |N|), `n_fp` (|P|,) -> (|P|, |N|).
     Source: Definition 1, Eq. (7), Section 3. The paper allows other distributions, for example one that is skewed to

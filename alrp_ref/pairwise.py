@@ -8,7 +8,9 @@ Every sum of the paper runs over pairs of examples, so write all pairs down. Thr
 
 That takes O(|P| (|P| + |N|)) time *and* memory: obvious, and hopeless for a detector's millions of negatives.
 The fast files of the package are tested against this one; it imports nothing of theirs, so that it can judge.
-Its losses take their arguments and give their results, in float64 inside, but do not check their input.
+Its losses have the arguments and results of `alrp_ref.alrp_loss` and `alrp_ref.ap_loss`, and compute in float64. They
+lack two things: they do not check their input, so `validate` changes nothing, and they rank the examples of one process
+only, so there is no `rank_scope`.
 """
 
 from typing import NamedTuple
@@ -120,7 +122,7 @@ def gradient(ell: Tensor, ell_star: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
     return delta_x.sum(1) / len(ell), -delta_x.sum(0) / len(ell)
 
 
-def carry(value: Tensor, logits: Tensor, targets: Tensor, grad: tuple[Tensor, Tensor]) -> Tensor:
+def attach_gradient(value: Tensor, logits: Tensor, targets: Tensor, grad: tuple[Tensor, Tensor]) -> Tensor:
     """`value` as a scalar whose `backward()` puts the gradients of positives and negatives on `logits`."""
     slope = torch.zeros_like(logits, dtype=value.dtype)
     slope[targets == 1], slope[targets == 0] = grad
@@ -128,7 +130,7 @@ def carry(value: Tensor, logits: Tensor, targets: Tensor, grad: tuple[Tensor, Te
     return (value + (slope * still).sum()).to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def nothing(x: Tensor) -> Tensor:
+def zero_loss(x: Tensor) -> Tensor:
     """The loss of a list without positives: zero, still connected to `x`."""
     return (0 * x).sum(dtype=torch.promote_types(x.dtype, torch.float32))
 
@@ -157,13 +159,13 @@ def ap_loss(
     """
     s_pos, s_neg = logits[targets == 1].detach().double(), logits[targets == 0].detach().double()
     if not len(s_pos):
-        return nothing(logits)
+        return zero_loss(logits)
     precision = rank_pos(s_pos, delta) / rank(s_pos, s_neg, delta)
     if interpolated:
         precision = interpolate(precision, s_pos)
     ell = 1 - precision
     grad = gradient(ell, torch.zeros_like(ell), distribution(s_pos, s_neg, delta))
-    return carry(ell.mean(), logits, targets, grad)
+    return attach_gradient(ell.mean(), logits, targets, grad)
 
 
 # Section 4: aLRP Loss
@@ -203,13 +205,13 @@ def alrp_loss(
     """
     s_pos, s_neg = logits[targets == 1].detach().double(), logits[targets == 0].detach().double()
     if not len(s_pos):
-        return ALRP(nothing(logits), nothing(loc_errors), s_pos.to(nothing(logits).dtype))
+        return ALRP(zero_loss(logits), zero_loss(loc_errors), s_pos.to(zero_loss(logits).dtype))
     n_fp_i, rank_i, h_ik = n_fp(s_pos, s_neg, delta), rank(s_pos, s_neg, delta), others_above(s_pos, delta)
 
     e_loc = loc_errors.detach().double()
     ell, ell_star = (n_fp_i + e_loc + h_ik @ e_loc) / rank_i, e_loc / rank_i
     p = distribution(s_pos, s_neg, delta, eps=1e-5)  # at a smaller N_FP the release shares out nothing
-    cls = carry((n_fp_i / rank_i).mean(), logits, targets, gradient(ell, ell_star, p))
+    cls = attach_gradient((n_fp_i / rank_i).mean(), logits, targets, gradient(ell, ell_star, p))
 
     # The release orders the positives hard, over the smoothed rank. Not detached: this part trains the boxes.
     e_loc, above = loc_errors.double(), hard_order(s_pos) if loc_step == "hard" else h_ik

@@ -1,9 +1,8 @@
-r"""What is ranked together where several processes train: each one's examples for themselves, or those of all.
+r"""Ranking across processes: each process ranks its own examples, or all rank together.
 
-The paper ranks the examples of a process. One ranking over all processes is the loss of the whole batch, whatever
-the number of processes. It takes little: each needs the scores and errors of all *positives*, which are few, and
-the sums of :math:`H` over everybody's negatives, as many numbers as there are
-positives. The millions of negatives stay where they are.
+The paper ranks the examples of each process by themselves. One ranking over all processes is the loss of the whole
+batch, whatever the number of processes. Little has to be sent: the scores and errors of all *positives*, which are few,
+and the sums of :math:`H` over the negatives, two numbers for each bin. The negatives stay on their process.
 """
 
 from typing import Literal
@@ -67,11 +66,11 @@ class Scope:
         """The sum over the processes that rank together."""
         return summed(x) if self.is_global else x
 
-    def mine(self, x: Tensor) -> Tensor:
+    def local_part(self, x: Tensor) -> Tensor:
         """Of all positives, those of this process. Shape: (all,) -> (|P|,)."""
         return x.split(self.counts)[self.rank]
 
-    def scaled(self, loss: Tensor) -> Tensor:
+    def scale_for_ddp_mean(self, loss: Tensor) -> Tensor:
         """The same value, with the gradient times the number of processes.
 
         `DistributedDataParallel` takes the mean of the processes' gradients. Of a loss that all share, each has only

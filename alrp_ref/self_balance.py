@@ -27,12 +27,13 @@ class SelfBalance(nn.Module):
     gives :math:`w \mathcal L_{loc}` the same size. The ratio is one of means, not a mean of ratios.
 
     Args:
-        period: steps in an epoch. None says aloud that the first epoch never ends and the weight stays as it is.
+        period: steps in an epoch. None keeps `initial_weight` for ever: the first epoch never ends.
         initial_weight: the weight of the first epoch.
 
     The window closes *with* its last step, and that step already uses the new weight: so does the release.
-    Steps without positives on any process do not count. Weight and window live in `state_dict`. A cast of the module
-    to 16 bits leaves them in float32: sums over an epoch would soon stop growing.
+    Steps without positives on any process do not count, nor do steps whose loss is not finite: such a step is skipped
+    by a loss scaler. Weight and window are saved in `state_dict`. A cast of the module to 16 bits leaves them in
+    float32, because sums over an epoch would stop growing.
     Source: Section 4.2.
     """
 
@@ -46,6 +47,7 @@ class SelfBalance(nn.Module):
         self.register_buffer("weight", torch.tensor(initial_weight, dtype=torch.float32))
         self.register_buffer("window", torch.zeros(3, dtype=torch.float32))  # sums of L_cls and L_loc, number of steps
 
+    # Module.half() and .to(dtype) come through here.
     def _apply(self, fn: Callable[[Tensor], Tensor], *args, **kwargs) -> "SelfBalance":
         before = dict(self.named_buffers())
         super()._apply(fn, *args, **kwargs)
@@ -66,7 +68,7 @@ class SelfBalance(nn.Module):
         """
         one = torch.ones_like(self.weight)
         step = torch.stack([cls.to(one), loc.to(one), one]) * float(has_positives)
-        step = summed(step)
+        step = summed(torch.where(step.isfinite().all(), step, 0))
         self.window += step / step[2].clamp(min=1)  # mean over the processes that have positives
         cls_sum, loc_sum, steps = self.window
         full = steps >= (float("inf") if self.period is None else self.period)
@@ -100,8 +102,8 @@ class ALRPLoss(nn.Module):
     .. math:: \mathcal L = \mathcal L_{cls} + w\, \mathcal L_{loc}
 
     Args:
-        period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None says
-            aloud that the first epoch never ends: the weight stays `initial_weight`.
+        period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None
+            keeps `initial_weight` for ever.
         initial_weight: weight of the localisation part in the first epoch.
         delta, loc_step, rank_scope: as for `alrp_loss`.
 

@@ -59,11 +59,11 @@ def test_gradients_are_row_and_column_sums_of_the_update():
 
 
 def test_a_carried_value_keeps_its_number_and_has_the_given_slope():
-    """`carry` changes no value, and its backward pass leaves exactly the gradients it was given."""
+    """`attach_gradient` changes no value, and its backward pass leaves exactly the gradients it was given."""
     logits = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
     value = torch.tensor(0.25, dtype=torch.float64)
     grad = (torch.tensor([-0.5], dtype=torch.float64), torch.tensor([0.125, 0.375], dtype=torch.float64))
-    out = pairwise.carry(value, logits, torch.tensor([0, 1, -1, 0]), grad)
+    out = pairwise.attach_gradient(value, logits, torch.tensor([0, 1, -1, 0]), grad)
     out.backward()
     assert out.item() == 0.25
     assert logits.grad.tolist() == [0.125, -0.5, 0.0, 0.375]
@@ -72,8 +72,8 @@ def test_a_carried_value_keeps_its_number_and_has_the_given_slope():
 def test_nothing_is_a_zero_with_a_gradient_of_zeros():
     """The loss of a list without positives is zero and can be derived."""
     x = torch.ones(3, requires_grad=True)
-    pairwise.nothing(x).backward()
-    assert pairwise.nothing(x).item() == 0
+    pairwise.zero_loss(x).backward()
+    assert pairwise.zero_loss(x).item() == 0
     assert x.grad.tolist() == [0, 0, 0]
 
 

@@ -192,3 +192,11 @@ def test_all_processes_use_one_weight(tmp_path):
     weights = [torch.load(tmp_path / f"weight{rank}") for rank in range(2)]
     assert torch.equal(*weights)
     assert_close(weights[0], (1.5 + 0.4) / 0.4, 1e-6)
+
+
+@pytest.mark.parametrize("cls, loc", [(float("nan"), 0.1), (0.9, float("inf"))])
+def test_a_step_without_a_finite_loss_does_not_count(cls, loc):
+    """A loss scaler skips such a step; the window stays as it is."""
+    balance = SelfBalance(2)
+    weights = run(balance, [(0.9, 0.1), (cls, loc), (0.7, 0.3)])
+    assert weights == pytest.approx([50, 50, 5])
