@@ -30,7 +30,7 @@ lab: $(STAMP)  ## open the course
 
 # One run for tests and notebooks, so that its last line counts both; -rs names what was skipped, and why.
 PYTEST := $(BIN)/python -m pytest -rs
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=1800 notebooks
 
 lint: $(STAMP)  ## check style
 	$(BIN)/ruff check .

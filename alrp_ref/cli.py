@@ -315,8 +315,8 @@ def _figures(args: argparse.Namespace) -> int:
     here = _repository_folder("figures")
     if (args.run is None) != (args.coco is None):
         raise ValueError("--run DIR and --coco DIR belong together: a run, and the data it was trained on")
-    from make import make
-    from runs import Run
+    from figures.make import make
+    from figures.runs import Run
 
     run = None if args.run is None else Run(args.run, args.coco)
     make(args.names, run, args.out or (here if run is None else args.run / "figures"))
@@ -325,19 +325,19 @@ def _figures(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     _repository_folder("benchmarks")
-    from bench import bench
+    from benchmarks.bench import bench
 
     bench(args.name, args.quick, args.out)
     return 0
 
 
 def _repository_folder(name: str) -> Path:
-    """A folder of scripts beside the package, from now on importable."""
-    folder = Path(__file__).parents[1] / name
-    if not folder.is_dir():
+    """A package of the repository, which an installed alrp_ref does not bring along; from now on importable."""
+    repository = Path(__file__).parents[1]
+    if not (repository / name).is_dir():
         raise ValueError(f"{name}/ is not part of the installed package: clone the repository, and `make install`")
-    sys.path.insert(0, str(folder))
-    return folder
+    sys.path.insert(0, str(repository))
+    return repository / name
 
 
 def _recipes(args: argparse.Namespace) -> int:

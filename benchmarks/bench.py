@@ -8,14 +8,14 @@ import json
 from importlib import import_module
 from pathlib import Path
 
-from timing import machine
+from benchmarks.timing import machine
 
 HERE = Path(__file__).parent
 
 
 def bench(name: str, quick: bool, out: Path | None) -> None:
     """Run one; `quick` only tries it out, and writes nothing unless `out`, a folder, is given."""
-    module = import_module(f"bench_{name}")
+    module = import_module(f"benchmarks.bench_{name}")
     where = machine()
     results = module.bench(quick)
     text = "\n\n".join(f"{title}\n\n{table(rows)}" for title, rows in module.tables(results).items())

@@ -8,9 +8,9 @@ import hotcoco
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from timing import in_turn
 
 from alrp_ref.coco import evaluate
+from benchmarks.timing import in_turn
 
 IMAGES, DETECTIONS_AN_IMAGE, CLASSES = 5000, 68, 80
 Row = dict[str, object]

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from math import prod
 
 import torch
-from bench_train import batch, ours, stepper
-from timing import seconds
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from alrp_ref.detection import RECIPES
 from alrp_ref.detection.recipes import RELEASED_AP
+from benchmarks.bench_train import batch, ours, stepper
+from benchmarks.timing import seconds
 
 COCO_IMAGES = 117_266
 GPUS = 4

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from methods import METHODS, Result, deviation
-from timing import extra_memory, in_turn, seconds
 from torch import Tensor
 
 from alrp_ref import alrp_loss
+from benchmarks.methods import METHODS, Result, deviation
+from benchmarks.timing import extra_memory, in_turn, seconds
 
 # Mean and standard deviation of the positives' scores, and of the negatives': a head just initialised, which says
 # 0.01 to everything; one that has begun to tell them apart; one that is nearly done.

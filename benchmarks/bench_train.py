@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from timing import extra_memory, in_turn, seconds
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.models.detection import RetinaNet
@@ -21,6 +20,7 @@ from alrp_ref.coco import CocoDataset, collate, make_shapes, train_transform
 from alrp_ref.detection import RECIPES, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.targets import assign
+from benchmarks.timing import extra_memory, in_turn, seconds
 
 IOU, ATSS = "alrp_retinanet_r50_500", "alrp_retinanet_r50_atss_500"
 BOXES_AN_IMAGE, CLASSES = 7, 80

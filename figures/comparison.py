@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from runs import DATA, read_table
-from style import section, text
-
 from alrp_ref.training.comparison import BOUNDS, COLUMNS, by_rate, mean_rows, spread, summary
+from figures.runs import DATA, read_table
+from figures.style import section, text
 
 NAMES = {
     "alrp_mobilenet_320": "aLRP Loss",

@@ -5,9 +5,10 @@ classes, one seed.
 """
 
 import numpy as np
-from comparison import rows_of
 from matplotlib.figure import Figure
-from style import BOXES, NEGATIVE, OTHER, POSITIVE, letter
+
+from figures.comparison import rows_of
+from figures.style import BOXES, NEGATIVE, OTHER, POSITIVE, letter
 
 LOSSES = {"aLRP Loss": POSITIVE, "AP Loss": NEGATIVE, "focal loss": OTHER}
 IOUS = ("0.5", "0.75", "0.9")

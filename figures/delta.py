@@ -8,9 +8,9 @@ below, a narrow one at those that stand above.
 
 import torch
 from matplotlib.figure import Figure
-from style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter
 
 from alrp_ref import alrp_loss
+from figures.style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter
 
 DELTAS = (0.1, 0.5, 1.0, 2.0)
 WIDTHS = torch.logspace(-2, 1, 25)

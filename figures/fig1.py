@@ -12,9 +12,9 @@ objects are 1 wide, and the loss is the sum over the four corner coordinates, me
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from style import GREY, INK, LIGHT, POSITIVE, letter
 
 from alrp_ref import alrp_loss, ap_loss
+from figures.style import GREY, INK, LIGHT, POSITIVE, letter
 
 SCORES = torch.arange(10, 0, -1, dtype=torch.float64) / 10
 POSITIVES = [0, 2, 5, 9]

@@ -7,10 +7,10 @@ sum. (c) How hard each box is pulled: one high in the list enters every term bel
 
 import torch
 from matplotlib.figure import Figure
-from style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter
 
 from alrp_ref import alrp_loss, pairwise
 from alrp_ref.ranking import ranks
+from figures.style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter
 
 S_POS = torch.tensor([3.0, 1.0, -1.0], dtype=torch.float64)
 S_NEG = torch.tensor([2.2, 1.6, 0.4, -0.2, -2.5], dtype=torch.float64)

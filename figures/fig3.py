@@ -8,8 +8,9 @@ last epoch (50 in the first). The paper's figure is a ResNet-50 over 100 epochs 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from runs import DATA, Run, block_means, read_log
-from style import BOXES, INK, NEGATIVE, POSITIVE, letter, log_ticks
+
+from figures.runs import DATA, Run, block_means, read_log
+from figures.style import BOXES, INK, NEGATIVE, POSITIVE, letter, log_ticks
 
 OURS = {
     "(a) alrp_tiny on shapes": DATA / "log_alrp_giou_sb_atss.csv",

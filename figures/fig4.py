@@ -8,8 +8,9 @@ thick ones means over a fortieth of the run. (The paper: 12 epochs of COCO, mean
 
 import numpy as np
 from matplotlib.figure import Figure
-from runs import DATA, Run, block_means, read_log
-from style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter, log_ticks
+
+from figures.runs import DATA, Run, block_means, read_log
+from figures.style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter, log_ticks
 
 PANELS = {
     "(a) alrp_tiny and kin on shapes": {

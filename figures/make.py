@@ -5,17 +5,17 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from runs import Run
-from style import save
+from figures.runs import Run
+from figures.style import save
 
 HERE = Path(__file__).parent
-HELPERS = {"make", "measure", "paper", "positives", "runs", "style", "train"}
+HELPERS = {"__init__", "__main__", "make", "measure", "paper", "positives", "runs", "style", "train"}
 
 
 def drawings() -> dict[str, ModuleType]:
     """Every file of this folder that draws something, by name."""
     names = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS)
-    return {name: import_module(name) for name in names}
+    return {name: import_module(f"figures.{name}") for name in names}
 
 
 def make(names: list[str], run: Run | None, out: Path) -> None:

@@ -1,19 +1,16 @@
 """Measure what the loss costs by three methods, for `cost.py`, and write data/cost.csv.
 
-Usage: python figures/measure.py     (minutes; on an otherwise idle machine)
+Usage: python -m figures.measure     (minutes; on an otherwise idle machine)
 
 Times are ratios to the time of ours at 10 positives, in the same run: they say how a method grows, on any machine.
 """
 
-import sys
 import time
-from pathlib import Path
 
-import runs
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import methods
+from benchmarks import methods
+from figures import runs
 
 NEGATIVES, REPEATS = 1_000_000, 3
 POSITIVES = (10, 30, 100, 300, 1000)

@@ -8,9 +8,9 @@ Right: how both see one positive pass another.
 
 import torch
 from matplotlib.figure import Figure
-from style import BOXES, INK, NEGATIVE, letter
 
 from alrp_ref import alrp_loss
+from figures.style import BOXES, INK, NEGATIVE, letter
 
 SPREADS = torch.logspace(-1.5, 1.5, 25)
 DRAWS = 10

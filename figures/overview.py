@@ -4,9 +4,10 @@ The toy example of the paper's Figure 1, see fig1.py: the three detectors have t
 they differ in which box goes with which score.
 """
 
-from fig1 import IOUS, POSITIVES, SCORES, numbers
 from matplotlib.figure import Figure
-from style import INK, LIGHT, POSITIVE, letter
+
+from figures.fig1 import IOUS, POSITIVES, SCORES, numbers
+from figures.style import INK, LIGHT, POSITIVE, letter
 
 TITLES = (
     "The best boxes have the best scores",

@@ -1,6 +1,6 @@
 """How far the boxes of positives have come, and how hard the loss pulls at them: persons, and all other classes.
 
-Usage: python figures/positives.py COMPARISON COCO FOLDER
+Usage: python -m figures.positives COMPARISON COCO FOLDER
 
 Every positive of the validation images counts, whatever its score. COMPARISON is a folder of `alrp compare`, of whose
 runs data/FOLDER/positives.csv keeps, in two rows each: the share of the group in all positives; the mean IoU of their
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from runs import DATA, write_table
 from torch import Tensor
 from torchvision.ops import box_iou
 
@@ -24,6 +23,7 @@ from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
 from alrp_ref.detection.targets import assign
 from alrp_ref.training import load_model
+from figures.runs import DATA, write_table
 
 FREQUENT = "person"
 

@@ -1,6 +1,6 @@
 """What the figures read from training runs: logs, results, and what the order of the scores is worth.
 
-Usage: python figures/runs.py RUN NAME [LENGTH]     keeps a run's log as data/NAME.csv, LENGTH steps a row
+Usage: python -m figures.runs RUN NAME [LENGTH]     keeps a run's log as data/NAME.csv, LENGTH steps a row
 """
 
 import json

@@ -1,6 +1,6 @@
 """Table 1: how many hyper-parameters a loss has."""
 
-from style import markdown
+from figures.style import markdown
 
 OTHERS = ("AP Loss", "Focal Loss", "FCOS", "DR Loss", "FreeAnchor", "Faster R-CNN", "CenterNet")
 NOTE = """The paper's text gives two of these numbers: the only hyper-parameter of aLRP Loss is the width delta of its

@@ -1,9 +1,9 @@
 """Table 2: the ablation, from AP Loss to aLRP Loss with GIoU, self-balance and ATSS."""
 
-from comparison import by_row, rows_of
-from paper import TABLE_2, TAGS, show
-from runs import METRICS, Run, mean_results, result
-from style import markdown, section
+from figures.comparison import by_row, rows_of
+from figures.paper import TABLE_2, TAGS, show
+from figures.runs import METRICS, Run, mean_results, result
+from figures.style import markdown, section
 
 NAMES = {
     "ap": "AP Loss, smooth L1",

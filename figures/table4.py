@@ -1,7 +1,7 @@
 """Table 4: the weight that the self-balance starts from."""
 
-from runs import DATA, METRICS, read_table
-from style import markdown
+from figures.runs import DATA, METRICS, read_table
+from figures.style import markdown
 
 WEIGHTS = {1: "weight_1", 10: "weight_10", 50: "alrp_giou_sb_atss", 200: "weight_200"}
 NOTE = """The paper's text says that the initial weight has a negligible effect, even a very large one; its

@@ -1,8 +1,8 @@
 """Table 5: what the order of the scores is worth: AP between the worst and the best correlation with IoU."""
 
-import comparison
-from runs import DATA, Run, bounds, read_table
-from style import markdown, section
+from figures import comparison
+from figures.runs import DATA, Run, bounds, read_table
+from figures.style import markdown, section
 
 COLUMNS = ("AP", "AP50", "AP75", "AP90")
 NAMES = {"lower": "worst order", "as it is": "as it is", "upper": "best order"}

@@ -1,9 +1,8 @@
 """Table 6: COCO test-dev, as what the recipes are expected to reach."""
 
-from paper import TABLE_6, TAGS, show
-from style import markdown
-
 from alrp_ref.detection.recipes import RELEASED_AP
+from figures.paper import TABLE_6, TAGS, show
+from figures.style import markdown
 
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 NOTE = f"""{TAGS} Single scale. Nobody trained these here: the last column is the AP of the released model of the same

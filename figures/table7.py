@@ -1,7 +1,7 @@
 """Table 7: FoveaBox with three losses."""
 
-from paper import TABLE_7, TAGS, show
-from style import markdown
+from figures.paper import TABLE_7, TAGS, show
+from figures.style import markdown
 
 COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP")
 NOTE = f"""{TAGS} ResNet-50, 500 pixels, 100 epochs of COCO, minival, in percent: what these recipes are expected to

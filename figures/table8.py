@@ -1,7 +1,7 @@
 """Table 8: Faster R-CNN with sampling and two baselines, and with aLRP Loss and no sampling."""
 
-from paper import TABLE_8, TAGS, show
-from style import markdown
+from figures.paper import TABLE_8, TAGS, show
+from figures.style import markdown
 
 COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP")
 NOTE = f"""{TAGS} ResNet-50, 500 pixels, 100 epochs of COCO, minival, in percent: what these recipes are expected to

@@ -1,7 +1,7 @@
 """Train what Figures 3 and 4 and Tables 2 to 4 are drawn from, and keep the logs and results in data/.
 
-Usage: python figures/train.py RUNS                     (an hour on two idle cores)
-       python figures/train.py RUNS --only NAME ...     (some of it; data/ stays as it is)
+Usage: python -m figures.train RUNS                     (an hour on two idle cores)
+       python -m figures.train RUNS --only NAME ...     (some of it; data/ stays as it is)
 
 Small detectors on generated shapes, 468 steps each. A run is kept in RUNS: give the same command again to go on.
 """
@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-import runs
 import torch
 
 from alrp_ref import alrp
@@ -21,6 +20,7 @@ from alrp_ref.detection import RECIPES, Recipe, retinanet
 from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import FocalCriterion
 from alrp_ref.training import train
+from figures import runs
 
 STEPS, SEEDS = 468, (0, 1, 2)
 LAST_ROW = "alrp_giou_sb_atss"

@@ -6,19 +6,14 @@ import mmap
 import os
 from pathlib import Path
 
-import bench
-import bench_eval
-import bench_full
-import bench_loss
-import bench_soak
 import pytest
-import timing
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import DeformConv2d
 
 from alrp_ref import cli
+from benchmarks import bench, bench_eval, bench_full, bench_loss, bench_soak, timing
 
 
 @pytest.fixture

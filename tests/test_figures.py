@@ -4,26 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import comparison
-import comparison_curves
-import cost
-import delta
-import fig1
-import fig2
-import fig3
-import fig4
-import make
-import measure
-import methods
 import numpy as np
-import order
-import overview
-import paper
 import pytest
-import runs
-import table2
-import table4
-import table5
 import torch
 from matplotlib.figure import Figure
 
@@ -32,6 +14,26 @@ from alrp_ref.coco import make_shapes
 from alrp_ref.coco.order import ORDERS, average_precision, reordered
 from alrp_ref.detection import RECIPES
 from alrp_ref.training import train
+from benchmarks import methods
+from figures import (
+    comparison,
+    comparison_curves,
+    cost,
+    delta,
+    fig1,
+    fig2,
+    fig3,
+    fig4,
+    make,
+    measure,
+    order,
+    overview,
+    paper,
+    runs,
+    table2,
+    table4,
+    table5,
+)
 
 FIGURES = Path(__file__).parents[1] / "figures"
 DRAWINGS = make.drawings()

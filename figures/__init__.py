@@ -1,0 +1,1 @@
+"""The paper's figures and tables, each made by one module with one `draw()`."""
