@@ -2,8 +2,12 @@
 
 The files of this folder are the paper. Read `pairwise` first: it forms every pair, is slow and obvious, and the others
 are tested against it. Then `ranking`, `error_driven`, `ap`, `localisation`, `alrp`, `self_balance`, `lrp`, which run
-for millions of scores, thanks to `step_matrix`. Equation numbers in `Source:` lines are those of arXiv version 4.
-The detectors, data and training live in `detection`, `coco` and `training`, and need the extra packages.
+for millions of scores, thanks to `exact.step_matrix`. Equation numbers in `Source:` lines are those of arXiv version 4.
+
+Is a loss the official one? `verification` says it, of this package on any device and of a port to another language.
+
+Above them stand `detection`, `data`, `evaluation`, `training` and `reports`, which need the extra packages. Each
+imports only what is below it.
 """
 
 from alrp_ref import pairwise
@@ -12,6 +16,7 @@ from alrp_ref.ap import APLoss, ap_loss
 from alrp_ref.localisation import giou_error, iou_error
 from alrp_ref.lrp import optimal_lrp
 from alrp_ref.self_balance import ALRPLoss, SelfBalance
+from alrp_ref.verification import verify
 
 __all__ = [
     "ALRPLoss",
@@ -23,4 +28,5 @@ __all__ = [
     "iou_error",
     "optimal_lrp",
     "pairwise",
+    "verify",
 ]

@@ -18,11 +18,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from alrp_ref import checks, error_driven
+from alrp_ref import error_driven
 from alrp_ref.ap import precision_error
+from alrp_ref.exact import checks
+from alrp_ref.exact.processes import RankScope, Scope
+from alrp_ref.exact.step_matrix import StepMatrix
 from alrp_ref.ranking import examples, ranks
-from alrp_ref.scope import RankScope, Scope
-from alrp_ref.step_matrix import StepMatrix
 
 LocStep = Literal["hard", "smoothed"]
 

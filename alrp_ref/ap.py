@@ -3,9 +3,10 @@ r"""AP Loss: one minus the mean precision at the positives, with the error-drive
 import torch
 from torch import Tensor, nn
 
-from alrp_ref import checks, error_driven
+from alrp_ref import error_driven
+from alrp_ref.exact import checks
+from alrp_ref.exact.processes import RankScope, Scope
 from alrp_ref.ranking import examples, ranks
-from alrp_ref.scope import RankScope, Scope
 
 
 def precision_error(n_fp: Tensor, rank: Tensor) -> Tensor:

@@ -16,15 +16,16 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
+    """Run a command; returns its exit code: 0, 1 if a check fails, 2 for input that cannot be used, 130 when
+    interrupted."""
     args = _parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files that this terminal cannot show
-    if args.command is _doctor:
-        return _doctor(args)
+    if args.command in (_doctor, _verify) or (args.command is _bench and args.name == "gpu"):
+        return _light(args)
     try:
-        from alrp_ref.coco import DataError
+        from alrp_ref.io import DataError
         from alrp_ref.training import TrainingStopped
     except ImportError as error:
         return _fail(f"{error}: the detectors need more packages: pip install 'alrp-ref[detection]'")
@@ -37,11 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\n{args.command_name} interrupted", end="", file=sys.stderr)
         if args.command in (_train, _demo, _compare):
-            print(": give the same command again to go on from the last checkpoint", end="", file=sys.stderr)
+            print(": give the same command again to resume from the last checkpoint", end="", file=sys.stderr)
         if args.command is _download:
             print(": give the same command again to go on where it was", end="", file=sys.stderr)
         print(file=sys.stderr)
         return INTERRUPTED
+
+
+def _light(args: argparse.Namespace) -> int:
+    """Commands that run where there are torch and numpy only, or where anything may be missing."""
+    try:
+        return args.command(args)
+    except (ValueError, OSError) as error:
+        return _fail(_message(error))
 
 
 def _message(error: Exception) -> str:
@@ -101,14 +110,23 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--split", choices=("train2017", "val2017"), help="one of them only (default: both)")
     check.add_argument("--out", type=Path, metavar="FILE", help="CSV file for all that is found")
 
-    train = add("train", _train, "train a detector on data in COCO's layout; the same command again goes on")
+    train = add("train", _train, "train a detector on data in COCO's layout; the same command again resumes")
     train.add_argument("--recipe", required=True, help="one of those that `alrp recipes` lists")
     train.add_argument("--coco", type=Path, required=True, help="folder with annotations/, train2017/, val2017/")
     train.add_argument("--out", type=Path, help="folder of the run (default runs/RECIPE)")
     train.add_argument("--batch-size", type=int, help="images per step over all processes; scales the learning rate")
+    train.add_argument(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="K",
+        help="micro-batches that each process makes of its images, so that it needs memory for one; K of them train as "
+        "one in each of K processes (default 1)",
+    )
     train.add_argument("--lr", type=float, help="learning rate, as it is to be used")
     add_backbone_weights(train)
     train.add_argument("--eval-every", type=int, metavar="EPOCHS", help="evaluate in between, too")
+    train.add_argument("--cache", action="store_true", help="keep decoded images in memory: for small data sets")
     train.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe; repeatable"
     )
@@ -151,21 +169,28 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--coco", type=Path, metavar="DIR", help="the data of that run")
     figures.add_argument("--out", type=Path, help="folder (default figures/, or figures/ in that of the run)")
 
-    bench = add("bench", _bench, "measure the loss, a training step, the evaluation, the full runs, or an hour's soak")
-    bench.add_argument("name", choices=("loss", "train", "eval", "full", "soak"), help="what to measure")
+    bench = add("bench", _bench, "measure the loss, a training step, the evaluation, the full runs, a GPU, or a soak")
+    bench.add_argument("name", choices=("loss", "train", "eval", "full", "gpu", "soak"), help="what to measure")
     bench.add_argument("--quick", action="store_true", help="small inputs, only to see that it runs; keeps nothing")
     bench.add_argument("--out", type=Path, help="folder (default benchmarks/results; the tables go to its README.md)")
 
     recipes = add("recipes", _recipes, "list the recipes, or print one in full")
     recipes.add_argument("name", nargs="?", help="recipe to print")
 
+    verify = add("verify", _verify, "compare the losses with the official numbers, on a device and this torch")
+    verify.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="where they run (default cpu)")
+    verify.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="write what is found to FILE, or print it as JSON"
+    )
+
     add("doctor", _doctor, "check that everything is installed and computes what it should")
     return parser
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from alrp_ref.coco import make_shapes
-    from alrp_ref.training import train, write_report
+    from alrp_ref.data import make_shapes
+    from alrp_ref.reports import write_report
+    from alrp_ref.training import train
 
     coco = args.out / "shapes"
     print(f"drawing shapes into {coco} ...")
@@ -178,7 +203,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _download(args: argparse.Namespace) -> int:
-    from alrp_ref.coco import download
+    from alrp_ref.data import download
 
     root = download(args.root, args.split)
     print(f"{args.split} and its annotations are in {root}: give --coco {root}")
@@ -186,17 +211,17 @@ def _download(args: argparse.Namespace) -> int:
 
 
 def _check_data(args: argparse.Namespace) -> int:
-    from alrp_ref.coco import check_data
-    from alrp_ref.coco.check import as_csv
-    from alrp_ref.coco.dataset import SPLITS
-    from alrp_ref.coco.files import write_whole
+    from alrp_ref.data import check_data
+    from alrp_ref.data.check import as_csv
+    from alrp_ref.data.dataset import SPLITS
+    from alrp_ref.io import write_atomic
 
     if args.out is not None and not args.out.absolute().parent.is_dir():
         raise ValueError(f"--out {args.out} must be a file in a folder that is there")
     checks = check_data(args.coco, SPLITS if args.split is None else (args.split,))
     print("\n" + "\n\n".join(map(str, checks)))
     if args.out is not None:
-        write_whole(args.out, as_csv(checks))
+        write_atomic(args.out, as_csv(checks))
         print(f"\nAll of it, one line each: {args.out}")
     stops = any(check.stops for check in checks)
     print("\nThis would stop a run: repair it first." if stops else "\nNothing here stops a run.")
@@ -207,7 +232,8 @@ def _train(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from alrp_ref.detection.recipes import get_recipe, parse_change
-    from alrp_ref.training import train, write_report
+    from alrp_ref.reports import write_report
+    from alrp_ref.training import train
     from alrp_ref.training.plan import with_batch_size
 
     recipe = get_recipe(args.recipe)
@@ -228,9 +254,11 @@ def _train(args: argparse.Namespace) -> int:
         out,
         steps=args.steps,
         epochs=args.epochs,
+        accumulate=args.accumulate,
         **_backbone(args.backbone_weights, recipe),
         eval_every=args.eval_every,
         workers=args.workers,
+        cache=args.cache,
         device=args.device,
         seed=args.seed,
     )
@@ -248,8 +276,8 @@ def _backbone(weights: str, recipe) -> dict[str, object]:
 
 def _compare(args: argparse.Namespace) -> int:
     from alrp_ref.detection.recipes import get_recipe
-    from alrp_ref.training import compare, write_comparison
-    from alrp_ref.training.comparison import results, summary
+    from alrp_ref.reports import compare, write_comparison
+    from alrp_ref.reports.comparison import results, summary
 
     options = _backbone(args.backbone_weights, get_recipe(args.recipes[0]))
     options |= {"workers": args.workers, "device": args.device}
@@ -264,8 +292,10 @@ def _eval(args: argparse.Namespace) -> int:
 
     import torch
 
-    from alrp_ref.coco import CocoDataset
-    from alrp_ref.training import load_model, load_official_model, save_model, validate, write_report
+    from alrp_ref.data import CocoDataset
+    from alrp_ref.detection import load_model, load_official_model, save_model
+    from alrp_ref.reports import write_report
+    from alrp_ref.training import validate
 
     is_official, checkpoint = args.official_checkpoint is not None, args.checkpoint
     if is_official != (args.recipe is not None):
@@ -274,7 +304,7 @@ def _eval(args: argparse.Namespace) -> int:
         model, _ = load_model(checkpoint)
     data = CocoDataset(args.coco, "val2017", keep_empty=True)
     if is_official:
-        model = load_official_model(args.official_checkpoint, args.recipe, data)
+        model = load_official_model(args.official_checkpoint, args.recipe, data.class_names)
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         if is_official:
@@ -292,9 +322,9 @@ def _eval(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
+    from alrp_ref.detection import load_model
+    from alrp_ref.detection.draw_boxes import draw_boxes
     from alrp_ref.detection.preprocess import read_image
-    from alrp_ref.training import load_model
-    from alrp_ref.training.pictures import draw_boxes
 
     targets = [args.out / f"{path.stem}.png" for path in args.images]
     if again := next((target for i, target in enumerate(targets) if target in targets[:i]), None):
@@ -358,10 +388,10 @@ def _recipes(args: argparse.Namespace) -> int:
         ("batch", [r.batch_size for r in RECIPES.values()]),
         ("lr", [f"{r.lr:g}" for r in RECIPES.values()]),
         ("epochs", [r.epochs for r in RECIPES.values()]),
-        ("AP", [f"{RELEASED_AP[name]} read" if name in RELEASED_AP else "-" for name in RECIPES]),
+        ("AP", [f"{RELEASED_AP[name]}" if name in RELEASED_AP else "-" for name in RECIPES]),
     ]
     print(_table(columns, shutil.get_terminal_size().columns))
-    print("\nAP: the released model's on COCO minival, as read in the release's README.")
+    print("\nAP: of the released model on COCO minival, from the README of the release.")
     return 0
 
 
@@ -375,6 +405,19 @@ def _table(columns: Sequence[tuple[str, Sequence[object]]], width: int) -> str:
             blocks.append([padded[0]])
         blocks[-1].append(column)
     return "\n\n".join("\n".join("  ".join(row).rstrip() for row in zip(*block, strict=True)) for block in blocks)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    import json
+
+    from alrp_ref.verification import verify_torch
+
+    found = verify_torch(args.device)
+    content = json.dumps(found.to_dict(), indent=1)
+    print(content if args.json == "-" else found)
+    if args.json not in (None, "-"):
+        Path(args.json).write_text(content + "\n", encoding="utf-8")
+    return 0 if found.passed else 1
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`alrp doctor`: is everything installed, and does it compute what it should?"""
+"""`alrp doctor`: check the installed packages, the loss, the device and the disk."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ Check = Callable[[], str]
 
 
 class Absent(Exception):
-    """Something optional is not installed."""
+    """An optional package is not installed."""
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
             mark, text = "[OK]", check()
         except Absent as absent:
             mark, text = "[--]", str(absent)
-        except Exception as error:  # whatever it is, it is what the user has to know
+        except Exception as error:  # any error at all is a failed check
             mark, text = "[FAIL]", str(error) or type(error).__name__
             failed += 1
         print(f"{mark:<6} {name:<18} {text.splitlines()[0]:.54}")
@@ -44,17 +44,17 @@ def _python() -> str:
 
 
 def _requirements() -> list[tuple[str, str, str]]:
-    """Name, lower bound and extra ("" for the losses' own) from the installed metadata: there is no second list."""
+    """Name, lower bound and extra ("" for what the losses need) of each package, from the installed metadata."""
     try:
         lines = metadata.requires("alrp-ref") or []
     except metadata.PackageNotFoundError:
-        return [("alrp-ref", "0", "")]  # which then fails, as it should
+        return [("alrp-ref", "0", "")]  # this check then fails
     found = {}
     for line in lines:
         name, bound, marker = re.match(r"([\w.-]+)(?:\[[^\]]*\])?([^;]*)(.*)", line).groups()
         least = re.search(r"[>=]=\s*([\d.]+)", bound)
         extra = re.search(r"extra\s*==\s*['\"](\w+)", marker)
-        if name != "alrp-ref":  # an extra that holds another
+        if name != "alrp-ref":  # an extra may include another extra
             found[name] = (name, least.group(1).rstrip(".") if least else "0", extra.group(1) if extra else "")
     return list(found.values())
 
@@ -117,6 +117,6 @@ def _disk() -> str:
     with tempfile.TemporaryFile() as file:
         file.write(b"x")
     free = shutil.disk_usage(".").free / 1e9
-    if free < 1:  # a ResNet-50's checkpoint takes 0.3 GB, and while it is written there are two
+    if free < 1:  # a ResNet-50 checkpoint takes 0.3 GB, and an atomic write needs room for two
         raise RuntimeError(f"{free:.1f} GB free here, a training run needs 1")
     return f"{free:.0f} GB free here, temporary files can be written"

@@ -13,9 +13,9 @@ beyond its target.
 `z`             :math:`Z`, the normaliser of the loss                                      number
 ==============  =========================================================================  ============
 
-Matrices over pairs are plain tensors or `alrp_ref.step_matrix.StepMatrix`, which is never formed. The functions here
-multiply their rows by numbers and take sums of rows and columns, which both can do. AP Loss (`alrp_ref.ap`) and aLRP
-Loss (`alrp_ref.alrp`) are two uses of this file.
+Matrices over pairs are plain tensors or `alrp_ref.exact.step_matrix.StepMatrix`, which is never formed. The functions
+here multiply their rows by numbers and take sums of rows and columns, which both can do. AP Loss (`alrp_ref.ap`) and
+aLRP Loss (`alrp_ref.alrp`) are two uses of this file.
 """
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from alrp_ref.step_matrix import StepMatrix
+from alrp_ref.exact.step_matrix import StepMatrix
 
 Pairs = Tensor | StepMatrix
 """A number for each pair of a positive and a negative, (|P|, |N|)."""
@@ -102,14 +102,14 @@ def gradient(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None = 
     return Gradient(positives=-dl_dx.sum(1), negatives=dl_dx.sum(0))
 
 
-class Sides(NamedTuple):
+class Theorem1(NamedTuple):
     """The two sides of Theorem 1."""
 
     loss: Tensor
     sum_of_primary_terms: Tensor
 
 
-def theorem_1(ell: Tensor, p: Pairs, z: float | None = None) -> Sides:
+def theorem_1(ell: Tensor, p: Pairs, z: float | None = None) -> Theorem1:
     r"""The loss is the sum of its primary terms.
 
     .. math:: \mathcal L = \frac1Z \sum_{i \in \mathcal P} \ell(i)
@@ -122,10 +122,10 @@ def theorem_1(ell: Tensor, p: Pairs, z: float | None = None) -> Sides:
     Source: Theorem 1, Section 3.
     """
     z = ell.numel() if z is None else z
-    return Sides(loss=ell.sum() / z, sum_of_primary_terms=primary_terms(ell, p).sum(1).sum() / z)
+    return Theorem1(loss=ell.sum() / z, sum_of_primary_terms=primary_terms(ell, p).sum(1).sum() / z)
 
 
-class Balance(NamedTuple):
+class Theorem2(NamedTuple):
     """The two sides of Theorem 2, and whether its condition holds."""
 
     positives: Tensor
@@ -133,7 +133,7 @@ class Balance(NamedTuple):
     sign_condition: Tensor
 
 
-def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None = None) -> Balance:
+def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None = None) -> Theorem2:
     r"""Positives and negatives receive gradients of equal total magnitude, however unequal their numbers.
 
     .. math:: \sum_{i \in \mathcal P} \Big| \frac{\partial \mathcal L}{\partial s_i} \Big|
@@ -150,7 +150,7 @@ def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None =
     Source: Theorem 2, Section 3.
     """
     grad = gradient(ell, ell_star, p, z)
-    return Balance(grad.positives.abs().sum(), grad.negatives.abs().sum(), (ell >= ell_star).all())
+    return Theorem2(grad.positives.abs().sum(), grad.negatives.abs().sum(), (ell >= ell_star).all())
 
 
 class _GivenGradient(torch.autograd.Function):

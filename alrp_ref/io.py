@@ -1,4 +1,4 @@
-"""Files that are whole or not there, one writer at a time, and what is said where one cannot be written."""
+"""Atomic writes, file locks, and readable I/O errors."""
 
 import contextlib
 import errno
@@ -7,21 +7,26 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from alrp_ref.coco.errors import DataError
+from filelock import FileLock, Timeout
+
+
+class DataError(Exception):
+    """A file is missing, invalid or cannot be written. The message names the file and a remedy."""
+
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_whole(path: Path, content: str | bytes | memoryview) -> None:
-    """Write a file beside `path`, and move it there once it is whole and on the disk.
+def write_atomic(path: Path, content: str | bytes | memoryview) -> None:
+    """Atomic write: write a temporary file, sync it to the disk, and rename it to `path`.
 
-    A process that is killed, or a disk that is full, leaves what was at `path` before, as it was.
+    If the process is killed or the disk is full, the previous file at `path` is unchanged.
 
-    Raises: DataError, with the space that is needed and what there is, if it cannot be written.
+    Raises: DataError if the file cannot be written, with the space it needs and the space there is.
     """
     data = content.encode() if isinstance(content, str) else content
-    part = part_of(path)
-    with writing(path, memoryview(data).nbytes):
+    part = partial_path(path)
+    with explain_io_errors(path, memoryview(data).nbytes):
         try:
             with open(part, "wb") as file:
                 file.write(data)
@@ -35,8 +40,8 @@ def write_whole(path: Path, content: str | bytes | memoryview) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path, size: int | None = None) -> Iterator[None]:
-    """Say of an OSError what it was about, and what to do. Raises: DataError; `size` is what `path` takes."""
+def explain_io_errors(path: Path, size: int | None = None) -> Iterator[None]:
+    """Turn an OSError into a DataError that names `path` and a remedy; `size` is the size of the file."""
     try:
         yield
     except OSError as error:
@@ -48,38 +53,38 @@ def writing(path: Path, size: int | None = None) -> Iterator[None]:
 def _advice(error: OSError, folder: Path, size: int | None) -> str:
     if error.errno not in NO_ROOM:
         return f"See to it that {folder} is a folder and can be written to, and give the same command again"
-    needed = "" if size is None else f"It takes {in_words(size)}, and "
-    free = f"{needed}the disk has {in_words(shutil.disk_usage(folder).free)} free"
+    needed = "" if size is None else f"It takes {human_size(size)}, and "
+    free = f"{needed}the disk has {human_size(shutil.disk_usage(folder).free)} free"
     return f"{free[0].upper()}{free[1:]}: make room, and give the same command again"
 
 
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Keep other processes from what a file stands for. The system lets go of it when a process ends, however it does.
+    """Hold a lock file. The operating system releases it when the process ends, even if it is killed.
 
-    Yields: whether the lock is ours; always, with `wait`.
+    Yields: whether this process holds the lock; with `wait`, always True.
     """
-    import fcntl  # absent on Windows, where the rest of the package can still be imported
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        is_ours = True
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            is_ours = False
-        except OSError:
-            pass  # a file system without locks, as some clusters have, is no reason not to train
+    lock, is_ours = FileLock(path), True
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        is_ours = False
+    except NotImplementedError:
+        pass  # some cluster file systems have no locks; go on without one
+    try:
         yield is_ours
+    finally:
+        lock.release()
 
 
-def part_of(path: Path) -> Path:
-    """Where a file is written that shall only bear its name when it is whole."""
+def partial_path(path: Path) -> Path:
+    """The temporary file of `write_atomic`."""
     return path.with_name(path.name + ".part")
 
 
-def in_words(size: int) -> str:
-    """A number of bytes as a person would say it."""
+def human_size(size: int) -> str:
+    """A number of bytes in GB, MB or bytes."""
     for unit, name in ((1e9, "GB"), (1e6, "MB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"

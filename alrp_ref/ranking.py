@@ -29,8 +29,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alrp_ref.checks import exact_dtype
-from alrp_ref.step_matrix import Reduce, StepMatrix
+from alrp_ref.exact.checks import exact_dtype
+from alrp_ref.exact.step_matrix import Reduce, StepMatrix
 
 
 class Examples(NamedTuple):

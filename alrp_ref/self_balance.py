@@ -5,14 +5,15 @@ r"""Self-balance: the weight of the localisation part, renewed every epoch (Sect
 ==============  =========================================================================  ============
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from alrp_ref.alrp import ALRP, LocStep, alrp_loss
-from alrp_ref.scope import RankScope, summed
+from alrp_ref.exact.processes import RankScope, summed
 
 
 class SelfBalance(nn.Module):
@@ -46,6 +47,7 @@ class SelfBalance(nn.Module):
         self.period = period
         self.register_buffer("weight", torch.tensor(initial_weight, dtype=torch.float32))
         self.register_buffer("window", torch.zeros(3, dtype=torch.float32))  # sums of L_cls and L_loc, number of steps
+        self._micro_batches: list[Tensor] | None = None  # what `accumulate` has collected
 
     # Module.half() and .to(dtype) come through here.
     def _apply(self, fn: Callable[[Tensor], Tensor], *args, **kwargs) -> "SelfBalance":
@@ -67,8 +69,35 @@ class SelfBalance(nn.Module):
         Source: Section 4.2.
         """
         one = torch.ones_like(self.weight)
-        step = torch.stack([cls.to(one), loc.to(one), one]) * float(has_positives)
-        step = summed(torch.where(step.isfinite().all(), step, 0))
+        losses = torch.stack([cls.to(one), loc.to(one), one]) * float(has_positives)
+        losses = torch.where(losses.isfinite().all(), losses, 0)
+        if self._micro_batches is None:
+            self.count_step(losses)
+        else:
+            self._micro_batches.append(losses)
+        return self.weight
+
+    @contextlib.contextmanager
+    def accumulate(self) -> Iterator[None]:
+        """Count all updates in here as one step, when it ends: those of the micro-batches of an optimiser step.
+
+        The step is then the one that as many processes would count. Until it ends the weight stays what it was.
+        """
+        self._micro_batches = []
+        try:
+            yield
+            if self._micro_batches:
+                self.count_step(torch.stack(self._micro_batches).sum(dim=0))
+        finally:
+            self._micro_batches = None
+
+    @torch.no_grad()
+    def count_step(self, losses: Tensor) -> None:
+        """Add one step to the window, and renew the weight if that fills it.
+
+        Shape: `losses` (3,), the sums of L_cls and L_loc over the batches of this process, and the number of these.
+        """
+        step = summed(losses)
         self.window += step / step[2].clamp(min=1)  # mean over the processes that have positives
         cls_sum, loc_sum, steps = self.window
         full = steps >= (float("inf") if self.period is None else self.period)
@@ -76,7 +105,6 @@ class SelfBalance(nn.Module):
         # A new tensor, not the old one overwritten: a loss may still be waiting for its backward pass.
         self.weight = torch.where(full & (loc_sum > 0), (cls_sum + loc_sum) / loc_sum, self.weight)
         self.window *= ~full
-        return self.weight
 
     def extra_repr(self) -> str:
         return f"period={self.period}"
@@ -108,8 +136,8 @@ class ALRPLoss(nn.Module):
         delta, loc_step, rank_scope: as for `alrp_loss`.
 
     Shape, errors: as for `alrp_loss`. In training mode each call with gradients enabled counts as one step of the
-    self-balance. Its statistics are averaged over processes where `torch.distributed` runs, and saved in
-    `state_dict`.
+    self-balance, and all calls within `self_balance.accumulate()` together as one. Its statistics are averaged over
+    processes where `torch.distributed` runs, and saved in `state_dict`.
     Returns: `BalancedALRP(cls, loc, rank, loc_weight)`, and as a property `total`. `cls`, `loc` and `rank` are those of
         `alrp_loss`.
     Source: Eqs. (9) to (13), Section 4; self-balance, Section 4.2.

@@ -15,9 +15,9 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from alrp_ref.coco.annotations import LEFT_OUT, NO_BOX, NOT_COCO, STOPS, WORKS, Problem, fault_of_image, left_out, stops
-from alrp_ref.coco.dataset import SPLITS, annotation_file, fault_of_size, orientation, read_annotations
-from alrp_ref.coco.transforms import ZOOM_OUT
+from alrp_ref.data.annotations import LEFT_OUT, NO_BOX, NOT_COCO, STOPS, WORKS, Problem, fault_of_image, left_out, stops
+from alrp_ref.data.dataset import SPLITS, annotation_file, fault_of_size, orientation, read_annotations
+from alrp_ref.data.transforms import ZOOM_OUT
 from alrp_ref.detection.preprocess import open_image, to_rgb
 
 SHOWN = 5  # problems of a kind in a report; its CSV holds all

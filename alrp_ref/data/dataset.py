@@ -2,19 +2,21 @@
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import ExifTags, Image
 from torchvision import tv_tensors
 from torchvision.datasets import CocoDetection
 
-from alrp_ref.coco.annotations import corners_in, fault_of_box, stops
-from alrp_ref.coco.errors import DataError
+from alrp_ref.data.annotations import corners_in, fault_of_box, stops
 from alrp_ref.detection.preprocess import read_image
+from alrp_ref.io import DataError
 
 SPLITS = ("train2017", "val2017")
 TURNED = (5, 6, 7, 8)  # EXIF's orientations by a quarter turn
@@ -41,13 +43,14 @@ class CocoDataset(CocoDetection):
     Args:
         root: folder with ``annotations/`` and the image folders.
         split: ``"train2017"`` or ``"val2017"``.
-        transform: called as ``transform(image, target)``; see :func:`alrp_ref.coco.train_transform`.
+        transform: called as ``transform(image, target)``; see :func:`alrp_ref.data.train_transform`.
         keep_empty: keep images that have no usable box (evaluation needs them, training does not).
+        cache: decode all images now and keep them, 3 bytes a pixel. Data workers that are forked share them.
 
     Raises:
-        ValueError: an unknown split.
+        ValueError: an unknown split; a cache that would take more than half of the computer's memory.
         DataError: a missing or broken annotation file, or, when an item is read, a missing or broken image.
-            :func:`alrp_ref.coco.check_data` finds all of them at once.
+            :func:`alrp_ref.data.check_data` finds all of them at once.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class CocoDataset(CocoDetection):
         split: str,
         transform: Callable[[Image.Image, dict], Any] | None = None,
         keep_empty: bool = False,
+        cache: bool = False,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
@@ -73,6 +77,10 @@ class CocoDataset(CocoDetection):
             self.ids = [i for i in self.ids if any(self._usable(i))]
         if not self.ids:
             raise DataError(f"{self.annotation_file} has no image with a usable box; check its annotations")
+        self._cached: dict[int, np.ndarray] = {}
+        if cache:
+            _refuse_large(sum(3 * self.coco.imgs[i]["width"] * self.coco.imgs[i]["height"] for i in self.ids))
+            self._cached = {i: np.asarray(self.read_image(i)) for i in self.ids}
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         return super().__getitem__(int(index))
@@ -100,6 +108,8 @@ class CocoDataset(CocoDetection):
 
     def read_image(self, image_id: int) -> Image.Image:
         """Read the RGB image with COCO's id `image_id`. Raises: DataError when it is missing or broken."""
+        if image_id in self._cached:
+            return Image.fromarray(self._cached[image_id])
         listed = self.coco.imgs[image_id]
         path = Path(self.root) / listed["file_name"]
         try:
@@ -114,6 +124,16 @@ class CocoDataset(CocoDetection):
         if fault := fault_of_size(image, listed):
             raise DataError(f"{path} (image id {image_id}) {fault}, as {self.annotation_file} says")
         return image
+
+
+def _refuse_large(size: int) -> None:
+    """Raise ValueError if decoded images of `size` bytes leave less than half of the memory to all else."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
+    if size > memory / 2:
+        raise ValueError(
+            f"the decoded images take {size / 1e9:.1f} GB, and only half of this computer's {memory / 1e9:.1f} GB "
+            "may be theirs: train without a cache"
+        )
 
 
 def fault_of_size(image: Image.Image, listed: dict[str, Any]) -> str | None:

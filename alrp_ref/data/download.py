@@ -18,10 +18,9 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from alrp_ref.coco.dataset import SPLITS
-from alrp_ref.coco.errors import DataError
-from alrp_ref.coco.fetch import CHUNK, check_space, fetch, size_of
-from alrp_ref.coco.files import locked, part_of, write_whole, writing
+from alrp_ref.data.dataset import SPLITS
+from alrp_ref.data.fetch import CHUNK, check_space, fetch, size_of
+from alrp_ref.io import DataError, explain_io_errors, locked, partial_path, write_atomic
 
 BLOCK = 4096  # what a file takes on disk is a multiple of it
 
@@ -119,7 +118,7 @@ def _most_space(wanted: Sequence[Archive], folder: Path) -> int:
     for archive in wanted:
         file = folder / archive.name
         if not file.exists():
-            most = max(most, kept + (archive.size or 0) - size_of(part_of(file)) + archive.unpacked)
+            most = max(most, kept + (archive.size or 0) - size_of(partial_path(file)) + archive.unpacked)
             kept += archive.unpacked
     return most
 
@@ -166,7 +165,7 @@ def _unpack(file: Path, pattern: str, root: Path) -> None:
             f"{file} is damaged ({error}), so it was deleted; give the same command again to download it again"
         ) from error
     note = _note(file)
-    write_whole(note, json.dumps({m.filename: m.file_size for m in members}, indent=0))
+    write_atomic(note, json.dumps({m.filename: m.file_size for m in members}, indent=0))
     file.unlink()
 
 
@@ -192,10 +191,10 @@ def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path
             )
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(member) as source, writing(target, member.file_size):
-        with open(part_of(target), "wb") as copy:
+    with archive.open(member) as source, explain_io_errors(target, member.file_size):
+        with open(partial_path(target), "wb") as copy:
             shutil.copyfileobj(source, copy, CHUNK)  # zipfile compares the CRC as it reaches the end
-        os.replace(part_of(target), target)
+        os.replace(partial_path(target), target)
 
 
 def _crc(path: Path) -> int:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from alrp_ref.coco.errors import DataError
-from alrp_ref.coco.files import in_words, part_of, writing
+from alrp_ref.io import DataError, explain_io_errors, human_size, partial_path
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -36,7 +35,7 @@ def fetch(url: str, file: Path, size: int | None = None, md5: str | None = None)
 
     Raises: DataError.
     """
-    part = part_of(file)
+    part = partial_path(file)
     failures, most = 0, size_of(part)
     with _bar(file.name, size) as bar:
         arriving = _Arriving(url, part, size, bar)
@@ -50,7 +49,7 @@ def fetch(url: str, file: Path, size: int | None = None, md5: str | None = None)
                 most = max(have, most)
                 if failures > len(WAITS):
                     raise DataError(
-                        f"{url}: {drop}, {failures} times without a new byte; {in_words(have)} are kept in {part}: "
+                        f"{url}: {drop}, {failures} times without a new byte; {human_size(have)} are kept in {part}: "
                         "give the same command again to go on"
                     ) from None
                 wait = WAITS[max(failures - 1, 0)]
@@ -92,7 +91,7 @@ class _Arriving:
             self.etag = etag
             # A server that knows no ranges sends all of it again.
             self.bar.total, self.bar.initial, self.bar.n = total, start, start
-            with writing(self.part), open(self.part, "ab" if start else "wb") as file:
+            with explain_io_errors(self.part), open(self.part, "ab" if start else "wb") as file:
                 while chunk := _read(response):
                     file.write(chunk)
                     self.bar.update(len(chunk))
@@ -177,7 +176,7 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DataError(
-            f"{folder} has {in_words(free)} free, but {in_words(needed)} are needed for what is still to be "
+            f"{folder} has {human_size(free)} free, but {human_size(needed)} are needed for what is still to be "
             "downloaded and unpacked; free some room, or give a folder on another disk"
         )
 

@@ -4,9 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from alrp_ref.coco.dataset import CocoDataset
-from alrp_ref.coco.errors import DataError
-from alrp_ref.coco.files import write_whole
+from alrp_ref.data.dataset import CocoDataset
+from alrp_ref.io import DataError, write_atomic
 
 
 def hold_out(coco: str | os.PathLike, out: str | os.PathLike, every: int) -> Path:
@@ -33,7 +32,7 @@ def hold_out(coco: str | os.PathLike, out: str | os.PathLike, every: int) -> Pat
                 "images": [image for image in content["images"] if takes(image["id"])],
                 "annotations": [a for a in content["annotations"] if takes(a["image_id"])],
             }
-            write_whole(file, json.dumps(part))
+            write_atomic(file, json.dumps(part))
         if not images.is_symlink():
             images.symlink_to(Path(source.root).resolve(), target_is_directory=True)
     return out

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from alrp_ref.coco.dataset import SPLITS
-from alrp_ref.coco.drawing import MAX_OBJECTS, SHAPES, draw
-from alrp_ref.coco.errors import DataError
-from alrp_ref.coco.files import part_of, write_whole
+from alrp_ref.data.dataset import SPLITS
+from alrp_ref.data.draw_shapes import MAX_OBJECTS, SHAPES, draw
+from alrp_ref.io import DataError, partial_path, write_atomic
 
 MARK = "shapes.json"  # holds the parameters; a folder with this file is ours to replace
 CATEGORY_IDS = {name: number for number, name in enumerate(SHAPES, 1)}
@@ -50,7 +49,7 @@ def make_shapes(
         return root
     _clear(root)
     root.mkdir(parents=True, exist_ok=True)
-    write_whole(root / MARK, _as_json(parameters))  # first, so that what a killed process leaves is known for ours
+    write_atomic(root / MARK, _as_json(parameters))  # first, so that what a killed process leaves is known for ours
     (root / "annotations").mkdir()
     for number, (split, count) in enumerate(zip(SPLITS, (train_images, val_images), strict=True)):
         _write_split(root, split, count, size, (seed, number))
@@ -83,7 +82,7 @@ def _write_split(root: Path, split: str, count: int, size: int, seed: tuple[int,
         "annotations": annotations,
         "categories": [{"id": number, "name": name} for name, number in CATEGORY_IDS.items()],
     }
-    write_whole(root / "annotations" / f"instances_{split}.json", _as_json(content))
+    write_atomic(root / "annotations" / f"instances_{split}.json", _as_json(content))
 
 
 def _is_complete(root: Path, parameters: dict[str, int]) -> bool:
@@ -99,7 +98,7 @@ def _clear(root: Path) -> None:
     """Make room, but never by deleting what someone else put there."""
     if root.exists() and not root.is_dir():
         raise DataError(f"{root} is a file; give the name of a new folder for the shapes")
-    is_ours = any(mark.is_file() for mark in (root / MARK, part_of(root / MARK)))
+    is_ours = any(mark.is_file() for mark in (root / MARK, partial_path(root / MARK)))
     if root.is_dir() and any(root.iterdir()) and not is_ours:
         raise DataError(
             f"{root} is not empty and is not a shapes set (it has no {MARK}), so it is left alone; "

@@ -1,11 +1,22 @@
 """Detectors on torchvision parts, trained with the losses of the paper.
 
-Where our parts differ from torchvision's, it is because the release does, and a comment says so.
+A part differs from torchvision's only where the release differs from it. A comment then says how.
 """
 
 from alrp_ref.detection.build import build_detector
-from alrp_ref.detection.checkpoint import load_official_checkpoint
+from alrp_ref.detection.official_weights import load_official_checkpoint
 from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD
 from alrp_ref.detection.recipes import RECIPES, Recipe
+from alrp_ref.detection.saved_model import load_model, load_official_model, save_model
 
-__all__ = ["IMAGE_MEAN", "IMAGE_STD", "RECIPES", "Recipe", "build_detector", "load_official_checkpoint"]
+__all__ = [
+    "IMAGE_MEAN",
+    "IMAGE_STD",
+    "RECIPES",
+    "Recipe",
+    "build_detector",
+    "load_model",
+    "load_official_checkpoint",
+    "load_official_model",
+    "save_model",
+]

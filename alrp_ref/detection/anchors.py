@@ -1,4 +1,4 @@
-"""Anchors: the boxes a RetinaNet starts from, a few at every location of every level."""
+"""Anchors: the boxes that a detector regresses from, a few at every location of every pyramid level."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,8 @@ def base_anchors(stride: int, anchor_scale: float, scales_per_octave: int, ratio
 def level_anchors(base: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     """The anchors of one level: `base` at each location (stride * x, stride * y), row by row.
 
-    Locations are corners of the feature map's cells, not their centres; anchors that stick out of the image stay.
+    Locations are the corners of the feature map's cells, not their centres. Anchors that cross the image's border are
+    kept.
 
     Args: `base` (A, 4), in pixels; `size` (h, w) of the feature map.
     Shape: -> (h * w * A, 4).

@@ -19,14 +19,14 @@ STRIDES = (4, 8, 16, 32)
 
 
 class Backbone(nn.Module):
-    """A chain of layers of which four are tapped.
+    """A chain of layers; the outputs of four of them are returned.
 
     Args:
-        layers: the chain, by name; it is cut after the last tapped layer.
-        taps: name of the layer that ends in C2, in C3, in C4 and in C5 -> its channels.
-        frozen: names of the layers that never learn.
-        frozen_norm: keep batch norm in evaluation mode while training, since the few images a detector sees at a time
-            make poor statistics. Its affine weights still learn, unless their layer is frozen. (torchvision's
+        layers: the chain, by name; layers after the last one in `taps` are dropped.
+        taps: names of the layers whose outputs are C2, C3, C4 and C5 -> their channels.
+        frozen: names of the layers that are not trained.
+        frozen_norm: keep batch norm in evaluation mode during training, since a detector's batches are too small for
+            good statistics. Its affine weights are still trained, unless their layer is frozen. (torchvision's
             `FrozenBatchNorm2d` would freeze them, too.)
 
     Shape: (B, 3, H, W) -> {"c2": (B, C, H/4, W/4), "c3": .../8, "c4": .../16, "c5": .../32}.
@@ -73,7 +73,7 @@ def resnet(
     """torchvision's ResNet or ResNeXt without its classifier; the stem and layer1 are frozen.
 
     `pretrained` downloads torchvision's first ImageNet weights. (For ResNet the release starts from the same.)
-    `deformable` lets the 3x3 convolutions of layer2 to layer4 choose where to look.
+    `deformable` replaces the 3x3 convolutions of layer2 to layer4 by deformable ones.
     """
     network = models.get_model(name, weights="IMAGENET1K_V1" if pretrained else None)
     network.fc = nn.Identity()
@@ -95,7 +95,7 @@ def _layer_channels(layer: nn.Sequential) -> int:
 def mobilenet_v2(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
     """torchvision's MobileNetV2 without its last, widest convolution; the layers up to stride 4 are frozen.
 
-    They hold most of the pixels and few of the weights: frozen, they cost no backward pass.
+    These layers have the largest feature maps and few weights. Frozen, they need no backward pass.
     """
     features = models.mobilenet_v2(weights="IMAGENET1K_V1" if pretrained else None).features
     if weights_file is not None:
@@ -104,9 +104,9 @@ def mobilenet_v2(pretrained: bool, weights_file: str | os.PathLike | None) -> Ba
 
 
 def tiny(pretrained: bool, weights_file: str | os.PathLike | None) -> Backbone:
-    """A few convolutions, learnt from scratch in minutes on two CPU cores.
+    """A few convolutions, trained from scratch in minutes on two CPU cores.
 
-    Its batch norm is live: from random weights there are no statistics to freeze.
+    Batch norm is in training mode, since there are no pretrained statistics.
     """
     if pretrained or weights_file is not None:
         raise ValueError("the tiny backbone is trained from scratch: it has no pretrained weights to load")

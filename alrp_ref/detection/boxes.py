@@ -1,4 +1,4 @@
-"""Boxes as four numbers relative to an anchor, and back: RetinaNet's deltas, FoveaBox's distances."""
+"""Box coders: a box as four numbers relative to an anchor. RetinaNet's deltas, FoveaBox's distances."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 DELTA_STD = (0.1, 0.1, 0.2, 0.2)
-"""Standard deviations that deltas are divided by, which brings them to the scale of the scores."""
+"""Deltas are divided by these, so that the regression targets have about unit variance."""
 
 MAX_LOG_RATIO = math.log(1000 / 16)
 """Bound on |dw| and |dh|, so that the exponential stays finite early in training. torchvision bounds above only."""
@@ -36,7 +36,7 @@ def encode(boxes: Tensor, anchors: Tensor, *, std: Sequence[float] = DELTA_STD) 
 
 
 def decode(deltas: Tensor, anchors: Tensor, *, std: Sequence[float] = DELTA_STD) -> Tensor:
-    """Boxes from deltas: the inverse of `encode`, but for the bound on how much an anchor can grow or shrink.
+    """Boxes from deltas: the inverse of `encode`, up to the clipping of the log ratio.
 
     Shape: (n, 4), (n, 4) -> (n, 4).
     """
@@ -48,7 +48,7 @@ def decode(deltas: Tensor, anchors: Tensor, *, std: Sequence[float] = DELTA_STD)
 
 
 MAX_RATIO = 16.0
-"""Bound on what a distance may be of half the anchor's side, in both directions, before FoveaBox learns it."""
+"""FoveaBox's distances are clipped to [1/16, 16] half-sides of the anchor before the log."""
 
 
 def encode_distances(boxes: Tensor, anchors: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def encode_distances(boxes: Tensor, anchors: Tensor) -> Tensor:
     .. math:: d_1 = \log \frac{x - x_1}{w_a / 2}, \quad d_2 = \log \frac{y - y_1}{h_a / 2}, \quad
               d_3 = \log \frac{x_2 - x}{w_a / 2}, \quad d_4 = \log \frac{y_2 - y}{h_a / 2}
 
-    with the centre (x, y) of the anchor; each quotient is kept within 1 / `MAX_RATIO` and `MAX_RATIO`.
+    with the centre (x, y) of the anchor; each quotient is clipped to [1 / `MAX_RATIO`, `MAX_RATIO`].
 
     Shape: (n, 4), (n, 4) -> (n, 4).
     Source: FoveaBox, whose base length is half the side of our anchor.
@@ -68,9 +68,9 @@ def encode_distances(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode_distances(distances: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes from log distances: the inverse of `encode_distances`, but for the bounds.
+    """Boxes from log distances: the inverse of `encode_distances`, up to the clipping.
 
-    The release has no bound here; without one, a few steps that are too long make boxes without end.
+    The release does not clip here. Without clipping, a few large steps give boxes of infinite size.
 
     Shape: (n, 4), (n, 4) -> (n, 4).
     """
@@ -81,7 +81,10 @@ def decode_distances(distances: Tensor, anchors: Tensor) -> Tensor:
 
 
 class BoxCoder(NamedTuple):
-    """How a detector writes a box down, and how far from the right and lower side of the image its boxes end."""
+    """An encoder and a decoder of boxes.
+
+    `border`: pixels left free at the right and lower side of the image when boxes are clipped.
+    """
 
     encode: Callable[[Tensor, Tensor], Tensor]
     decode: Callable[[Tensor, Tensor], Tensor]

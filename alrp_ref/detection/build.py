@@ -1,4 +1,4 @@
-"""From a recipe to a detector."""
+"""Build the detector of a recipe."""
 
 import os
 
@@ -24,8 +24,8 @@ def build_detector(
         recipe: a name of `RECIPES`, or a `Recipe` of your own.
         num_classes: labels are 0..num_classes-1.
         pretrained_backbone: download torchvision's ImageNet weights for the backbone.
-        self_balance_period: training steps in an epoch, usually ``len(data_loader)``; without it the weight of the
-            localisation part of aLRP Loss stays at 50.
+        self_balance_period: training steps in an epoch, usually ``len(data_loader)``. None keeps the weight of the
+            localisation part of aLRP Loss at its initial value, 50.
         backbone_weights: or read the backbone's weights from a file with torchvision's names.
 
     Raises:

@@ -1,6 +1,4 @@
-"""What a detector is trained with: a ranking of all its scores, or the usual baseline."""
-
-from typing import NamedTuple
+"""Criteria: the losses of a detector from its logits, its deltas and the assigned anchors."""
 
 import torch
 from torch import Tensor, nn
@@ -9,36 +7,17 @@ from torchvision.ops import sigmoid_focal_loss
 
 from alrp_ref import ALRPLoss, APLoss, SelfBalance, alrp_loss, giou_error, iou_error
 from alrp_ref.alrp import ALRP
-from alrp_ref.detection.assigners import IGNORED
+from alrp_ref.detection.assigners import IGNORED, Assigned
 from alrp_ref.detection.boxes import CODERS, BoxCoder
 from alrp_ref.detection.recipes import Recipe
-
-
-class Assigned(NamedTuple):
-    """The anchors of a batch and what each is to become.
-
-    - `labels` (B, N): class of a positive anchor, `NEGATIVE` or `IGNORED`;
-    - `anchors` (P, 4): those of the positives, image by image;
-    - `boxes` (P, 4): their ground-truth boxes.
-    """
-
-    labels: Tensor
-    anchors: Tensor
-    boxes: Tensor
-
-    @property
-    def positives(self) -> tuple[Tensor, Tensor]:
-        """Image and anchor of each positive, (P,) each. No GPU is waited for: `boxes` tells how many there are."""
-        return tuple((self.labels >= 0).nonzero_static(size=len(self.boxes)).unbind(1))
-
 
 Losses = dict[str, Tensor]
 
 
 def ranking_targets(labels: Tensor, num_classes: int) -> Tensor:
-    """One entry for each logit: 1 positive, 0 negative, -1 ignored.
+    """The target of each logit: 1 positive, 0 negative, -1 ignored.
 
-    The other classes of a positive anchor are negatives; all classes of an ignored anchor are ignored.
+    A positive anchor is positive for its own class and negative for the others. An ignored anchor is ignored for all.
 
     Shape: (B, N) -> (B, N, num_classes), int8.
     """
@@ -53,8 +32,8 @@ LOC_ERRORS = {"giou": giou_error, "iou": iou_error}
 class ALRPCriterion(nn.Module):
     """aLRP Loss over one list of all images, levels, anchors and classes of the batch.
 
-    The localisation error of a positive is that of its decoded box. `loss_loc` already holds the weight of the
-    self-balance.
+    The localisation error of a positive is computed from its decoded box. `loss_loc` is already multiplied by the
+    weight of the self-balance.
 
     Args: `recipe`, for the options of aLRP Loss; `coder`, how the detector writes boxes; `self_balance_period`, the
         steps of an epoch, None to keep the initial weight; `tau` of the localisation error.
@@ -90,19 +69,19 @@ class ALRPCriterion(nn.Module):
         return {"loss_cls": out.cls, "loss_loc": out.loc_weight * out.loc}  # weighted, as in the release
 
     def _mean_over_images(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> ALRP:
-        """aLRP Loss of each image for itself, mean over those with a positive."""
+        """aLRP Loss of each image separately, mean over the images with a positive."""
         counts = (targets == 1).flatten(1).sum(dim=1).tolist()
-        of_image = [
-            alrp_loss(one.flatten(), wanted.flatten(), errors, delta=self.loss.delta, loc_step=self.loss.loc_step)
-            for one, wanted, errors in zip(logits, targets, loc_errors.split(counts), strict=True)
+        losses = [
+            alrp_loss(s.flatten(), target.flatten(), errors, delta=self.loss.delta, loc_step=self.loss.loc_step)
+            for s, target, errors in zip(logits, targets, loc_errors.split(counts), strict=True)
         ]
-        cls, loc, ranks = zip(*of_image, strict=True)
-        number = max(1, sum(count > 0 for count in counts))
-        return ALRP(sum(cls) / number, sum(loc) / number, torch.cat(ranks))
+        cls, loc, ranks = zip(*losses, strict=True)
+        num_images = max(1, sum(count > 0 for count in counts))
+        return ALRP(sum(cls) / num_images, sum(loc) / num_images, torch.cat(ranks))
 
 
 class APCriterion(nn.Module):
-    r"""AP Loss for the scores, and smooth L1 on the four numbers of each positive, mean over the 4 |P| numbers.
+    r"""AP Loss for the scores; smooth L1 for the boxes, mean over the 4 |P| numbers of the positives.
 
     Args: `recipe`, for the options of AP Loss; `coder`, how the detector writes boxes; `beta` of smooth L1.
     """
@@ -125,12 +104,12 @@ class APCriterion(nn.Module):
 
 
 class FocalCriterion(nn.Module):
-    r"""The usual baseline: focal loss and smooth L1, summed, divided by |P|.
+    r"""The usual one-stage baseline: sums of focal loss and of smooth L1, divided by |P|.
 
-    A batch without positives still has a classification loss: that of its negatives, divided by 1.
+    For a batch without positives the divisor is 1; its loss is that of the negatives.
 
-    Args: `alpha`, `gamma` of the focal loss; `beta` of smooth L1; `count_images`, to add the number of images to the
-        |P| that divides the focal loss.
+    Args: `alpha`, `gamma` of the focal loss; `beta` of smooth L1; `count_images`, to divide the focal
+        loss by |P| plus the number of images.
     """
 
     self_balance = None
@@ -142,23 +121,23 @@ class FocalCriterion(nn.Module):
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(assigned.labels, logits.shape[-1])
-        counted = assigned.labels != IGNORED
+        is_used = assigned.labels != IGNORED
         predicted = deltas[assigned.positives]
         num_positives = max(1, len(predicted))
         focal = sigmoid_focal_loss(
-            logits[counted], targets[counted].to(logits.dtype), alpha=self.alpha, gamma=self.gamma, reduction="sum"
+            logits[is_used], targets[is_used].to(logits.dtype), alpha=self.alpha, gamma=self.gamma, reduction="sum"
         )
         truth = self.coder.encode(assigned.boxes, assigned.anchors)
         smooth_l1 = F.smooth_l1_loss(predicted, truth, beta=self.beta, reduction="sum")
-        of_focal = len(predicted) + len(logits) if self.count_images else num_positives
-        return {"loss_cls": focal / of_focal, "loss_loc": smooth_l1 / num_positives}
+        cls_normaliser = len(predicted) + len(logits) if self.count_images else num_positives
+        return {"loss_cls": focal / cls_normaliser, "loss_loc": smooth_l1 / num_positives}
 
 
 class CrossEntropyCriterion(nn.Module):
-    """The usual baseline of two stages: cross entropy, and L1 or GIoU for boxes, both means over the sampled anchors.
+    """The usual two-stage baseline: cross entropy, and L1 or GIoU for boxes, both means over the sampled anchors.
 
     Args: `coder`, how the detector writes boxes; `loss`, "ce" for L1 on the four numbers, "ce_giou" for 10 (1 - GIoU).
-    Shape: as for the others, but for the background, the last of C + 1 logits; a single logit is a sigmoid's.
+    Shape: as for the other criteria, but with C + 1 logits, the last for background. One logit alone means sigmoid.
     """
 
     self_balance = None
@@ -171,28 +150,27 @@ class CrossEntropyCriterion(nn.Module):
         self.coder, self.has_giou = coder, loss == "ce_giou"
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        counted, predicted = assigned.labels != IGNORED, deltas[assigned.positives]
+        is_sampled, predicted = assigned.labels != IGNORED, deltas[assigned.positives]
         if logits.shape[-1] == 1:
-            logits = F.pad(logits, (0, 1))  # a sigmoid is a softmax beside a background of 0
+            logits = F.pad(logits, (0, 1))  # sigmoid(x) = softmax((x, 0)), so background has the logit 0
         background = logits.shape[-1] - 1
-        wanted = torch.where(assigned.labels < 0, background, assigned.labels)
+        target_class = torch.where(assigned.labels < 0, background, assigned.labels)
         if self.has_giou:
-            of_boxes = giou_error(self.coder.decode(predicted, assigned.anchors), assigned.boxes).sum()
-            of_boxes = self.giou_weight * of_boxes
+            errors = giou_error(self.coder.decode(predicted, assigned.anchors), assigned.boxes)
+            box_loss = self.giou_weight * errors.sum()
         else:
-            of_boxes = F.l1_loss(predicted, self.coder.encode(assigned.boxes, assigned.anchors), reduction="sum")
-        number = counted.sum().clamp(min=1)
+            box_loss = F.l1_loss(predicted, self.coder.encode(assigned.boxes, assigned.anchors), reduction="sum")
+        num_sampled = is_sampled.sum().clamp(min=1)
         return {
-            "loss_cls": F.cross_entropy(logits[counted], wanted[counted], reduction="sum") / number,
-            "loss_loc": of_boxes / number,
+            "loss_cls": F.cross_entropy(logits[is_sampled], target_class[is_sampled], reduction="sum") / num_sampled,
+            "loss_loc": box_loss / num_sampled,
         }
 
 
 def build_criterion(recipe: Recipe, self_balance_period: int | None = None) -> nn.Module:
     """The criterion of a one-stage detector: aLRP Loss, AP Loss or focal loss.
 
-    The baselines' constants are those of RetinaNet for a recipe that writes boxes as deltas, and of FoveaBox for one
-    that writes them as distances.
+    The baselines have two sets of constants: RetinaNet's for the coder "deltas", FoveaBox's for "distances".
 
     Raises: ValueError for another loss.
     """

@@ -1,4 +1,4 @@
-"""Modulated deformable convolution: one that looks where it likes, and as hard as it likes."""
+"""Modulated deformable convolution (DCNv2): each tap has a learned offset and a learned weight."""
 
 import torch
 from torch import Tensor, nn
@@ -6,14 +6,14 @@ from torchvision.ops import deform_conv2d
 
 
 class DeformableConv2d(nn.Conv2d):
-    r"""A convolution whose taps are moved and weighted by a second one, of the same input.
+    r"""A convolution with offsets and weights of its taps that a second convolution predicts from the same input.
 
     .. math:: y(p) = \sum_k w_k \cdot x(p + p_k + \Delta p_k) \cdot \sigma(m_k)
 
-    At the start all shifts are zero, and all weights one half.
+    Initially all offsets are 0 and all weights 1/2.
 
     Args: `conv`, the plain convolution to start from, without bias; it gives its weights.
-    Shape: as for `conv`; `conv_offset` has three outputs for each tap: dy and dx by turns, then the weight m.
+    Shape: as for `conv`; `conv_offset` has three outputs for each tap: dy and dx alternating, then the weights m.
     Source: Deformable ConvNets v2 (CVPR 2019).
     """
 

@@ -1,4 +1,4 @@
-"""What the detectors share: a backbone, a pyramid, anchors, and the way they are called."""
+"""The base class of the detectors: backbone, feature pyramid, anchors, and the interface."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,20 +21,20 @@ ImageSizes = Sequence[tuple[int, int]]
 
 
 class Detector(nn.Module):
-    """A detector, called as torchvision's are.
+    """A detector with torchvision's interface.
 
-    In training mode ``model(images, targets)`` is a dict of losses; in evaluation mode ``model(images)`` is a list of
-    detections, best first. Images of different sizes share a batch if they are padded below and to the right, and
-    `image_sizes` says what each was: no anchor stands in the padding.
+    In training mode ``model(images, targets)`` returns a dict of losses. In evaluation mode ``model(images)`` returns a
+    list of detections, best first. Images of different sizes can share a batch: pad them below and to the right, and
+    give the original sizes as `image_sizes`. Anchors in the padding are then not used.
 
     Args:
         recipe: widths, anchors, assigner and criterion.
         backbone: what `build_backbone` returns.
         num_classes: labels are 0..num_classes-1; there is no background class.
-        finest_stride: of the first level of the pyramid.
-        extra: makes the levels above P5.
+        finest_stride: stride of the first level of the pyramid.
+        extra: the block that computes the levels above P5.
 
-    Attributes: `recipe`, `num_classes`, `criterion`, `self_balance` (None but for aLRP), `class_names` (None until
+    Attributes: `recipe`, `num_classes`, `criterion`, `self_balance` (None without aLRP), `class_names` (None until
         training sets them).
     """
 
@@ -59,7 +59,7 @@ class Detector(nn.Module):
 
     @property
     def criteria(self) -> dict[str, nn.Module]:
-        """Those of all stages; a log prefixes what is a stage's own with its name here."""
+        """Criterion of each stage, by the prefix of its columns in the log: "" or "rpn_"."""
         return {"": self.criterion}
 
     def forward(
@@ -70,7 +70,7 @@ class Detector(nn.Module):
         Args:
             images: (B, 3, H, W), normalised by `IMAGE_MEAN` and `IMAGE_STD`.
             targets: for each image {"boxes": (n, 4) x1, y1, x2, y2 in pixels, "labels": (n,) int64}.
-            image_sizes: (h, w) of each image without its padding, where boxes are clipped; default (H, W).
+            image_sizes: (h, w) of each image without its padding; boxes are clipped there; default (H, W).
 
         Raises: ValueError for images, targets or sizes that do not fit, naming which and what it got.
         """
@@ -96,12 +96,12 @@ class Detector(nn.Module):
         return [level.to(like) for level in anchors]
 
     def real_anchors(self, levels: Sequence[Tensor], image_sizes: ImageSizes) -> list[list[Tensor] | None]:
-        """For each image, which anchors of each level, (A_l,) bool, stand in it; None if none is in its padding."""
+        """Mask of the anchors outside the padding, (A_l,) bool for each image and level; None without padding."""
         sizes = [tuple(level.shape[-2:]) for level in levels]
         masks = []
         for image_size in image_sizes:
             keep = real_locations(sizes, self.strides, image_size)
-            is_whole = all(level.all() for level in keep)  # asked on the CPU, so that no GPU is waited for
+            is_whole = all(level.all() for level in keep)  # on the CPU: does not synchronise a GPU
             keep = [level.repeat_interleave(self.num_anchors).to(levels[0].device) for level in keep]
             masks.append(None if is_whole else keep)
         return masks
@@ -109,38 +109,38 @@ class Detector(nn.Module):
     def outputs_of_images(
         self, levels: Sequence[Tensor], logits: Sequence[Tensor], deltas: Sequence[Tensor], image_sizes: ImageSizes
     ) -> Iterator[tuple[list[Tensor], list[Tensor], list[Tensor]]]:
-        """For each image its logits, deltas and anchors, level by level, without those of its padding."""
+        """Logits, deltas and anchors of each image, level by level, without the anchors in its padding."""
         anchors = self.anchors(levels, logits[0])
         for i, real in enumerate(self.real_anchors(levels, image_sizes)):
             parts = ([x[i] for x in logits], [x[i] for x in deltas], anchors)
             yield parts if real is None else tuple([x[keep] for x, keep in zip(p, real, strict=True)] for p in parts)
 
     def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
-        """What `forward` returns in training mode, from the levels of the pyramid."""
+        """The losses, from the levels of the pyramid."""
         raise NotImplementedError
 
     def detections(self, levels: list[Tensor], image_sizes: ImageSizes, score_threshold: float) -> list[Detections]:
-        """What `forward` returns in evaluation mode, from the levels of the pyramid."""
+        """The detections of each image, from the levels of the pyramid."""
         raise NotImplementedError
 
     @torch.no_grad()
     def detect(
         self, images: Tensor, image_sizes: ImageSizes | None = None, *, score_threshold: float | None = None
     ) -> list[Detections]:
-        """What `forward` returns in evaluation mode; for each image {"boxes", "scores", "labels"}, best first."""
+        """The detections of each image, {"boxes", "scores", "labels"}, best first."""
         if score_threshold is None:
             score_threshold = self.recipe.score_threshold
         return self.detections(self.features(images), _checked_sizes(images, image_sizes), score_threshold)
 
     @torch.no_grad()
     def predict(self, images: Sequence[RawImage], score_threshold: float | None = None) -> list[Detections]:
-        """Detect on raw images of any sizes; boxes come back in each image's own pixels.
+        """Detect on raw images of any size; boxes are in the pixels of the raw image.
 
         Args:
             images: PIL images, paths, or uint8 RGB tensors (3, H, W).
             score_threshold: keep detections that score higher; default: the recipe's.
 
-        The model is left in the mode it was in. Errors: as for `to_input`.
+        The mode of the model, training or evaluation, is restored afterwards. Errors: as for `to_input`.
         """
         if isinstance(images, str | bytes) or not isinstance(images, Sequence):
             raise ValueError(f"images must be a list of images, got {type(images).__name__}")
@@ -173,5 +173,5 @@ def _checked_sizes(images: Tensor, image_sizes: ImageSizes | None) -> ImageSizes
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """A ranking over millions of scores, and boxes in pixels, need more than half precision."""
+    """Cast to float32 or better: ranks of millions of scores, and boxes in pixels, are too large for 16 bits."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

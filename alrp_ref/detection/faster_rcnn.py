@@ -1,4 +1,4 @@
-"""Faster R-CNN: a first stage proposes boxes, a second one scores and refines them."""
+"""Faster R-CNN: the first stage proposes boxes, the second stage classifies and refines them."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,10 +10,10 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from alrp_ref.detection.assigners import IGNORED, get_assigner, iou_assign, sampled
+from alrp_ref.detection.assigners import IGNORED, Assigned, get_assigner, iou_assign, sampled
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import ALRPCriterion, Assigned, CrossEntropyCriterion, Losses
+from alrp_ref.detection.criteria import ALRPCriterion, CrossEntropyCriterion, Losses
 from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32
 from alrp_ref.detection.head import flatten_anchors
 from alrp_ref.detection.postprocess import Detections, best_anchors, best_detections
@@ -21,28 +21,28 @@ from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.targets import Target, assign
 
 RPN_TAU = 0.7
-"""IoU from which on an anchor is a positive of the first stage, and so the scale of its localisation error."""
+"""An anchor is positive in the first stage from this IoU on; also tau of its localisation error."""
 
 RPN_WEIGHT = 0.2
-"""Of the first stage's parts of aLRP Loss."""
+"""Weight of the first stage's aLRP Loss."""
 
 CANDIDATES_PER_LEVEL = {True: 2000, False: 1000}
-"""Anchors of a level that enter non-maximum suppression, in training and in evaluation."""
+"""Anchors of a level that enter non-maximum suppression: in training (True), in evaluation (False)."""
 
 PROPOSALS = 1000
 PROPOSAL_NMS_IOU = 0.7
 
 ROI_SIZE = 7
 ROI_LEVEL_SIDE = 56
-"""Side of the boxes, in pixels, from which on P3 and no longer P2 is looked at; P4 from twice of it, P5 from four."""
+"""In pixels. Boxes with sides below twice this are pooled from P2, below 4 times from P3, below 8 times from P4."""
 
 
 class FasterRCNN(Detector):
     """A two-stage detector; its losses are `loss_rpn_cls`, `loss_rpn_loc`, `loss_cls` and `loss_loc`.
 
-    With aLRP Loss both stages rank everything they have: no sampling, no balance of positives and negatives to
-    choose. Each stage has its own self-balance. The baselines sample, as always, and add the ground truth to the
-    proposals they learn from.
+    With aLRP Loss both stages rank all their examples. There is no sampling, and no ratio of positives to negatives to
+    set. Each stage has its own self-balance. The baselines sample as usual, and add the ground-truth boxes to the
+    proposals of the second stage.
 
     Args: as for `RetinaNet`. Source: the paper's Table 8, as the release has it.
     """
@@ -53,7 +53,9 @@ class FasterRCNN(Detector):
             raise ValueError('rank_scope "image" is for one stage: the second stage ranks the boxes of all images')
         self.is_ranking = recipe.loss == "alrp"
         self.rpn_assigner = get_assigner(recipe.assigner)
-        self.box_assigner = partial(iou_assign, positive_iou=0.5, negative_iou=0.5, rescue_iou=2.0)  # rescues none
+        self.box_assigner = partial(
+            iou_assign, positive_iou=0.5, negative_iou=0.5, rescue_iou=2.0
+        )  # no IoU reaches 2: no claims
         if self.is_ranking:
             self.rpn_coder = self.coder
             alrp = partial(ALRPCriterion, recipe, self.coder, self_balance_period)
@@ -67,7 +69,7 @@ class FasterRCNN(Detector):
         width = recipe.head_channels
         self.rpn_head = RPNHead(recipe.fpn_channels, self.num_anchors)
         self.box_head = TwoMLPHead(recipe.fpn_channels * ROI_SIZE**2, width)
-        self.cls_logits = nn.Linear(width, num_classes + (not self.is_ranking))  # softmax needs a background, last
+        self.cls_logits = nn.Linear(width, num_classes + (not self.is_ranking))  # softmax: the last class is background
         self.box_deltas = nn.Linear(width, num_classes * 4)
         nn.init.normal_(self.cls_logits.weight, std=0.01)
         nn.init.normal_(self.box_deltas.weight, std=0.001)
@@ -91,9 +93,10 @@ class FasterRCNN(Detector):
         keep = [one.labels[0] != IGNORED for one in each]
         labels = torch.cat([one.labels[0][k] for one, k in zip(each, keep, strict=True)])
         logits, deltas = self.boxes(levels, [p[k] for p, k in zip(proposals, keep, strict=True)])
-        deltas = deltas[torch.arange(len(labels)), labels.clamp(min=0)]  # those of its own class
+        deltas = deltas[torch.arange(len(labels)), labels.clamp(min=0)]  # (K, 4): the deltas of the assigned class
         with torch.autocast(logits.device.type, enabled=False):
-            assigned = Assigned(labels[None], *(torch.cat(parts) for parts in list(zip(*each, strict=True))[1:]))
+            anchors, boxes = (torch.cat([getattr(one, name) for one in each]) for name in ("anchors", "boxes"))
+            assigned = Assigned(labels[None], anchors, boxes)
             box = self.criterion(logits[None], deltas[None], assigned)
         weight = RPN_WEIGHT if self.is_ranking else 1.0
         return {name.replace("loss_", "loss_rpn_"): weight * loss for name, loss in rpn.items()} | box
@@ -123,7 +126,7 @@ class FasterRCNN(Detector):
     def proposals(
         self, levels: list[Tensor], logits: list[Tensor], deltas: list[Tensor], image_sizes: ImageSizes
     ) -> list[Tensor]:
-        """What the first stage finds in each image: (n, 4), the best 1000 at most, after suppression level by level."""
+        """Proposals of each image, (n, 4): at most the best 1000 after non-maximum suppression on each level."""
         most, found = CANDIDATES_PER_LEVEL[self.training], []
         outputs = self.outputs_of_images(levels, logits, deltas, image_sizes)
         for one, size in zip(outputs, image_sizes, strict=True):
@@ -135,7 +138,7 @@ class FasterRCNN(Detector):
         return found
 
     def boxes(self, levels: list[Tensor], proposals: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The second stage: logits (K, C) and deltas (K, C, 4) of the proposals of all images, one after the other."""
+        """The second stage: logits (K, C) and deltas (K, C, 4) of the proposals, concatenated over the images."""
         x = self.box_head(pool(levels[:4], proposals, self.strides[:4]))
         logits, deltas = at_least_float32(self.cls_logits(x)), at_least_float32(self.box_deltas(x))
         return logits, deltas.unflatten(1, (-1, 4))
@@ -146,7 +149,7 @@ def pool(levels: Sequence[Tensor], proposals: Sequence[Tensor], strides: Sequenc
 
     .. math:: \mathrm{level} = \left\lfloor \log_2 \frac{\sqrt{w h}}{56} \right\rfloor, \quad 0 \dots 3
 
-    torchvision's `MultiScaleRoIAlign` does the same half a cell beside: it has no aligned sampling.
+    torchvision's `MultiScaleRoIAlign` samples half a cell away, since it lacks `aligned=True`.
     """
     boxes = torch.cat(list(proposals))
     image = torch.cat([boxes.new_full((len(p), 1), i) for i, p in enumerate(proposals)])

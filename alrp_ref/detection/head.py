@@ -6,21 +6,21 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 PRIOR_PROBABILITY = 0.01
-"""Score of every anchor before training. With 1/2, the many negatives would drown the start of training."""
+"""Score of every anchor before training. With 1/2, the many negatives would dominate the first steps."""
 
 
 RELEASED_INPUTS = 256 * 3 * 3
-"""Of a convolution of the release's towers."""
+"""Inputs of one output of a convolution of the release's towers."""
 
 
 class RetinaHead(nn.Module):
     """Two towers of convolutions, one for scores and one for deltas, shared over the levels.
 
     Args:
-        in_channels, channels: of the pyramid and of the towers.
+        in_channels, channels: channels of the pyramid and of the towers.
         convs: 3x3 convolutions (each with a ReLU) in a tower.
         num_anchors: anchors per location.
-        num_classes: one sigmoid each, no background output.
+        num_classes: one sigmoid for each class, no background output.
         separable: depthwise-separable towers, about eight times cheaper.
 
     Shape: for each level, (B, in_channels, H, W) -> logits (B, H * W * num_anchors, num_classes) and deltas
@@ -75,7 +75,7 @@ def _tower(in_channels: int, channels: int, convs: int, separable: bool) -> nn.S
 
 
 def _initialise(conv: nn.Conv2d) -> None:
-    """The release's deviation of 0.01 is made for 256 channels; from fewer inputs the signal would die on its way."""
+    """The release's standard deviation, 0.01, suits 256 channels. With fewer inputs activations would vanish."""
     if conv.weight[0].numel() < RELEASED_INPUTS:
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     else:

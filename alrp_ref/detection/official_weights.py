@@ -1,4 +1,4 @@
-"""The released models' checkpoints: their names for our parameters."""
+"""Load the released models' checkpoints: their parameter names, mapped to ours."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _RENAMED = (
 def our_name(official: str, laterals: int = 3) -> str | None:
     """The name in our state dict of a tensor of the released format; None if the format has no such tensor.
 
-    Args: `laterals`, how many maps of the backbone the pyramid takes; its levels beyond those are extra.
+    Args: `laterals`, the number of feature maps that the pyramid takes from the backbone; further levels are extra.
     """
     if tower := re.fullmatch(r"bbox_head\.(cls|reg)_convs\.(\d)\.conv\.(.+)", official):
         branch, i, rest = tower.groups()
@@ -44,8 +44,8 @@ def load_official_checkpoint(model: Detector, state_dict: Mapping[str, Any]) -> 
     """Load a released model into the detector of the same recipe.
 
     Args:
-        model: what `build_detector` makes of the recipe; its dtype and device stay.
-        state_dict: the release's names -> tensors, or the released file's content, which holds them as "state_dict".
+        model: from `build_detector`; its dtype and device are kept.
+        state_dict: the release's names -> tensors, or the content of the released file, a dict with "state_dict".
 
     Raises: ValueError that lists unknown and missing names and shapes that differ; the model is then unchanged.
     """

@@ -1,4 +1,4 @@
-"""From scores and deltas to detections: decode, clip, threshold, suppress, keep the best."""
+"""Post-processing: decode, clip, threshold, non-maximum suppression, keep the best."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ CANDIDATES_PER_LEVEL = 1000
 NMS_IOU = 0.5
 MAX_DETECTIONS = 100
 FIRST_LOOK = 4096
+"""Candidates of the first non-maximum suppression; see `best_detections`."""
 
 Detections = dict[str, Tensor]
 
@@ -27,11 +28,11 @@ def detections_of_image(
 ) -> Detections:
     """The detections of one image, best first.
 
-    On each level the 1000 anchors with the highest class score stay, with all their classes (torchvision keeps
-    the 1000 best pairs of anchor and class instead); what becomes of them, see `best_detections`.
+    On each level the 1000 anchors with the highest class score are kept, with all their classes. (torchvision keeps
+    the 1000 best pairs of anchor and class.) `best_detections` selects among them.
 
     Args: for each level `logits` (A, C), `deltas` (A, 4), `anchors` (A, 4); `image_size` (h, w) in pixels; `coder`,
-        how the four numbers make a box.
+        which decodes the deltas.
     Returns: {"boxes": (n, 4), "scores": (n,), "labels": (n,)}.
     """
     levels = zip(logits, deltas, anchors, strict=True)
@@ -52,12 +53,13 @@ def best_anchors(
 def best_detections(scores: Tensor, boxes: Tensor, score_threshold: float) -> Detections:
     """Scores above the threshold whose box has an area; non-maximum suppression class by class; the best 100.
 
-    What is suppressed depends on better scores only. So the best few thousand are looked at first, and if they yield
-    100 detections, those are the result: a detector at the beginning of its training has a hundred thousand candidates.
+    A detection can be suppressed only by one with a better score. So the best few thousand candidates are tried first.
+    If they give 100 detections, these are the result. This saves time early in training, when there are a hundred
+    thousand candidates.
 
     Args: `scores` (n, C); `boxes` (n, C, 4), or (n, 1, 4) if all classes share one.
     """
-    has_area = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)  # none is left of a box beyond the image's border
+    has_area = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)  # a box beyond the image's border is clipped to nothing
     row, label = ((scores > score_threshold) & has_area).nonzero(as_tuple=True)
     score, box = scores[row, label], boxes.expand(-1, scores.shape[1], -1)[row, label]
     best_first, looked_at, keep = score.argsort(descending=True, stable=True), FIRST_LOOK, row[:0]

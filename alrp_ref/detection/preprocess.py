@@ -1,6 +1,7 @@
-"""Raw images to what a detector expects: resized, normalised, padded."""
+"""Pre-processing of raw images: decode, resize, normalise, pad."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +15,16 @@ from torchvision.transforms import v2
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-"""ImageNet's statistics, which every pretrained backbone expects its input to be normalised with."""
+"""ImageNet's statistics: pretrained backbones expect inputs normalised by them."""
 
 SIZE_DIVISOR = 32
-"""Sides are padded to a multiple of the stride of C5, so that the levels of the pyramid line up."""
+"""Sides are padded to a multiple of the stride of C5, so that each level has exactly half the size of the one below."""
 
 RawImage = Image.Image | str | os.PathLike | Tensor
 
 
 def to_input(image: RawImage, test_size: tuple[int, int]) -> tuple[Tensor, tuple[int, int], tuple[float, float]]:
-    """One raw image, ready for a detector in evaluation mode.
+    """The input of a detector in evaluation mode, from one raw image.
 
     Args:
         image: a PIL image, the path of one, or a uint8 RGB tensor (3, H, W).
@@ -31,8 +32,8 @@ def to_input(image: RawImage, test_size: tuple[int, int]) -> tuple[Tensor, tuple
 
     Returns:
         - the image (3, H', W'), float, normalised, and padded with zeros below and to the right;
-        - its size (h, w) before the padding, which is where detections are clipped;
-        - the scale factors (x, y) that led there: divide boxes by them to get pixels of the raw image.
+        - its size (h, w) before the padding; detections are clipped there;
+        - the scale factors (x, y): divide boxes by them to get pixels of the raw image.
 
     Raises:
         FileNotFoundError: no such file.
@@ -42,9 +43,25 @@ def to_input(image: RawImage, test_size: tuple[int, int]) -> tuple[Tensor, tuple
     height, width = raw.shape[-2:]
     size = keep_ratio_size(height, width, test_size)
     resized = v2.functional.resize(raw, list(size), antialias=True)
-    unit = v2.functional.to_dtype(resized, torch.float32, scale=True)
-    normalised = v2.functional.normalize(unit, IMAGE_MEAN, IMAGE_STD)
-    return pad_to_multiple(normalised), size, (size[1] / width, size[0] / height)
+    return pad_to_multiple(normalise(resized)), size, (size[1] / width, size[0] / height)
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 images (..., 3, H, W), on any device, as a detector expects them: float32, normalised with ImageNet's
+    mean and standard deviation. The memory format stays."""
+    scale, mean, std = _statistics(pixels.device)
+    return pixels.mul(scale).sub_(mean).div_(std)
+
+
+@functools.cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """1/255, and ImageNet's mean and standard deviation (3, 1, 1), float32.
+
+    They are kept, since a copy to a GPU makes the host wait.
+    """
+    scale = torch.tensor(1 / 255, dtype=torch.float32, device=device)
+    mean, std = torch.tensor([IMAGE_MEAN, IMAGE_STD], dtype=torch.float32, device=device)[..., None, None]
+    return scale, mean, std
 
 
 def keep_ratio_size(height: int, width: int, test_size: tuple[int, int]) -> tuple[int, int]:
@@ -100,9 +117,9 @@ def open_image(path: str | os.PathLike) -> Iterator[Image.Image]:
 def to_rgb(image: Image.Image) -> Image.Image:
     """An image with 8 bits for each of red, green and blue.
 
-    Greys of 16 bits lose the lower 8, where PIL's own conversion turns all above 255 white.
+    16-bit grey values are divided by 256. (PIL's own conversion clips all values above 255 to white.)
 
-    Raises: ValueError for pixels of 32 bits, whose range nothing tells.
+    Raises: ValueError for pixels of 32 bits, whose range is unknown.
     """
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

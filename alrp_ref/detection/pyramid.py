@@ -1,4 +1,4 @@
-"""What the release adds above torchvision's feature pyramid."""
+"""Extra levels above torchvision's feature pyramid, as in the release."""
 
 from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock

@@ -1,93 +1,171 @@
-"""Recipes: everything that defines a training run, in one frozen dataclass a reader can print and replace parts of."""
+"""Recipes: one frozen dataclass holds everything that defines a detector and its training run."""
 
 import ast
+import contextlib
+import inspect
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from types import UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
-ABOVE_ZERO = ("delta", "loc_weight", "batch_size", "epochs", "train_size")
+ABOVE_ZERO = (
+    *("delta", "loc_weight", "batch_size", "epochs", "train_size", "test_size", "lr", "levels", "fpn_channels"),
+    *("head_channels", "scales_per_octave", "ratios", "anchor_scale", "clip_norm"),
+)
+NOT_NEGATIVE = (
+    *("self_balance_epochs", "anchor_offset", "head_convs", "score_threshold", "momentum", "weight_decay"),
+    *("lr_steps", "warmup_iters", "warmup_factor"),
+)
+MAY_BE_EMPTY = ("lr_steps",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A detector and its training run; the defaults are the paper's at 500 pixels. Override by `dataclasses.replace`.
-
-    Fields:
-        name: what the run is called.
-        detector: "retinanet", which FoveaBox is, too, or "faster_rcnn".
-        backbone: one of `alrp_ref.detection.backbones.BACKBONES`.
-        loss: the criterion, classification and localisation.
-        rank_scope: where several processes train, "process" ranks the examples of each, as the paper does, "global"
-            those of all, so that the loss is that of the whole batch; "image" ranks each image for itself (aLRP only).
-        delta: half width of the step function of a ranking loss, in logits.
-        loc_error, loc_step: of aLRP Loss, see `alrp_ref.localisation` and `alrp_ref.alrp_loss`.
-        loc_weight: what aLRP Loss weights the boxes with at first.
-        self_balance_epochs: the epochs after which that weight is renewed, each time; 0 keeps it.
-        assigner: how anchors become positives.
-        scales_per_octave, ratios: the anchors at each location; a ratio is height / width.
-        anchor_scale: side of the smallest anchor of a level, in strides.
-        anchor_offset: of the locations, in strides: 0 for the corners of the cells, 1/2 for their centres.
-        coder: how a box is written: RetinaNet's deltas from an anchor, or FoveaBox's distances from its centre.
-        levels: of the pyramid, counted from stride 8; 5 are P3 to P7. Faster R-CNN always has P2 to P6.
-        fpn_channels, head_channels, head_convs: widths, and depth of the head's two towers. Faster R-CNN has two
-            layers of `head_channels` instead.
-        separable_head: depthwise-separable convolutions in the towers.
-        train_size: side in pixels of the square a training image is resized to.
-        test_size: (short, longest) limits in pixels of the sides of a test image, which keeps its ratio.
-        score_threshold: of detections. A ranking loss orders scores and leaves their level open, so a detector that
-            was trained briefly wants a low one: what stands below it is lost to AP.
-        augmentation: "ssd" is the paper's; see `alrp_ref.coco.train_transform`.
-        lr, momentum, weight_decay: of the optimiser; `lr` belongs to `batch_size` images over all processes.
-        epochs, lr_steps: length of training, and the epochs after which the learning rate falls to a tenth.
-        clip_norm: bound on the norm of the gradient, None for no bound.
-        warmup_iters, warmup_factor: steps over which it rises linearly, and the fraction it starts from.
-    """
+    """A detector and its training run; defaults: the paper's at 500 pixels. Change fields by `dataclasses.replace`."""
 
     name: str
+    """Name of the recipe."""
+
+    # The detector
     detector: Literal["retinanet", "faster_rcnn"] = "retinanet"
+    """The detector class. FoveaBox is "retinanet" with its own assigner and coder."""
     backbone: Literal["resnet50", "resnet101", "resnext101_64x4d", "resnext101_64x4d_dcn", "mobilenet_v2", "tiny"] = (
         "resnet50"
     )
+    """One of `alrp_ref.detection.backbones.BACKBONES`."""
+
+    # The loss
     loss: Literal["alrp", "ap", "focal", "ce", "ce_giou"] = "alrp"
+    """The criterion, for classification and localisation."""
     rank_scope: Literal["process", "global", "image"] = "process"
+    """Which examples are ranked together: those of one process, as in the paper; those of all processes ("global"), so
+    that the loss is that of the whole batch; or those of one image (aLRP only)."""
     delta: float = 1.0
+    """Half width of the step function of a ranking-based loss, in logits."""
     loc_error: Literal["giou", "iou"] = "giou"
+    """Localisation error of aLRP Loss, see `alrp_ref.localisation`."""
     loc_step: Literal["hard", "smoothed"] = "hard"
+    """Step function of the localisation part, see `alrp_ref.alrp_loss`."""
     loc_weight: float = 50.0
+    """Initial self-balance weight of the localisation part of aLRP Loss."""
     self_balance_epochs: float = 1.0
+    """Epochs between two updates of that weight; 0 keeps the initial weight."""
+
+    # Anchors and boxes
     assigner: Literal["iou", "atss", "fovea", "rpn"] = "atss"
+    """The rule that makes anchors positive, see `alrp_ref.detection.assigners`."""
     scales_per_octave: int = 2
+    """Anchor scales at each location."""
     ratios: tuple[float, ...] = (1.0,)
+    """Anchor aspect ratios, height / width."""
     anchor_scale: float = 4.0
+    """Side of the smallest anchor of a level, in strides."""
     anchor_offset: float = 0.0
+    """Offset of the anchors' locations, in strides: 0 for the corners of the cells, 0.5 for their centres."""
     coder: Literal["deltas", "distances"] = "deltas"
+    """Box regression targets: RetinaNet's deltas from an anchor, or FoveaBox's distances from its centre."""
+
+    # Pyramid and head
     levels: int = 5
+    """Pyramid levels from stride 8 on; 5 are P3 to P7. Faster R-CNN always has P2 to P6."""
     fpn_channels: int = 256
+    """Channels of the pyramid."""
     head_channels: int = 256
+    """Channels of the head's two towers; of Faster R-CNN, the width of its two fully connected layers."""
     head_convs: int = 4
+    """Convolutions in each tower; not used by Faster R-CNN."""
     separable_head: bool = False
+    """Use depthwise-separable convolutions in the towers."""
+
+    # Images
     train_size: int = 512
+    """Training images are resized to a square of this side, in pixels."""
     test_size: tuple[int, int] = (500, 833)
+    """Limits (short, longest) of the sides of a test image, in pixels; its aspect ratio is kept."""
     score_threshold: float = 0.05
+    """Detections below this score are dropped. A ranking-based loss fixes the order of scores and not their level, so a
+    briefly trained detector needs a low threshold."""
     augmentation: Literal["ssd", "light", "none"] = "ssd"
-    optimizer: Literal["sgd"] = "sgd"
+    """Training augmentation; "ssd" is the paper's, see `alrp_ref.data.train_transform`."""
+
+    # Optimiser and schedule
     lr: float = 0.008
+    """Learning rate of SGD, for a batch of `batch_size` images."""
     momentum: float = 0.9
+    """Momentum of SGD."""
     weight_decay: float = 1e-4
+    """Weight decay of SGD."""
     batch_size: int = 32
+    """Images per step, over all processes."""
     epochs: int = 100
+    """Length of the training."""
     lr_steps: tuple[int, ...] = (75, 95)
+    """Epochs after which the learning rate is multiplied by 0.1."""
     warmup_iters: int = 500
+    """Steps of the linear warm-up."""
     warmup_factor: float = 0.001
+    """The warm-up starts from this fraction of the learning rate."""
     clip_norm: float | None = None
+    """Upper bound of the gradient norm; None for no clipping."""
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(Recipe).items():
             value = getattr(self, name)
             if get_origin(kind) is Literal and value not in get_args(kind):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
-            if name in ABOVE_ZERO and not 0 < value < math.inf:
-                raise ValueError(f"{name} must be a number above 0, got {value!r}")
+            if not _is_of_kind(value, kind):
+                raise ValueError(f"{name} must be {_in_words(kind)}, got {value!r}")
+            numbers = () if value is None else value if isinstance(value, tuple) else (value,)
+            if isinstance(value, tuple) and not value and name not in MAY_BE_EMPTY:
+                raise ValueError(f"{name} must hold at least one number, got {value!r}")
+            if name in ABOVE_ZERO and not all(number > 0 for number in numbers):
+                raise ValueError(f"{name} must be above 0, got {value!r}")
+            if name in NOT_NEGATIVE and not all(number >= 0 for number in numbers):
+                raise ValueError(f"{name} must not be negative, got {value!r}")
+
+
+def field_docs() -> dict[str, str]:
+    """The docstring below each field of `Recipe`, by the field's name. Raises: OSError without the source file."""
+    body = ast.parse(inspect.getsource(Recipe)).body[0].body
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+
+
+with contextlib.suppress(OSError):  # so that help(Recipe) shows them, too
+    Recipe.__doc__ += "\n\nFields:\n" + "\n".join(f"    {name}: {text}" for name, text in field_docs().items())
+
+
+def _is_of_kind(value: object, kind: object) -> bool:
+    """Whether a value has an annotated type. An int is also a float. Floats must be finite. A bool is not a number."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is UnionType:
+        return any(_is_of_kind(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        if not isinstance(value, tuple):
+            return False
+        kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+        return len(value) == len(kinds) and all(map(_is_of_kind, value, kinds))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _in_words(kind: object) -> str:
+    if get_origin(kind) is UnionType:
+        return " or ".join(map(_in_words, get_args(kind)))
+    if get_origin(kind) is tuple:
+        one, *others = get_args(kind)
+        number = "" if Ellipsis in others else f"{1 + len(others)} "
+        return f"a tuple of {number}{'whole ' if one is int else ''}numbers"
+    return {int: "a whole number", float: "a finite number", str: "a word", type(None): "None"}[kind]
 
 
 _ATSS_500 = Recipe(name="alrp_retinanet_r50_atss_500")
@@ -101,7 +179,7 @@ _ATSS_800 = replace(
     batch_size=16,
     lr_steps=(60, 80),
 )
-# An anchor is a square of two base lengths around the centre of a cell: only its centre and its side are used.
+# A FoveaBox anchor is a square of two base lengths around the centre of a cell; only centre and side are used.
 _FOVEA_500 = replace(
     _ATSS_500,
     name="alrp_foveabox_r50_500",
@@ -182,7 +260,7 @@ RECIPES: dict[str, Recipe] = {
         _FASTER_500,
         replace(_FASTER_500, name="ce_faster_rcnn_r50_500", loss="ce", lr=0.04),
         replace(_FASTER_500, name="ce_giou_faster_rcnn_r50_500", loss="ce_giou", lr=0.04),
-        # Not the release's: RetinaNet as usual, with its usual rate of 0.01 per 16 images, and its three scales.
+        # Not in the release: the usual RetinaNet, with its learning rate of 0.01 per 16 images and its three scales.
         replace(_IOU_500, name="focal_retinanet_r50_500", loss="focal", scales_per_octave=3, lr=0.02),
         _TINY,
         replace(_TINY, name="ap_tiny", loss="ap"),
@@ -209,15 +287,15 @@ RELEASED_AP = {
     "ce_faster_rcnn_r50_500": 37.8,
     "ce_giou_faster_rcnn_r50_500": 38.2,
 }
-"""AP in percent of the released model of a recipe, on COCO minival, from its README.
+"""AP in percent of the released models on COCO minival, from the README of the release.
 
-The ablation of the paper's Table 2, trained with older code, has slightly other rows: 35.5, 38.9 and 40.2 for RetinaNet
-with AP Loss, with aLRP Loss, and with ATSS.
+The paper's Table 2 was made with older code. It has slightly other values: 35.5, 38.9 and 40.2 for RetinaNet with AP
+Loss, with aLRP Loss, and with ATSS.
 """
 
 
 def get_recipe(recipe: str | Recipe) -> Recipe:
-    """A recipe by name, a variant of it by "NAME:FIELD=VALUE:...", or the recipe itself.
+    """A recipe by its name, or a variant of it by "NAME:FIELD=VALUE:...". A `Recipe` is returned as it is.
 
     Raises: ValueError for an unknown name or field, or a value of another type.
     """
@@ -230,16 +308,13 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
 
 
 def parse_change(recipe: Recipe, text: str) -> tuple[str, object]:
-    """`FIELD=VALUE` as a field of the recipe and a value of its type. Raises: ValueError, naming the field."""
+    """Parse `FIELD=VALUE` into the name of a field and a value of its type. Raises: ValueError, naming the field."""
     name, equals, value = text.partition("=")
-    if not equals or not hasattr(recipe, name):
+    if not equals or name not in get_type_hints(Recipe):
         raise ValueError(f"a recipe is changed by FIELD=VALUE, got {text!r}: see `alrp recipes NAME` for the fields")
     try:
         parsed = ast.literal_eval(value)
     except (ValueError, SyntaxError):
         parsed = value  # a word, as in assigner=iou
-    current = getattr(recipe, name)
-    number = isinstance(current, float) and isinstance(parsed, int) and not isinstance(parsed, bool)
-    if current is not None and not number and type(parsed) is not type(current):
-        raise ValueError(f"{name} takes a value like {current!r}, got {value!r}")
+    replace(recipe, **{name: parsed})  # raises if the value cannot be one of this field
     return name, parsed

@@ -1,4 +1,4 @@
-"""RetinaNet: one stage, a head on every level of the pyramid. FoveaBox is its kin, by recipe."""
+"""RetinaNet: one stage, one head shared by all levels of the pyramid. FoveaBox is this class with another recipe."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from alrp_ref.detection.targets import Target, assign
 class RetinaNet(Detector):
     """A one-stage detector; its losses are `loss_cls` and `loss_loc`.
 
-    Args: as for `Detector`; `self_balance_period`, training steps in an epoch, for the aLRP criterion.
+    Args: as for `Detector`; `self_balance_period`, the training steps in an epoch, for aLRP Loss.
     """
 
     def __init__(self, recipe: Recipe, backbone: Backbone, num_classes: int, *, self_balance_period: int | None = None):

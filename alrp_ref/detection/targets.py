@@ -1,12 +1,11 @@
-"""Ground truth: its checks, and its assignment to the anchors of a batch."""
+"""Ground-truth targets: validation, and assignment to the anchors of a batch."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from alrp_ref.detection.assigners import IGNORED, Assigner
-from alrp_ref.detection.criteria import Assigned
+from alrp_ref.detection.assigners import IGNORED, Assigned, Assigner
 
 Target = dict[str, Tensor]
 
@@ -24,7 +23,7 @@ def check_targets(targets: Sequence[Target] | None, num_images: int, num_classes
     for i, target in enumerate(targets):
         _check_shapes(f"targets[{i}]", target)
     valid = torch.cat([_valid(target, num_classes) for target in targets])
-    if not bool(valid.all()):  # one question to the device for the whole batch
+    if not bool(valid.all()):  # one synchronisation for the whole batch
         _refuse(targets, num_classes)
 
 
@@ -41,14 +40,14 @@ def _check_shapes(name: str, target: Target) -> None:
 
 
 def _valid(target: Target, num_classes: int) -> Tensor:
-    """Which boxes are finite, have an area and a label of ours; (n,) of bool."""
+    """Mask of the boxes that are finite and have an area and a valid label: (n,) bool."""
     boxes, labels = target["boxes"], target["labels"].to(target["boxes"].device)
     has_area = (boxes[:, :2] < boxes[:, 2:]).all(dim=1)
     return boxes.isfinite().all(dim=1) & has_area & (labels >= 0) & (labels < num_classes)
 
 
 def _refuse(targets: Sequence[Target], num_classes: int) -> None:
-    """Raise the ValueError of the first box that is not valid."""
+    """Raise ValueError for the first invalid box."""
     for i, target in enumerate(targets):
         for row in (~_valid(target, num_classes)).nonzero().flatten().tolist():
             box, label = target["boxes"][row].tolist(), int(target["labels"][row])
@@ -64,10 +63,10 @@ def assign(
     targets: Sequence[Target],
     real: Sequence[Sequence[Tensor] | None] | None = None,
 ) -> Assigned:
-    """Assign every anchor of every image; those of the padding are ignored, and no box is matched to them.
+    """Assign every anchor of every image. Anchors in the padding are ignored, and no box is matched to them.
 
     Args: `anchors`, (A_l, 4) for each level, the same for all images; `targets`, one for each image; `real`, for each
-        image which anchors of each level stand in it, (A_l,) bool, None for all.
+        image a mask of the anchors outside its padding, (A_l,) bool for each level, None for all.
     """
     flat = torch.cat(list(anchors))
     counts, real = [len(target["boxes"]) for target in targets], real or [None] * len(targets)
@@ -79,10 +78,10 @@ def assign(
         matched = torch.stack(
             [_without_padding(assigner, anchors, boxes, counts, i, keep) for i, keep in enumerate(real)]
         )
-    image, anchor = (matched >= 0).nonzero(as_tuple=True)  # a GPU is waited for here, and must be: how many are there?
-    owner = matched[image, anchor]
-    becomes = matched.index_put((image, anchor), labels[owner])  # negative and ignored stay what they are
-    return Assigned(becomes, flat[anchor], boxes[owner])
+    image, anchor = (matched >= 0).nonzero(as_tuple=True)  # synchronises a GPU: the number of positives is needed
+    box = matched[image, anchor]
+    anchor_labels = matched.index_put((image, anchor), labels[box])  # NEGATIVE and IGNORED are kept
+    return Assigned(anchor_labels, flat[anchor], boxes[box])
 
 
 def _without_padding(
@@ -93,7 +92,7 @@ def _without_padding(
     i: int,
     keep: Sequence[Tensor] | None,
 ) -> Tensor:
-    """What `assigner` makes of image `i` alone, (A,), with the anchors of its padding ignored."""
+    """Assign image `i` alone, without the anchors in its padding, which are ignored: (A,)."""
     before = sum(counts[:i])
     keep = keep or [torch.ones(len(level), dtype=torch.bool, device=level.device) for level in anchors]
     kept = [level[mask] for level, mask in zip(anchors, keep, strict=True)]

@@ -1,4 +1,4 @@
-"""COCO's average precision and optimal LRP for a set of detections."""
+"""COCO's average precision (AP) and optimal LRP (oLRP) of a set of detections."""
 
 import json
 import math
@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from hotcoco import COCO, COCOeval
 
-from alrp_ref.coco.annotations import is_finite, stops
-from alrp_ref.coco.errors import DataError
-from alrp_ref.coco.metrics import Metrics
-from alrp_ref.coco.olrp import optimal_lrp_by_class
+from alrp_ref.data.annotations import is_finite, stops
+from alrp_ref.evaluation.metrics import Metrics, iou_index
+from alrp_ref.evaluation.olrp import optimal_lrp_by_class
+from alrp_ref.io import DataError
 
-# Positions in the evaluator's arrays: precision (IoU, recall, class, area, detections), and recall, which
-# lacks the second axis.
-IOU_50, IOU_75, IOU_90 = 0, 5, 8  # of 0.50, 0.55, ..., 0.95
+# Indices into the evaluator's arrays: precision has the axes (IoU, recall, class, area, detections), recall the same
+# without the second.
 ALL, SMALL, MEDIUM, LARGE = range(4)
 ONE, TEN, HUNDRED = range(3)
 
@@ -29,18 +28,18 @@ def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str
     """Evaluate detections against ground truth in COCO's format.
 
     Args:
-        gt: an annotation file, or what it holds: ``{"images": ..., "annotations": ..., "categories": ...}``. An
-            annotation without an area has that of its box; one whose box is not finite counts as if it were not there.
-        detections: a result file, or what it holds: ``[{"image_id", "category_id", "bbox", "score"}, ...]``,
-            the box as x, y, width, height in pixels. An empty list is a fair answer: AP 0, oLRP 1.
+        gt: an annotation file, or its content: ``{"images": ..., "annotations": ..., "categories": ...}``. An
+            annotation without an area gets that of its box. One whose box is not finite is ignored.
+        detections: a result file, or its content: ``[{"image_id", "category_id", "bbox", "score"}, ...]``, the box
+            as x, y, width, height in pixels. An empty list is valid: AP 0, oLRP 1.
 
     Returns:
-        :class:`Metrics`. AP and AR are exactly pycocotools', from an evaluator about a hundred times as fast;
-        oLRP is the exact minimum over all detections.
+        :class:`Metrics`. AP and AR are equal to pycocotools', bit for bit. oLRP is the exact minimum over all score
+        thresholds.
 
     Raises:
-        ValueError: a detection that is malformed or names an unknown image or category; it is shown.
-        DataError: a file that is missing or not what it should be.
+        ValueError: a detection that is malformed, or of an unknown image or category; the message shows it.
+        DataError: a file that is missing or has another format.
     """
     truth, rows, evaluator = _evaluated(gt, detections)
     precision, recall = (np.asarray(evaluator.eval[name]) for name in ("precision", "recall"))
@@ -71,7 +70,7 @@ def precision_curves(gt: PathLike | dict[str, Any], detections: PathLike | list[
 def _evaluated(
     gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]]
 ) -> tuple[dict, list, COCOeval]:
-    """Ground truth and detections as they were checked, and the evaluator that has seen both."""
+    """Validated ground truth, validated detections, and the evaluator that has accumulated them."""
     truth = _ground_truth(gt)
     if isinstance(detections, (str, os.PathLike)):
         detections = _load_json(detections)
@@ -84,13 +83,13 @@ def _evaluated(
 
 
 def _average_precision(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
-    """COCO's means over IoU thresholds, recall levels and classes."""
+    """AP and AR: means over IoU thresholds, recall levels and classes."""
     best = precision[..., HUNDRED]
     return {
         "AP": _mean(best[..., ALL]),
-        "AP50": _mean(best[IOU_50, ..., ALL]),
-        "AP75": _mean(best[IOU_75, ..., ALL]),
-        "AP90": _mean(best[IOU_90, ..., ALL]),
+        "AP50": _mean(best[iou_index(0.5), ..., ALL]),
+        "AP75": _mean(best[iou_index(0.75), ..., ALL]),
+        "AP90": _mean(best[iou_index(0.9), ..., ALL]),
         "APs": _mean(best[..., SMALL]),
         "APm": _mean(best[..., MEDIUM]),
         "APl": _mean(best[..., LARGE]),
@@ -106,7 +105,7 @@ def _optimal_lrp(classes: Iterable) -> dict[str, float]:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean over what is defined: classes without ground truth are -1 in COCO's arrays and NaN in LRP."""
+    """Mean over the defined values. Classes without ground truth have -1 in COCO's arrays, and NaN for LRP."""
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else math.nan
 
@@ -122,7 +121,7 @@ def _load_json(path: PathLike) -> Any:
 
 
 def _ground_truth(gt: PathLike | dict[str, Any]) -> dict[str, list]:
-    """Just what the evaluation of boxes needs: most of a COCO file is segmentations."""
+    """The fields that the evaluation of boxes needs. Most of a COCO file is segmentations."""
     name = "gt" if isinstance(gt, dict) else gt
     content = gt if isinstance(gt, dict) else _load_json(gt)
     try:
@@ -150,10 +149,10 @@ def _ground_truth(gt: PathLike | dict[str, Any]) -> dict[str, list]:
 
 
 def _rows(detections: Any, image_ids: set[int], category_ids: set[int]) -> np.ndarray:
-    """Check every detection; return them as rows (image, x, y, w, h, score, category): (m, 7)."""
+    """Validate the detections; return them as rows (image, x, y, w, h, score, category): (m, 7)."""
     if not isinstance(detections, list):
         raise ValueError(f"detections must be a list of dictionaries, got {type(detections).__name__}")
-    # All at once; only where something is wrong they are looked at one by one, to say what.
+    # Vectorised first. Only if that fails, a loop finds the invalid detection for the message.
     rows = _columns(detections, image_ids, category_ids)
     if rows is not None:
         return rows
@@ -166,7 +165,7 @@ def _rows(detections: Any, image_ids: set[int], category_ids: set[int]) -> np.nd
 
 
 def _columns(detections: list, image_ids: set[int], category_ids: set[int]) -> np.ndarray | None:
-    """The rows, or None if any may have a `_problem`."""
+    """The rows, vectorised; None if any detection may have a `_problem`."""
     try:
         keys = ("image_id", "bbox", "score", "category_id")
         image, box, score, category = (np.array(list(map(itemgetter(key), detections))) for key in keys)

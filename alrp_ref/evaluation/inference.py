@@ -1,4 +1,4 @@
-"""Run a detector over a split, in the form the evaluation reads."""
+"""Inference over a data set: detections in COCO's format."""
 
 import os
 from collections import defaultdict
@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.ops import box_convert
 from tqdm import tqdm
 
-from alrp_ref.coco.dataset import CocoDataset
+from alrp_ref.data.dataset import CocoDataset
 from alrp_ref.detection.preprocess import SIZE_DIVISOR, keep_ratio_size, to_input
 
 BATCH = 16
@@ -21,21 +21,20 @@ MAX_WORKERS = 8
 def detect(
     model: nn.Module, dataset: CocoDataset, device: torch.device | str, progress: bool = True
 ) -> list[dict[str, Any]]:
-    """Detect on every image of `dataset`, at the test size of the model's recipe.
+    """Run a detector on every image of `dataset`, at the test size of its recipe.
 
     Args:
         model: a detector of :func:`alrp_ref.detection.build_detector`; it is moved to `device`.
-        dataset: made with ``keep_empty=True``, so that detections on images without objects count too;
-            its transform is not used.
-        device: where to compute.
+        dataset: made with ``keep_empty=True``, so that images without objects count, too; its transform is not used.
+        device: where the model runs.
         progress: show a progress bar.
 
     Returns:
-        COCO detections for :func:`alrp_ref.coco.evaluate`: ``{"image_id", "category_id", "bbox", "score"}``,
+        COCO detections for :func:`alrp_ref.evaluation.evaluate`: ``{"image_id", "category_id", "bbox", "score"}``,
         the box as x, y, width, height in pixels of the image file.
 
     Raises:
-        ValueError: the model's classes are not the data set's.
+        ValueError: the model and the data set have different classes.
         DataError: an image that is missing or broken.
     """
     _check_classes(model, dataset)
@@ -47,7 +46,7 @@ def detect(
         images,
         batch_sampler=images.batches(),
         collate_fn=_collate,
-        # On the CPU the model itself is what takes the time, and has every core already.
+        # On a CPU the model takes nearly all the time and uses every core, so workers would slow it down.
         num_workers=0 if device.type == "cpu" else min(MAX_WORKERS, os.cpu_count() or 1),
     )
     detections: list[dict[str, Any]] = []
@@ -62,7 +61,7 @@ def detect(
 
 
 class _TestImages(Dataset):
-    """The images of a split as a detector expects them: id, pixels (3, H, W), size before padding, scale."""
+    """The images of a split as inputs of a detector: id, pixels (3, H, W), size before padding, scale."""
 
     def __init__(self, dataset: CocoDataset, test_size: tuple[int, int]):
         self.dataset, self.test_size = dataset, test_size
@@ -75,7 +74,7 @@ class _TestImages(Dataset):
         return image_id, *to_input(self.dataset.read_image(image_id), self.test_size)
 
     def batches(self) -> list[list[int]]:
-        """Images that are equally large once padded: no result hangs on which others share the batch."""
+        """Batches of images with the same padded size, so that no result depends on the other images of its batch."""
         alike = defaultdict(list)
         for index, image_id in enumerate(self.dataset.ids):
             info = self.dataset.coco.imgs[image_id]
@@ -85,7 +84,7 @@ class _TestImages(Dataset):
 
 
 def _collate(batch: list[tuple]) -> tuple:
-    """From one tuple an image to one tuple a quantity; the images are stacked: (B, 3, H, W)."""
+    """Transpose: one tuple for each quantity. The images are stacked: (B, 3, H, W)."""
     ids, pixels, sizes, scales = zip(*batch, strict=True)
     return ids, torch.stack(pixels), sizes, scales
 

@@ -1,9 +1,14 @@
-"""What an evaluation found: a mapping from the metric's name to its value, and a table to print."""
+"""The result of an evaluation: a mapping from metric names to values, and a table to print."""
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+"""COCO's IoU thresholds .50, .55, ..., .95: the first axis of every array of precisions."""
 
 _AP, _AR = "Average Precision  (AP)", "Average Recall     (AR)"
 # name: (what, IoU, area, detections an image), in the order they are printed
@@ -26,18 +31,24 @@ _ROWS = {
 METRICS = tuple(_ROWS)
 
 
+def iou_index(iou: float) -> int:
+    """The position of `iou` among `IOU_THRESHOLDS`. Raises: ValueError if it is not one of them."""
+    (index,) = np.isclose(IOU_THRESHOLDS, iou).nonzero()[0]
+    return int(index)
+
+
 @dataclass(frozen=True, repr=False)
 class Metrics(Mapping[str, float]):
-    """The metrics of a set of detections, each in 0..1; NaN where nothing can be said (COCO prints -1).
+    """The metrics of a set of detections, each in 0..1; NaN where undefined (COCO prints -1).
 
     AP, AP50, AP75, AP90, APs, APm, APl, AR1, AR10, AR100 (more is better) are COCO's. oLRP and its parts
     oLRP_loc (mean 1 - IoU), oLRP_fp (1 - precision) and oLRP_fn (1 - recall) are errors (less is better),
-    each the mean over the classes that have it.
+    each the mean over the classes for which it is defined.
 
     Attributes:
         overall: the metrics over all classes; the mapping itself reads from here.
         per_class: class name -> the same metrics for that class alone.
-        lrp_thresholds: class name -> the score above which its detections give the least LRP error.
+        lrp_thresholds: class name -> the score threshold with the least LRP error.
     """
 
     overall: dict[str, float]
@@ -60,7 +71,7 @@ class Metrics(Mapping[str, float]):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON can hold it: NaN becomes None."""
+        """All values as JSON can hold them: NaN becomes None."""
 
         def plain(values: dict[str, float]) -> dict[str, float | None]:
             return {name: None if math.isnan(value) else value for name, value in values.items()}

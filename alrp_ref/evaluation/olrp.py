@@ -1,4 +1,4 @@
-"""Optimal LRP of detections: COCO's matching, then the paper's metric on each class."""
+"""Optimal LRP of detections: COCO's matching, then `alrp_ref.lrp.optimal_lrp` for each class."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ def optimal_lrp_by_class(
 ) -> dict[int, OptimalLRP]:
     """Optimal LRP of each category at IoU 0.5, over all images.
 
-    Detections are matched as COCO does it: in each image and class greedily by score, crowds and boxes
-    outside the area range ignored, at most so many detections of a class an image.
+    Detections are matched by COCO's rule: greedily by score in each image and class. Crowds and boxes outside the area
+    range are ignored. The number of detections per class and image is limited.
 
     Args:
         truth: COCO ground truth whose annotations have the ids 1, 2, 3, ...
         rows: detections (m, 7): image id, x, y, width, height, score, category id.
-        evaluator: has evaluated them, with 0.5 among its IoU thresholds; the first of its area ranges and the last of
-            its limits count.
+        evaluator: after `evaluate()`, with 0.5 among its IoU thresholds. The first of its area ranges and the last of
+            its detection limits are used.
 
     Returns: category id -> :class:`alrp_ref.lrp.OptimalLRP`.
     Source: LRP (ECCV 2018; TPAMI 2021).
     """
-    found = evaluator.image_diagnostics(iou_thr=TAU)  # by id; what is ignored has no status
+    found = evaluator.image_diagnostics(iou_thr=TAU)  # by id; ignored boxes have no status
     ious = np.zeros(len(rows))
     pairs = [(d - 1, g - 1) for d, g in found["dt_match"].items() if found["dt_status"].get(d) == "tp"]
     detection, match = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
@@ -40,15 +40,15 @@ def optimal_lrp_by_class(
     categories = [category["id"] for category in truth["categories"]]
     gt_categories = np.array([a["category_id"] for a in truth["annotations"]], dtype=np.int64)
     gt_categories = gt_categories[_ids(found["gt_status"]) - 1]
-    # COCO's order among equal scores is that of the images; and all of a class in one piece.
+    # Sort by class, then by image, which is COCO's order among equal scores.
     part = np.sort(_ids(found["dt_status"]) - 1)
     part = part[np.lexsort((rows[part, IMAGE], rows[part, CATEGORY]))]
     begin, end = (np.searchsorted(rows[part, CATEGORY], categories, side) for side in ("left", "right"))
 
     def of_class(k: int) -> OptimalLRP:
-        mine = part[begin[k] : end[k]]
+        own = part[begin[k] : end[k]]
         num_gt = int((gt_categories == categories[k]).sum())
-        return optimal_lrp(rows[mine, SCORE], ious[mine], num_gt, tau=TAU)
+        return optimal_lrp(rows[own, SCORE], ious[own], num_gt, tau=TAU)
 
     return {category: of_class(k) for k, category in enumerate(categories)}
 
@@ -60,5 +60,5 @@ def _ids(status: dict[int, str]) -> np.ndarray:
 def _iou(boxes: np.ndarray, matches: np.ndarray) -> np.ndarray:
     """IoU of matched pairs of x, y, width, height: (k,)."""
     corners = [torch.from_numpy(np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]])) for xywh in (boxes, matches)]
-    # Rounding may push an IoU that was just enough for the match below tau: it stays a match.
+    # Rounding may put the IoU of a match slightly below tau. It stays a match.
     return (1 - iou_error(*corners, tau=0.0)).clamp(min=TAU).numpy()

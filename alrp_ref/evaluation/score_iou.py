@@ -1,4 +1,4 @@
-"""The order of the true positives: how well scores tell which boxes fit, and what their order is worth."""
+"""Scores against IoUs of the true positives: their correlation, and AP with the best and the worst order."""
 
 import math
 from collections import Counter, defaultdict
@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from torchvision.ops import box_convert, box_iou
 
-from alrp_ref.coco.dataset import CocoDataset
+from alrp_ref.data.dataset import CocoDataset
+from alrp_ref.evaluation.metrics import IOU_THRESHOLDS
 
 MATCH_IOU = 0.5
-
-IOUS = np.linspace(0.5, 0.95, 10)
-"""COCO's IoU thresholds."""
 
 ORDERS = ("lower", "as it is", "upper")
 
 
 def true_positives(data: CocoDataset, detections: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and IoUs of the detections that find a box: image by image and class by class, the best score first,
-    each takes the box it overlaps most of those still free, from IoU 0.5 on."""
+    """Scores and IoUs of the true positives at IoU 0.5.
+
+    In each image and class, best score first, a detection is matched to the box of highest IoU that is still free.
+    """
     scores, ious = zip(*true_positives_by_class(data, detections).values(), strict=True)
     return np.concatenate(scores), np.concatenate(ious)
 
@@ -35,42 +35,41 @@ def true_positives_by_class(
         for label in target["labels"].unique().tolist():
             category = data.category_ids[label]
             truth = torch.as_tensor(target["boxes"][target["labels"] == label], dtype=torch.float64)
-            mine = [d for d in found if d["category_id"] == category]
-            iou = box_iou(xyxy(mine), truth).numpy()
-            for row, detection in zip(iou, mine, strict=True):
+            own = [d for d in found if d["category_id"] == category]
+            iou = box_iou(xyxy(own), truth).numpy()
+            for row, detection in zip(iou, own, strict=True):
                 box = row.argmax()
                 if row[box] >= MATCH_IOU:
                     pairs[category].append((detection["score"], row[box]))
                     iou[:, box] = -1.0  # taken
-    return {
-        category: tuple(np.array(of_class, dtype=np.float64).reshape(-1, 2).T) for category, of_class in pairs.items()
-    }
+    return {category: tuple(np.array(rows, dtype=np.float64).reshape(-1, 2).T) for category, rows in pairs.items()}
 
 
 def rank_correlation(data: CocoDataset, detections: list[dict[str, Any]]) -> float:
-    """Spearman's correlation of score and IoU over the true positives of a class, mean over the classes that have one.
+    """The paper's rho: Spearman's correlation of score and IoU over the true positives of a class, mean over classes.
 
-    The paper's rho: Pearson's coefficient of the two rankings. Equal scores rank in the order of `detections`.
+    It is Pearson's coefficient of the two rankings. Equal scores rank in the order of `detections`. Classes without a
+    defined correlation are left out.
     """
-    of_class = [
-        correlation(*(x.argsort(kind="stable").argsort() for x in of_class))
-        for of_class in true_positives_by_class(data, detections).values()
+    rhos = [
+        correlation(*(x.argsort(kind="stable").argsort() for x in scores_and_ious))
+        for scores_and_ious in true_positives_by_class(data, detections).values()
     ]
-    known = [rho for rho in of_class if not math.isnan(rho)]
+    known = [rho for rho in rhos if not math.isnan(rho)]
     return sum(known) / len(known) if known else math.nan
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's; NaN where one of them does not vary."""
+    """Pearson's correlation; NaN if x or y is constant."""
     return float(np.corrcoef(x, y)[0, 1]) if len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0 else math.nan
 
 
 def order_bounds(data: CocoDataset, detections: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """AP at each of `IOUS` if the scores of the true positives had the worst and the best order, and as it is.
+    """AP at each IoU threshold with the true positives in the worst order, in their own order, and in the best one.
 
-    The detections and which of them are true at IoU 0.5 stay. At a threshold at which n of a class's are true, the n
-    *highest* scored are taken for the true ones ("upper"), or the n *lowest* ("lower"). AP50 does not change. A class
-    with n = 0 has AP 0 there, in all three orders; equal scores keep the order of the file.
+    The detections, and the set of true positives at IoU 0.5, do not change. If n of them are true at a higher
+    threshold, the n with the *highest* scores count as true ("upper"), or the n with the *lowest* ("lower"). AP50 is
+    the same in all orders. A class with n = 0 has AP 0 at that threshold. Equal scores keep the order of the file.
 
     Source: Table 5.
     """
@@ -81,13 +80,13 @@ def order_bounds(data: CocoDataset, detections: list[dict[str, Any]]) -> dict[st
     true, ap = true_positives_by_class(data, detections), {order: [] for order in ORDERS}
     for category, number in sorted(objects.items()):
         for order, rows in ap.items():
-            hits = (reordered(np.array(scores[category]), *true[category], iou, order) for iou in IOUS)
+            hits = (reordered(np.array(scores[category]), *true[category], iou, order) for iou in IOU_THRESHOLDS)
             rows.append([average_precision(one, number) for one in hits])
     return {order: np.mean(rows, axis=0) for order, rows in ap.items()}
 
 
 def reordered(scores: np.ndarray, tp_scores: np.ndarray, tp_ious: np.ndarray, iou: float, order: str) -> np.ndarray:
-    """Which detections of a class, best score first, count as true at an IoU threshold."""
+    """Mask of the detections of a class, best score first, that count as true at `iou`; see `order_bounds`."""
     best_first = (-tp_scores).argsort(kind="stable")
     hits = tp_ious[best_first] >= iou - 1e-9
     n, place = hits.sum(), np.arange(len(hits))
@@ -95,11 +94,10 @@ def reordered(scores: np.ndarray, tp_scores: np.ndarray, tp_ious: np.ndarray, io
         hits = place < n
     elif order == "lower":
         hits = place >= len(hits) - n
-    order_of_all = np.sort(-scores)
-    place_of_score = np.searchsorted(order_of_all, -tp_scores[best_first])
+    places = np.searchsorted(np.sort(-scores), -tp_scores[best_first])
     is_true, taken = np.zeros(len(scores), dtype=bool), set()
-    for free, hit in zip(place_of_score.tolist(), hits, strict=True):
-        while free in taken:  # equal scores
+    for free, hit in zip(places.tolist(), hits, strict=True):
+        while free in taken:  # of equal scores, the next place
             free += 1
         taken.add(free)
         is_true[free] = hit
@@ -107,7 +105,7 @@ def reordered(scores: np.ndarray, tp_scores: np.ndarray, tp_ious: np.ndarray, io
 
 
 def average_precision(is_true: np.ndarray, num_objects: int) -> float:
-    """COCO's AP of one list, best score first: interpolated precision, mean over 101 recalls."""
+    """COCO's AP of one list, best score first: mean of the interpolated precision at 101 recalls."""
     true = is_true.cumsum()
     precision = np.maximum.accumulate((true / np.arange(1, len(true) + 1))[::-1])[::-1]
     place = np.searchsorted(true / num_objects, np.linspace(0, 1, 101))

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from alrp_ref.checks import exact_dtype
+from alrp_ref.exact.checks import exact_dtype
 
 PART = 1 << 15
 """Scores that a CPU takes at a time. What is computed on the way (256 kB in float64) then stays in the cache. Longer

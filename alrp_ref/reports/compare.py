@@ -1,12 +1,12 @@
-"""A fair comparison of recipes: the same data and number of steps, and for each the learning rate that suits it.
+"""A fair comparison of recipes: the same data, the same number of steps, a learning rate chosen for each.
 
-It is a list of training runs, each with a folder of its own:
+A comparison is a list of training runs, each in its own folder:
 
-    OUT/sweep/RECIPE/lr_LR/     a third as long; trained without every tenth training image, evaluated on those
-    OUT/runs/RECIPE/seed_SEED/  with the learning rate that was best there; evaluated on val2017
+    OUT/sweep/RECIPE/lr_LR/     a third as long; every tenth training image is held out, for the evaluation
+    OUT/runs/RECIPE/seed_SEED/  with the best learning rate of the sweep; evaluated on val2017
 
-A run that is done has a `result.json`. So the same command goes on where it was stopped, and several processes that
-are given the same command share the work: each takes the next run that no other is at.
+A finished run has a `result.json`. So the same command resumes an interrupted comparison. Several processes with the
+same command share the runs: each takes the next run that is not locked.
 """
 
 import json
@@ -20,29 +20,31 @@ from typing import Any, NamedTuple
 
 import torch
 
-from alrp_ref.coco import METRICS, CocoDataset, DataError, evaluate, hold_out, rank_correlation
-from alrp_ref.coco.dataset import SPLITS, annotation_file
-from alrp_ref.coco.files import locked, write_whole
+from alrp_ref.data import CocoDataset, hold_out
+from alrp_ref.data.dataset import SPLITS, annotation_file
 from alrp_ref.detection import Recipe
 from alrp_ref.detection.recipes import get_recipe
-from alrp_ref.training.checkpoint import check_same
+from alrp_ref.evaluation import METRICS, evaluate, rank_correlation
+from alrp_ref.io import DataError, locked, write_atomic
+from alrp_ref.reports.report import read_json
+from alrp_ref.training.checkpoint import check_same_run
+from alrp_ref.training.errors import Diverged
 from alrp_ref.training.log import read_metrics
-from alrp_ref.training.loop import Diverged, train
-from alrp_ref.training.report import read_json
+from alrp_ref.training.loop import train
 
 HELD_OUT = 10
-"""Every tenth training image chooses the learning rates; val2017 is first looked at when they are chosen."""
+"""Every tenth training image is held out to choose the learning rates; val2017 is not used for that."""
 
 SWEEP_SHARE = 3
-"""The steps of a run of the sweep are those of the others divided by this."""
+"""A run of the sweep has the steps of the other runs divided by this."""
 
-FARTHEST = 3
-"""No learning rate is tried that is more half decades than this from the recipe's."""
+MAX_HALF_DECADES = 3
+"""The sweep stays within this many half decades of the recipe's own learning rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training run, and its folder; `backbone` says where the weights that it begins with come from."""
+    """One training run and its folder; `backbone` names the source of the initial weights."""
 
     recipe: Recipe
     coco: Path
@@ -53,7 +55,7 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The metrics it reached, `rho`, `device` and `minutes` of training; None if it is not done.
+        """Its metrics, `rho`, `device`, and `minutes` of training; None if it has not finished.
 
         Raises: DataError if the folder holds the result of another run.
         """
@@ -63,11 +65,11 @@ class Run:
         saved = read_json(path)
         if not isinstance(saved, dict) or "AP" not in saved:
             raise DataError(f"{path} is no result of `alrp compare`: delete it, and give the same command again")
-        check_same(path, saved, self._identity())
+        check_same_run(path, saved, self._identity())
         return saved
 
     def train(self, **options) -> None:
-        """Train, or go on, and write the result down. A run whose loss is no longer finite has detected nothing."""
+        """Train or resume, and write `result.json`. If the loss is not finite, the result has no detections."""
         reached = {}
         try:
             model, metrics = train(self.recipe, self.coco, self.folder, steps=self.steps, seed=self.seed, **options)
@@ -77,7 +79,7 @@ class Run:
             reached["stopped"] = str(error)
             metrics = evaluate(annotation_file(self.coco, "val2017"), [])
             for name, content in (("detections", []), ("metrics", metrics.to_dict())):
-                write_whole(self.folder / f"{name}.json", json.dumps(content))
+                write_atomic(self.folder / f"{name}.json", json.dumps(content))
         metrics = metrics.to_dict()
         reached |= {name: metrics[name] for name in METRICS}
         val = CocoDataset(self.coco, "val2017", keep_empty=True)
@@ -85,18 +87,18 @@ class Run:
         reached["rho"] = None if math.isnan(rho) else rho
         rows = read_metrics(self.folder / "metrics.csv")
         reached["minutes"] = sum(self.recipe.batch_size / row["images_per_s"] for row in rows) / 60
-        write_whole(self.folder / "result.json", json.dumps(self._identity() | reached, indent=1))
+        write_atomic(self.folder / "result.json", json.dumps(self._identity() | reached, indent=1))
 
     def _identity(self) -> dict[str, Any]:
-        """What a result belongs to; of the data, the sizes of its annotation files."""
+        """The settings that a result belongs to. The sizes of its annotation files stand for the data."""
         data = {split: annotation_file(self.coco, split).stat().st_size for split in SPLITS}
         identity = {"recipe": asdict(self.recipe), "steps": self.steps, "seed": self.seed}
-        # As a file gives it back: with lists for tuples.
+        # A round trip through JSON turns tuples into lists, so that it compares equal to what a file holds.
         return json.loads(json.dumps(identity | {"backbone": self.backbone, "bytes": data}))
 
 
 class Comparison(NamedTuple):
-    """The runs of a comparison, which all have a result, and those that chose the learning rates."""
+    """The finished runs of a comparison, and the runs of its sweep."""
 
     runs: list[Run]
     sweep: list[Run]
@@ -109,44 +111,44 @@ def compare(
     *,
     steps: int,
     seeds: int = 3,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     **options,
 ) -> Comparison:
-    """Train every recipe with `seeds` seeds, with the learning rate that a sweep on the training images chose.
+    """Train every recipe with `seeds` seeds and with the best learning rate of a sweep on held-out training images.
 
-    The sweep tries the recipe's own, half a decade more and less, and goes on until the best has a worse one on each
-    side (at most one and a half decades away). A recipe "NAME:FIELD=VALUE", a variant of NAME, takes the learning rate
-    of NAME: between the two one thing differs.
+    The sweep starts with the recipe's own learning rate and half a decade more and less. It stops when the best one has
+    a worse one on each side, or at one and a half decades. A recipe "NAME:FIELD=VALUE" is a variant of NAME and takes
+    its learning rate, so that the two differ in one field.
 
     Args:
-        recipes: names of `RECIPES`, with changes or without, or recipes of your own.
+        recipes: names of `RECIPES`, variants of them, or recipes of your own.
         coco: folder in COCO's layout, with both splits.
         out: folder of the comparison.
         steps: training steps of each run; the recipes' schedules are scaled to it.
         seeds: runs of each recipe.
-        say: where messages go.
-        options: for `alrp_ref.training.train`.
+        log: the function that prints messages.
+        options: passed to `alrp_ref.training.train`.
 
-    Returns: the runs, by seed and recipe, and the sweep; `write_comparison` makes a table and a page of them.
+    Returns: the runs, by seed and recipe, and the sweep; `write_comparison` writes their tables and page.
     Raises: ValueError for recipes that cannot be compared, DataError for results of another comparison in `out`, and
-        as `train`.
+        the errors of `train`.
     """
     recipes, coco, out = [get_recipe(recipe) for recipe in recipes], Path(coco), Path(out)
     bases = {recipe.name: get_recipe(recipe.name.split(":")[0]) if ":" in recipe.name else recipe for recipe in recipes}
     _check(recipes, bases, steps, seeds)
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; give the name of a folder for the comparison")
-    CocoDataset(coco, "val2017", keep_empty=True)  # what is wrong with it is said now, not after hours
+    CocoDataset(coco, "val2017", keep_empty=True)  # raises its errors now, not after hours of training
     weights = options.get("backbone_weights")
     backbone = Path(weights).name if weights else "imagenet" if options.get("pretrained_backbone") else "none"
-    options = {"say": say, **options}
+    options = {"log": log, **options}
     with locked(out / "lock", wait=True):
         held_out = hold_out(coco, out / "held_out", HELD_OUT)
-    of_sweep = partial(sweep_runs, coco=held_out, out=out, steps=steps, backbone=backbone)
-    tried = _sweep({base.name: of_sweep(base) for base in bases.values()}, options)
-    rates = {name: of_recipe[best_of(_aps(of_recipe))].recipe.lr for name, of_recipe in tried.items()}
+    candidates = partial(sweep_runs, coco=held_out, out=out, steps=steps, backbone=backbone)
+    tried = _sweep({base.name: candidates(base) for base in bases.values()}, options)
+    rates = {name: runs_by_rate[best_of(_aps(runs_by_rate))].recipe.lr for name, runs_by_rate in tried.items()}
     for name, lr in rates.items():
-        say(f"learning rate of {name}: {lr:g}")
+        log(f"learning rate of {name}: {lr:g}")
     runs = [
         Run(
             recipe=replace(recipe, lr=rates[bases[recipe.name].name]),
@@ -159,14 +161,14 @@ def compare(
         for seed in range(seeds)
         for recipe in recipes
     ]
-    _share(runs, options)
-    return Comparison(runs, [run for of_recipe in tried.values() for run in of_recipe.values()])
+    _run_all(runs, options)
+    return Comparison(runs, [run for runs_by_rate in tried.values() for run in runs_by_rate.values()])
 
 
 def sweep_runs(recipe: Recipe, coco: Path, out: Path, steps: int, backbone: str) -> dict[int, Run]:
-    """The runs that a sweep may make for a recipe, by the half decades between their learning rate and its own."""
+    """All runs that a sweep may need for a recipe, by half decades from its own learning rate."""
     runs = {}
-    for k in range(-FARTHEST, FARTHEST + 1):
+    for k in range(-MAX_HALF_DECADES, MAX_HALF_DECADES + 1):
         lr = float(f"{recipe.lr * 10 ** (k / 2):.2g}")
         folder = out / "sweep" / recipe.name / f"lr_{lr:g}"
         tried, length = replace(recipe, lr=lr), max(1, steps // SWEEP_SHARE)
@@ -174,27 +176,27 @@ def sweep_runs(recipe: Recipe, coco: Path, out: Path, steps: int, backbone: str)
     return runs
 
 
-def to_try(reached: dict[int, float]) -> list[int]:
-    """The next learning rates to try: none, once the best has a worse one on each side.
+def next_rates(reached: dict[int, float]) -> list[int]:
+    """The next learning rates to try; empty when the best one has a worse one on each side.
 
-    Args: `reached`, the AP of those tried, by half decades from the recipe's own.
+    Args: `reached`, AP by half decades from the recipe's own learning rate.
     """
     if not reached:
         return [0, 1, -1]
     best = best_of(reached)
-    return [k for k in (best - 1, best + 1) if k not in reached and abs(k) <= FARTHEST]
+    return [k for k in (best - 1, best + 1) if k not in reached and abs(k) <= MAX_HALF_DECADES]
 
 
 def best_of(reached: dict[int, float]) -> int:
-    """Where AP was highest; of equal ones that nearest to the recipe's own."""
+    """The learning rate of highest AP; among equal ones, the nearest to the recipe's own."""
     return max(reached, key=lambda k: (reached[k], -abs(k)))
 
 
 def _sweep(runs: dict[str, dict[int, Run]], options: dict) -> dict[str, dict[int, Run]]:
-    """Of the runs for each recipe, by half decades from its own learning rate, those that had to be done."""
+    """Train the runs that the sweep needs; returns them, by recipe and half decades from its own learning rate."""
     tried: dict[str, dict[int, Run]] = {name: {} for name in runs}
-    while todo := [(name, k) for name in runs for k in to_try(_aps(tried[name]))]:
-        _share([runs[name][k] for name, k in todo], options)
+    while todo := [(name, k) for name in runs for k in next_rates(_aps(tried[name]))]:
+        _run_all([runs[name][k] for name, k in todo], options)
         for name, k in todo:
             tried[name][k] = runs[name][k]
     return tried
@@ -204,16 +206,16 @@ def _aps(runs: dict[int, Run]) -> dict[int, float]:
     return {k: run.result["AP"] or 0.0 for k, run in runs.items()}
 
 
-def _share(runs: Sequence[Run], options: dict) -> None:
-    """Have all runs done: first those that no other process is at, then, one by one, those it did not finish."""
+def _run_all(runs: Sequence[Run], options: dict) -> None:
+    """Train all runs. The first pass skips runs that another process has locked; the second waits for them."""
     for wait in (False, True):
         for number, run in enumerate(runs, 1):
             with locked(run.folder / "compared", wait=wait) as is_ours:
                 if is_ours and run.result is None:
-                    options["say"](f"\nrun {number} of {len(runs)}: {run.folder}")
+                    options["log"](f"\nrun {number} of {len(runs)}: {run.folder}")
                     run.train(**options)
                 elif not is_ours:
-                    options["say"](f"another process is at run {number} of {len(runs)}: {run.folder}")
+                    options["log"](f"another process is at run {number} of {len(runs)}: {run.folder}")
 
 
 def _check(recipes: Sequence[Recipe], bases: Mapping[str, Recipe], steps: int, seeds: int) -> None:

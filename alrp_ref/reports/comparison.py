@@ -1,4 +1,4 @@
-"""What a comparison found: tables, and a page that shows them."""
+"""The results of a comparison: tables, and a page that shows them."""
 
 import os
 from collections import Counter
@@ -12,42 +12,43 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from alrp_ref.coco import CocoDataset, order_bounds, precision_curves
-from alrp_ref.coco.files import locked, write_whole
-from alrp_ref.coco.order import by_image
-from alrp_ref.training import curves
-from alrp_ref.training.compare import HELD_OUT, SWEEP_SHARE, Comparison, Run
+from alrp_ref.data import CocoDataset
+from alrp_ref.evaluation import iou_index, order_bounds, precision_curves
+from alrp_ref.evaluation.score_iou import by_image
+from alrp_ref.io import locked, write_atomic
+from alrp_ref.reports import curves
+from alrp_ref.reports.compare import HELD_OUT, SWEEP_SHARE, Comparison, Run
+from alrp_ref.reports.page import page, paragraph, picture, section, table
+from alrp_ref.reports.report import draw_found, draw_truth, read_json, with_objects
+from alrp_ref.reports.tables import write_table
 from alrp_ref.training.log import PARTS, read_metrics
-from alrp_ref.training.page import page, paragraph, picture, section, table
-from alrp_ref.training.report import draw_found, draw_truth, read_json, with_objects
-from alrp_ref.training.tables import write_table
 
 COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho", "minutes")
-BOUNDS = {"AP": slice(None), "AP50": 0, "AP75": 5, "AP90": 8}
+BOUNDS = {"AP": slice(None)} | {f"AP{100 * iou:.0f}": iou_index(iou) for iou in curves.SHOWN_IOUS}
 CLASS_COLUMNS = ("AP", "AP50", "AP75", "oLRP")
 EXAMPLES = 12
 FREQUENT = 3
-"""The classes with most objects that are shown by themselves."""
+"""Number of classes, those with most objects, that get rows of their own."""
 
 POINTS = 60
-"""Of a loss curve: means over so many parts of the run."""
+"""Points of a loss curve: the run is split into this many parts, and each point is the mean of one."""
 
 
 Row = dict[str, Any]
 
 
 def write_comparison(compared: Comparison, out: str | os.PathLike) -> Path:
-    """Write what a comparison found: `comparison.html`, its pictures, and as CSV what both are made of.
+    """Write `comparison.html`, its pictures, and their data as CSV files.
 
         comparison.csv        a row for each run: metrics, rho (see `rank_correlation`), minutes of training
         sweep.csv             the learning rates tried, and the AP on the training images held out
         classes.csv           AP of the classes with most objects, by recipe and seed
         bounds.csv            `order_bounds`, by recipe and seed
         precision_recall.csv  `precision_curves` at IoU 0.5, 0.75 and 0.9, mean over the seeds
-        losses.csv            both parts of the loss (the boxes' without its weight) and the weight, mean over the seeds
+        losses.csv            both parts of the loss (loss_loc unweighted) and the weight, mean over the seeds
 
-    Args: `compared`, as `compare` returns it; `out`, its folder.
-    Returns: the path of the page, which needs no other file.
+    Args: `compared`, from `compare`; `out`, its folder.
+    Returns: the path of the page, which is self-contained.
     """
     with locked(Path(out) / "lock", wait=True):
         return _write(compared, Path(out))
@@ -63,15 +64,14 @@ def _write(compared: Comparison, out: Path) -> Path:
         "bounds": [row for run in runs for row in _bounds(run, val)],
     }
     precisions, losses = {}, {}
-    for name, of_recipe in by_recipe(runs).items():
-        found = [precision_curves(val.annotation_file, _detections(run)) for run in of_recipe]
-        precisions[name] = np.mean(found, axis=0)
-        losses[name] = _losses(of_recipe)
+    for name, seeds in by_recipe(runs).items():
+        precisions[name] = np.mean([precision_curves(val.annotation_file, _detections(run)) for run in seeds], axis=0)
+        losses[name] = _losses(seeds)
     tables["precision_recall"] = [
         {"recipe": name, "IoU": iou, "recall": i / 100, "precision": precision}
-        for name, of_iou in precisions.items()
-        for iou, place in curves.IOUS.items()
-        for i, precision in enumerate(of_iou[place])
+        for name, by_iou in precisions.items()
+        for iou in curves.SHOWN_IOUS
+        for i, precision in enumerate(by_iou[iou_index(iou)])
     ]
     tables["losses"] = [{"recipe": name} | row for name, rows in losses.items() for row in rows]
     for name, rows in tables.items():
@@ -86,19 +86,19 @@ def _write(compared: Comparison, out: Path) -> Path:
     number = len(by_recipe(runs))
     title = "A comparison" if number == 1 else f"A comparison of {number} recipes"
     path = out / "comparison.html"
-    write_whole(path, page(title, _sections(runs, val, tables, shown)))
+    write_atomic(path, page(title, _sections(runs, val, tables, shown)))
     return path
 
 
 def results(runs: Sequence[Run]) -> list[Row]:
-    """A row for each run: what it is, and what it reached."""
+    """A row for each run: its identity and its metrics."""
     return [_identity(run) | {column: run.result.get(column) for column in COLUMNS} for run in runs]
 
 
 def summary(rows: Sequence[Row]) -> list[list[str]]:
     """A column for each recipe, a row for each metric: mean ± standard deviation over the seeds.
 
-    Args: `results`, or what was read from `comparison.csv`. AP and the like become percent, rho and minutes stay.
+    Args: `results`, or the rows of `comparison.csv`. All columns but rho and minutes become percent.
     """
     names = list(dict.fromkeys(row["recipe"] for row in rows))
     return [["", *names]] + [
@@ -108,29 +108,27 @@ def summary(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def mean_rows(rows: Sequence[Row], keys: tuple[str, str], columns: Iterable[str]) -> list[list[str]]:
-    """Mean ± standard deviation of the rows that agree in both keys, those with the same first key together."""
+    """Mean ± standard deviation of the rows that agree in both keys, grouped by the first key."""
     groups: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         groups.setdefault(row[keys[0]], {}).setdefault(row[keys[1]], []).append(row)
     return [["", keys[1], *columns]] + [
-        [first, second, *(spread([row[c] for row in of_group], c) for c in columns)]
+        [first, second, *(spread([row[c] for row in group], c) for c in columns)]
         for first, parts in groups.items()
-        for second, of_group in parts.items()
+        for second, group in parts.items()
     ]
 
 
 def by_rate(rows: Sequence[Row]) -> list[list[str]]:
     """A row for each recipe of a sweep, as in `sweep.csv`, a column for each learning rate: AP in percent."""
     rates = sorted({float(row["lr"]) for row in rows})
-    reached = {(row["recipe"], float(row["lr"])): f"{100 * float(row['AP']):.3f}" for row in rows}
+    aps = {(row["recipe"], float(row["lr"])): f"{100 * float(row['AP']):.3f}" for row in rows}
     names = dict.fromkeys(row["recipe"] for row in rows)
-    return [["", *(f"{lr:g}" for lr in rates)]] + [
-        [name, *(reached.get((name, lr), "") for lr in rates)] for name in names
-    ]
+    return [["", *(f"{lr:g}" for lr in rates)]] + [[name, *(aps.get((name, lr), "") for lr in rates)] for name in names]
 
 
 def spread(values: Sequence[float | str | None], column: str) -> str:
-    """Mean ± standard deviation (of a sample: n - 1) of what is known; numbers, or as a table holds them."""
+    """Mean ± standard deviation (n - 1) of the known values; numbers, or strings from a CSV file."""
     scale = 1 if column in ("rho", "minutes") else 100
     known = [scale * float(value) for value in values if value not in (None, "")]
     if not known:
@@ -160,7 +158,9 @@ def _sections(
             table(summary(tables["comparison"]), header=True),
             *map(paragraph, stopped),
         ),
-        section("Losses", paragraph("Mean over the seeds, the boxes' part without its weight."), shown["loss_curves"]),
+        section(
+            "Losses", paragraph("Mean over the seeds; the localisation part without its weight."), shown["loss_curves"]
+        ),
         section("Precision and recall", paragraph("Mean over classes and seeds."), shown["precision_recall"]),
         section(
             "What the order of the scores is worth",
@@ -172,20 +172,22 @@ def _sections(
         ),
         section(
             "The most frequent classes",
-            paragraph("What the mean over all classes hides where most have a few objects. In percent."),
+            paragraph(
+                "Most classes have few objects, so the mean over all classes says little about these. In percent."
+            ),
             table(mean_rows(tables["classes"], ("class", "recipe"), CLASS_COLUMNS), header=True),
         ),
         section(
             "Learning rates",
             paragraph(
                 f"AP in percent on every {HELD_OUT}th training image, held out, after 1/{SWEEP_SHARE} of the steps. "
-                "One run each: where they hardly differ, they say little."
+                "One run each, so small differences mean little."
             ),
             table(by_rate(tables["sweep"]), header=True),
         ),
         section(
             "Examples",
-            paragraph("Of the first seed: detections above the score at which the LRP error of their class is least."),
+            paragraph("Of the first seed: detections above the LRP-optimal score threshold of their class."),
             shown["examples"],
         ),
     ]
@@ -202,7 +204,7 @@ def _setting(runs: Sequence[Run], val: CocoDataset) -> list[str]:
         f"{sides} px, {run.steps} steps of {run.recipe.batch_size} images ({epochs:.1f} epochs), "
         f"seeds: {len({run.seed for run in runs})}{f'; trained on {devices}' if devices else ''}.",
         "Each recipe sees the same images in the same order, for the same number of steps. The learning rate of each "
-        "loss was chosen on training images held out; the validation images had no say in it.",
+        "loss was chosen on held-out training images; the validation images were not used for that.",
     ]
 
 
@@ -211,13 +213,13 @@ def _each(values: Iterable[Any]) -> str:
 
 
 def _differences(runs: Sequence[Run]) -> list[str]:
-    """The fields in which the recipes differ, as a table; none of one recipe."""
-    fields = {name: asdict(of_recipe[0].recipe) for name, of_recipe in by_recipe(runs).items()}
+    """The fields in which the recipes differ, as a table; empty for a single recipe."""
+    fields = {name: asdict(seeds[0].recipe) for name, seeds in by_recipe(runs).items()}
     names = [key for key in asdict(runs[0].recipe) if key != "name" and len({str(f[key]) for f in fields.values()}) > 1]
     if not names:
         return []
     rows = [["", *names]] + [[name, *(str(values[key]) for key in names)] for name, values in fields.items()]
-    return [paragraph("All that differs:"), table(rows, header=True)]
+    return [paragraph("The recipes differ in these fields only:"), table(rows, header=True)]
 
 
 def _identity(run: Run) -> dict[str, Any]:
@@ -244,14 +246,14 @@ def _classes(run: Run, val: CocoDataset) -> list[Row]:
 def _bounds(run: Run, val: CocoDataset) -> list[Row]:
     """A row for each order of the true positives."""
     return [
-        _identity(run) | {"order": order} | {name: of_iou[place].mean() for name, place in BOUNDS.items()}
-        for order, of_iou in order_bounds(val, _detections(run)).items()
+        _identity(run) | {"order": order} | {name: ap[index].mean() for name, index in BOUNDS.items()}
+        for order, ap in order_bounds(val, _detections(run)).items()
     ]
 
 
-def _losses(of_recipe: Sequence[Run]) -> list[dict[str, float]]:
-    """Means over the seeds and over parts of the run, each named by its first step, as far as all seeds came."""
-    logs = [read_metrics(run.folder / "metrics.csv") for run in of_recipe]
+def _losses(seeds: Sequence[Run]) -> list[dict[str, float]]:
+    """Means over the seeds and over parts of the run, each named by its first step; cut to the shortest run."""
+    logs = [read_metrics(run.folder / "metrics.csv") for run in seeds]
     for row in chain.from_iterable(logs):
         row["loss_loc"] /= row["weight"]
     steps = np.arange(min(map(len, logs)))
@@ -263,8 +265,8 @@ def _losses(of_recipe: Sequence[Run]) -> list[dict[str, float]]:
 
 
 def _examples(runs: Sequence[Run], val: CocoDataset) -> Figure:
-    """The first validation images with objects: truth, and what one run of each recipe detects."""
-    shown = {name: of_recipe[0] for name, of_recipe in by_recipe(runs).items()}
+    """The first validation images with objects: ground truth, and the detections of one run of each recipe."""
+    shown = {name: seeds[0] for name, seeds in by_recipe(runs).items()}
     found = {name: by_image(_detections(run)) for name, run in shown.items()}
     least = {name: read_json(run.folder / "metrics.json")["lrp_thresholds"] for name, run in shown.items()}
     rows = [
@@ -275,5 +277,5 @@ def _examples(runs: Sequence[Run], val: CocoDataset) -> Figure:
 
 
 def _rounded(value: Any) -> Any:
-    """Four digits are more than any of this is known to."""
+    """Four digits; seeds differ earlier than that."""
     return f"{value:.4g}" if isinstance(value, float) else value

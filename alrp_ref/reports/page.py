@@ -1,4 +1,4 @@
-"""A page that needs no other file: sections, tables and pictures in HTML."""
+"""Self-contained HTML pages: sections, tables and pictures."""
 
 import base64
 import html
@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from tabulate import tabulate
 
-from alrp_ref.coco.files import write_whole
+from alrp_ref.io import write_atomic
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1, h2 { font-weight: 600; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
+td:first-child { font-weight: 600; white-space: normal; }
 td, th { padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top; }
 td { font-variant-numeric: tabular-nums; white-space: nowrap; } img { max-width: 100%; } p { max-width: 44rem; }
 """
@@ -29,7 +31,7 @@ def page(title: str, sections: Sequence[str]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """A heading, and below it `parts`."""
+    """A heading and the `parts` below it."""
     return "\n".join([f"<h2>{html.escape(title)}</h2>", *parts])
 
 
@@ -39,18 +41,13 @@ def paragraph(text: str) -> str:
 
 def table(rows: Sequence[Sequence[str]], *, header: bool = False) -> str:
     """Rows whose first cell is their name; with `header`, the first row names the columns."""
-    lines = []
-    for i, (first, *others) in enumerate(rows):
-        kind = "th" if header and i == 0 else "td"
-        cells = "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in others)
-        lines.append(f"<tr><th>{html.escape(first)}</th>{cells}</tr>")
-    return f"<table>{''.join(lines)}</table>"
+    return tabulate(rows, headers="firstrow" if header else (), tablefmt="html", disable_numparse=True)
 
 
 def picture(path: Path, figure: Figure) -> str:
-    """Save a figure as a PNG file, and show it in the page itself."""
+    """Save a figure as a PNG file, and embed it in the page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    write_whole(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{html.escape(path.stem.replace("_", " "))}">'

@@ -1,4 +1,4 @@
-"""The report of a run: one page with its curves, its numbers and examples of what it detects."""
+"""The report of a run: one page with its metrics, curves and example detections."""
 
 import json
 import os
@@ -12,28 +12,29 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from alrp_ref.coco import CocoDataset, DataError, precision_curves, true_positives
-from alrp_ref.coco.files import write_whole
-from alrp_ref.coco.order import by_image, xyxy
-from alrp_ref.training import curves
-from alrp_ref.training.checkpoint import load_checkpoint
+from alrp_ref.data import CocoDataset
+from alrp_ref.detection.draw_boxes import draw_boxes
+from alrp_ref.detection.saved_model import load_checkpoint
+from alrp_ref.evaluation import precision_curves, true_positives
+from alrp_ref.evaluation.score_iou import by_image, xyxy
+from alrp_ref.io import DataError, write_atomic
+from alrp_ref.reports import curves
+from alrp_ref.reports.page import page, paragraph, picture, section, table
 from alrp_ref.training.log import read_metrics
-from alrp_ref.training.page import page, paragraph, picture, section, table
-from alrp_ref.training.pictures import draw_boxes
 
 EXAMPLES = 8
 METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
 
 
 def write_report(run: str | os.PathLike, coco: str | os.PathLike, checkpoint: str | os.PathLike | None = None) -> Path:
-    """Write `report.html`, and its pictures as PNG files beside it.
+    """Write `report.html` and its pictures as PNG files.
 
     Args:
-        run: folder with `detections.json` and `metrics.json` (and `metrics.csv`, if training left one).
-        coco: the data set that was evaluated, for its val2017.
-        checkpoint: of the detector; default: `checkpoint.pt` in `run`.
+        run: folder with `detections.json` and `metrics.json`, and `metrics.csv` if there is a training log.
+        coco: the data set of the evaluation, with val2017.
+        checkpoint: checkpoint of the detector; default: `checkpoint.pt` in `run`.
 
-    Returns: the path of the page, which needs no other file.
+    Returns: the path of the page, which is self-contained.
     Raises: DataError for a file that is missing or broken.
     """
     run = Path(run)
@@ -55,13 +56,13 @@ def write_report(run: str | os.PathLike, coco: str | os.PathLike, checkpoint: st
         ),
         section(
             "Examples",
-            paragraph("Detections above the score at which the LRP error of their class is least."),
+            paragraph("Detections above the LRP-optimal score threshold of their class."),
             shown("examples", _examples(data, detections, metrics["lrp_thresholds"])),
         ),
         section("Recipe", table([(name, str(value)) for name, value in recipe.items()])),
     ]
     path = run / "report.html"
-    write_whole(path, page(recipe["name"], sections))
+    write_atomic(path, page(recipe["name"], sections))
     return path
 
 
@@ -69,14 +70,14 @@ def _losses(recipe: Mapping[str, Any], rows: list[dict[str, float]]) -> str:
     text = f"{len(rows)} steps, {np.median([row['images_per_s'] for row in rows]):.1f} images/s."
     if recipe["loss"] == "alrp":
         text += (
-            " The total may rise at first: that is the self-balance at work, whose weight is renewed every epoch. "
-            "Watch the two parts."
+            " The total may rise at first, because the self-balance renews its weight every epoch. "
+            "Watch the two parts instead."
         )
     return text
 
 
 def _examples(data: CocoDataset, detections: list[dict[str, Any]], thresholds: Mapping[str, float | None]) -> Figure:
-    """Pairs of truth and detections, two in a row."""
+    """Pairs of ground truth and detections, two pairs in a row."""
     images = with_objects(data, EXAMPLES)
     found = by_image(detections)
     drawn = [one for i in images for one in (draw_truth(data, i), draw_found(data, i, found[i], thresholds))]
@@ -85,32 +86,41 @@ def _examples(data: CocoDataset, detections: list[dict[str, Any]], thresholds: M
 
 
 def with_objects(data: CocoDataset, number: int) -> list[int]:
-    """The ids of the first images that show objects."""
+    """The ids of the first images with objects."""
     return list(islice((i for i in data.ids if len(data.target(i)["boxes"])), number))
 
 
 def draw_truth(data: CocoDataset, image_id: int) -> Image.Image:
-    """An image with its objects."""
+    """An image with its ground-truth boxes."""
     return draw_boxes(data.read_image(image_id), data.target(image_id), data.class_names)
+
+
+def above_thresholds(
+    data: CocoDataset, found: list[dict[str, Any]], thresholds: Mapping[str, float | None]
+) -> dict[str, torch.Tensor]:
+    """The detections above the score threshold of their class: {"boxes" (n, 4), "labels" (n,), "scores" (n,)}.
+
+    Args: `found`, detections of one image in COCO's format; `thresholds` by the name of the class, None for no box.
+    """
+    label_of = {category: label for label, category in enumerate(data.category_ids)}
+    least = [thresholds.get(name) for name in data.class_names]
+    kept = [d for d in found if (t := least[label_of[d["category_id"]]]) is not None and d["score"] >= t]
+    return {
+        "boxes": xyxy(kept),
+        "labels": torch.tensor([label_of[d["category_id"]] for d in kept]),
+        "scores": torch.tensor([d["score"] for d in kept]),
+    }
 
 
 def draw_found(
     data: CocoDataset, image_id: int, found: list[dict[str, Any]], thresholds: Mapping[str, float | None]
 ) -> Image.Image:
-    """An image with the detections above the LRP-optimal threshold of their class, given by the class's name."""
-    label_of = {category: label for label, category in enumerate(data.category_ids)}
-    least = [thresholds.get(name) for name in data.class_names]
-    kept = [d for d in found if (t := least[label_of[d["category_id"]]]) is not None and d["score"] >= t]
-    drawn = {
-        "boxes": xyxy(kept),
-        "labels": torch.tensor([label_of[d["category_id"]] for d in kept]),
-        "scores": torch.tensor([d["score"] for d in kept]),
-    }
-    return draw_boxes(data.read_image(image_id), drawn, data.class_names)
+    """An image with the detections above the LRP-optimal score threshold of their class."""
+    return draw_boxes(data.read_image(image_id), above_thresholds(data, found, thresholds), data.class_names)
 
 
 def read_json(path: Path) -> Any:
-    """What a file of a run holds. Raises: DataError, naming the file and the command that writes it."""
+    """Read a JSON file of a run. Raises: DataError, naming the file and the command that writes it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from alrp_ref.coco.files import write_whole
+from alrp_ref.io import write_atomic
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -18,4 +18,4 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path, text.getvalue())
+    write_atomic(path, text.getvalue())

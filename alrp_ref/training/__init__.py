@@ -1,19 +1,6 @@
-"""Training: schedule, reproducible sampling, checkpoints, the loop, the report of a run, and the comparison of many."""
+"""Training: schedule, reproducible sampling, checkpoints, and the loop."""
 
-from alrp_ref.training.checkpoint import load_model, load_official_model, save_model
-from alrp_ref.training.compare import compare
-from alrp_ref.training.comparison import write_comparison
-from alrp_ref.training.loop import TrainingStopped, train, validate
-from alrp_ref.training.report import write_report
+from alrp_ref.training.errors import TrainingStopped
+from alrp_ref.training.loop import train, validate
 
-__all__ = [
-    "TrainingStopped",
-    "compare",
-    "load_model",
-    "load_official_model",
-    "save_model",
-    "train",
-    "validate",
-    "write_comparison",
-    "write_report",
-]
+__all__ = ["TrainingStopped", "train", "validate"]

@@ -2,21 +2,21 @@
 
 import os
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
 
-from alrp_ref.coco.errors import DataError
-from alrp_ref.scope import is_distributed
+from alrp_ref.exact.processes import is_distributed
+from alrp_ref.io import DataError
 
 TIMEOUT = timedelta(hours=2)
-"""How long the others wait while the first process evaluates; NCCL's own ten minutes are too short for COCO. It is no
-delay where a process dies: then `torchrun` ends the others at once."""
+"""Timeout of the process group. The other processes wait while the first one evaluates, and NCCL's default of ten
+minutes is too short for COCO. If a process dies, `torchrun` ends the others at once."""
 
 
 class Process(NamedTuple):
-    """This process's place among all."""
+    """Rank, number of processes, and device of this process."""
 
     rank: int
     world: int
@@ -24,7 +24,7 @@ class Process(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """Only the first process prints and writes."""
+        """Whether this is the process that prints and writes files."""
         return self.rank == 0
 
 
@@ -48,13 +48,20 @@ def start(device: str | None = None) -> Process:
     return Process(distributed.get_rank(), distributed.get_world_size(), place)
 
 
-def check_same(number: int, what: str) -> None:
+def gather(value: Any) -> list[Any]:
+    """What each process gives, by rank. All must call it at the same time."""
+    if not is_distributed():
+        return [value]
+    values = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def check_same_on_all(number: int, what: str) -> None:
     """Raise DataError unless all processes have the same number; `what` it is, and what to do."""
-    if is_distributed():
-        numbers = [None] * distributed.get_world_size()
-        distributed.all_gather_object(numbers, number)
-        if len(set(numbers)) > 1:
-            raise DataError(f"the processes have {', '.join(map(str, numbers))} for the {what}")
+    numbers = gather(number)
+    if len(set(numbers)) > 1:
+        raise DataError(f"the processes have {', '.join(map(str, numbers))} for the {what}")
 
 
 def stop() -> None:

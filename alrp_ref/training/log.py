@@ -1,52 +1,49 @@
-"""What a run writes down at every step: a table on disk, TensorBoard, and a line on the terminal."""
+"""The log of a run: `metrics.csv`, TensorBoard, and a progress bar."""
 
 import contextlib
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from alrp_ref.coco.errors import DataError
-from alrp_ref.coco.files import write_whole, writing
+from alrp_ref.io import DataError, explain_io_errors, write_atomic
 
 PARTS = ("loss_cls", "loss_loc", "weight", "balance")
 RPN_PARTS = ("loss_rpn_cls", "loss_rpn_loc", "rpn_weight", "rpn_balance")
 
 
 class RunLog:
-    """`metrics.csv` and TensorBoard's files in `out`, and a progress bar.
+    """`metrics.csv` (steps), `evaluations.csv` and TensorBoard's files in `out`, and a progress bar.
 
-    `loss_loc` is the localisation part as trained with; `weight` is the self-balance weight it holds (1 for losses
-    without one), so `loss_loc / weight` is the part itself; `balance`, see `Balance`. Of two stages the first has the
-    same, as `RPN_PARTS`.
+    `loss_loc` is the weighted localisation part. `weight` is the self-balance weight (1 for losses without one), so
+    `loss_loc / weight` is unweighted. For `balance` see `GradientBalance`. The first of two stages has the columns
+    `RPN_PARTS`.
 
     Args:
         out: the run's folder.
-        start, stop: steps. Rows from `start` on, left by a run that went further than its checkpoint, are dropped.
-        two_stages: whether the detector has them.
+        start, stop: steps. Rows from `start` on, written after the last checkpoint, are dropped.
+        two_stages: whether the detector has two stages.
     """
 
     def __init__(self, out: Path, start: int, stop: int, *, two_stages: bool = False):
         self._values = ("lr", *PARTS, *(RPN_PARTS if two_stages else ()))
         self.path = out / "metrics.csv"
         columns = ("step", "epoch", *self._values, "images_per_s")
-        kept = io.StringIO(newline="")
-        before = csv.DictWriter(kept, columns)
-        before.writeheader()
-        before.writerows(row for row in read_metrics(self.path) if row["step"] < start)
-        write_whole(self.path, kept.getvalue())
+        _write_rows(self.path, columns, [row for row in read_metrics(self.path) if row["step"] < start])
         self._file = open(self.path, "a", newline="", encoding="utf-8")
         self._csv = csv.DictWriter(self._file, columns)
+        self._evaluations = out / "evaluations.csv"
+        self._evaluated = [row for row in read_metrics(self._evaluations) if row["step"] <= start]
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start)
         self._bar = tqdm(total=stop, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
 
     def step(self, row: dict[str, float]) -> None:
-        """Write one step down. A file is only as good as its last flush: once a step is cheap."""
-        with writing(self.path):
+        """Log one step. The file is flushed at every step, which is cheap."""
+        with explain_io_errors(self.path):
             self._csv.writerow(row)
             self._file.flush()
             for name in self._values:
@@ -59,30 +56,40 @@ class RunLog:
         )
 
     def sync(self) -> None:
-        """See to it that what was written is on the disk: before a checkpoint that counts on it."""
-        with writing(self.path):
+        """Sync the log to the disk; called before a checkpoint is written."""
+        with explain_io_errors(self.path):
             os.fsync(self._file.fileno())
 
     def evaluation(self, done: int, metrics: Mapping[str, float]) -> None:
-        """Write down what the detector reaches after `done` steps."""
+        """Log the metrics after `done` steps."""
         values = ", ".join(f"{name} {metrics[name]:.4f}" for name in ("AP", "AP50", "AP75", "oLRP"))
         self._bar.write(f"after {done} steps: {values}")
-        with writing(self.path):
+        with explain_io_errors(self.path):
             for name, value in metrics.items():
                 self._board.add_scalar(f"val/{name}", value, done)
+        self._evaluated.append({"step": done, **metrics})
+        _write_rows(self._evaluations, ("step", *metrics), self._evaluated)
 
     def close(self) -> None:
-        """Close everything. What cannot be written any more was said before, and hides no other error here."""
+        """Close all files. Write errors were raised at their step, and must not hide another error now."""
         self._bar.close()
         for file in (self._file, self._board):
             with contextlib.suppress(OSError):
                 file.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a `metrics.csv`, without a last one that was cut short; none if there is no file.
+def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, columns)
+    table.writeheader()
+    table.writerows(rows)
+    write_atomic(path, text.getvalue())
 
-    Raises: DataError if it is not one.
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a `metrics.csv` or `evaluations.csv`, without an incomplete last row; empty if there is no file.
+
+    Raises: DataError if the file is not a log.
     """
     if not path.is_file():
         return []

@@ -5,39 +5,30 @@ import gc
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import DataLoader
 
-from alrp_ref.coco import CocoDataset, DataError, Metrics, collate, detect, evaluate, train_transform
-from alrp_ref.coco.files import locked, write_whole, writing
+from alrp_ref.data import CocoDataset, train_transform
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.recipes import get_recipe
+from alrp_ref.evaluation import Metrics, detect, evaluate, rank_correlation
+from alrp_ref.io import DataError, explain_io_errors, locked, write_atomic
 from alrp_ref.training import distributed
-from alrp_ref.training.balance import Balance
-from alrp_ref.training.checkpoint import describe, resume, save_checkpoint
-from alrp_ref.training.log import RunLog
+from alrp_ref.training.errors import Diverged, TrainingStopped
 from alrp_ref.training.plan import Plan
-from alrp_ref.training.sampling import SeededDataset, StepSampler
-from alrp_ref.training.schedule import learning_rate
+from alrp_ref.training.prepare import Run, prepare
+from alrp_ref.training.step import Batch, training_step
 
 SECONDS_BETWEEN_CHECKPOINTS = 120
 """An epoch of COCO takes an hour or more; this is the most a crash can cost."""
 
-
-class TrainingStopped(Exception):
-    """Training cannot go on: the message says why, what is safe, and what to do."""
-
-
-class Diverged(TrainingStopped):
-    """The loss is no longer finite: the message says at which step, and for which images."""
+STEPS_BETWEEN_READS = {"cuda": 20}
+"""By the kind of device, 1 for others. A GPU is waited for once in so many steps, when what they measured is read and
+logged. On a CPU reading is free, and the log has every step as soon as it is done."""
 
 
 def train(
@@ -47,28 +38,34 @@ def train(
     *,
     steps: int | None = None,
     epochs: float | None = None,
+    accumulate: int = 1,
     backbone_weights: str | os.PathLike | None = None,
     pretrained_backbone: bool = False,
     eval_every: int | None = None,
     workers: int = 2,
+    cache: bool = False,
     device: str | None = None,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> tuple[Detector, Metrics | None]:
-    """Train a detector, or go on where the same command was stopped.
+    """Train a detector, or resume where the same command was stopped.
 
     Args:
         recipe: a name of `RECIPES`, or a `Recipe`.
         coco: folder in COCO's layout; trains on train2017, evaluates on val2017 where that exists.
-        out: folder of the run: `checkpoint.pt`, `metrics.csv`, `tensorboard/`, `detections.json`, `metrics.json`.
+        out: folder of the run: `checkpoint.pt`, `metrics.csv`, `evaluations.csv`, `tensorboard/`, and of the last
+            evaluation `detections.json` and `metrics.json`.
         steps, epochs: a shorter (or longer) run than the recipe's, its schedule scaled in proportion.
+        accumulate: micro-batches that each process makes of its share of a batch, so that it needs the memory of one.
+            Each is ranked by itself: K micro-batches train as one in each of K processes.
         backbone_weights: file with the backbone's ImageNet weights.
         pretrained_backbone: or download torchvision's.
         eval_every: evaluate every so many epochs, not only at the end.
         workers: processes that read and augment images.
+        cache: decode all training images at the start and keep them; see `CocoDataset`.
         device: "cpu", "cuda", ...; the GPU if there is one.
         seed: of the initial weights, the order of the images and their augmentation.
-        say: where messages go.
+        log: where messages go.
 
     Returns: the model, in evaluation mode, and what it reaches on val2017; None without val2017, or on all but the
         first process.
@@ -80,21 +77,39 @@ def train(
         raise DataError(f"{out} is a file; give the name of a folder for the run")
     process = distributed.start(device)
     try:
-        if recipe.batch_size % process.world:
-            raise ValueError(f"batch_size must be a multiple of the {process.world} processes, got {recipe.batch_size}")
-        data, val = _data_sets(Path(coco), recipe)
+        _check_micro_batches(recipe, process.world, accumulate)
+        data, val = _data_sets(Path(coco), recipe, cache)
         plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
-        weights = {"pretrained_backbone": pretrained_backbone, "backbone_weights": backbone_weights}
-        say = say if process.is_first else lambda text: None
-        with _alone(out) if process.is_first else contextlib.nullcontext():
-            return _train(recipe, plan, data, val, out, process, weights, eval_every, workers, seed, say)
+        log = log if process.is_first else lambda text: None
+        with _exclusive(out) if process.is_first else contextlib.nullcontext():
+            torch.manual_seed(seed)
+            model = build_detector(
+                recipe,
+                num_classes=len(data.class_names),
+                self_balance_period=plan.self_balance_period,
+                pretrained_backbone=pretrained_backbone,
+                backbone_weights=backbone_weights,
+            )
+            options = {"accumulate": accumulate, "workers": workers, "seed": seed, "log": log}
+            return _train(prepare(model, data, plan, out, process, **options), val, eval_every)
     finally:
         distributed.stop()
 
 
-def _data_sets(coco: Path, recipe: Recipe) -> tuple[CocoDataset, CocoDataset | None]:
+def _check_micro_batches(recipe: Recipe, world: int, accumulate: int) -> None:
+    """Raise ValueError unless each process can make `accumulate` equal micro-batches of its share of a batch."""
+    if accumulate < 1:
+        raise ValueError(f"accumulate must be 1 or more, got {accumulate}")
+    if recipe.batch_size % (world * accumulate):
+        shares = f"{world * accumulate} ({world} processes x {accumulate} micro-batches)"
+        raise ValueError(f"batch_size must be a multiple of {shares}, got {recipe.batch_size}")
+    if accumulate > 1 and recipe.rank_scope == "global":
+        raise ValueError('accumulate ranks each micro-batch by itself, and rank_scope "global" ranks the whole batch')
+
+
+def _data_sets(coco: Path, recipe: Recipe, cache: bool) -> tuple[CocoDataset, CocoDataset | None]:
     """What is trained on, and what is evaluated on, if there is such a split. Raises: DataError if they do not fit."""
-    data = CocoDataset(coco, "train2017", train_transform(recipe))
+    data = CocoDataset(coco, "train2017", train_transform(recipe), cache=cache)
     if not (coco / "annotations" / "instances_val2017.json").is_file():
         return data, None
     val = CocoDataset(coco, "val2017", keep_empty=True)
@@ -103,138 +118,56 @@ def _data_sets(coco: Path, recipe: Recipe) -> tuple[CocoDataset, CocoDataset | N
     return data, val
 
 
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep a second run from writing to the same folder."""
-    with contextlib.ExitStack() as stack:
-        with writing(out / "lock"):
-            is_ours = stack.enter_context(locked(out / "lock", wait=False))
-        if not is_ours:
-            raise DataError(f"another run is writing to {out}: wait until it has ended, or give another folder")
-        yield
+def _train(run: Run, val: CocoDataset | None, eval_every: int | None) -> tuple[Detector, Metrics | None]:
+    """Every step of a run; what they measured is read, logged and saved when due."""
+    plan, saved, saved_at = run.plan, run.start, time.perf_counter()
+    steps_between_reads = STEPS_BETWEEN_READS.get(run.process.device.type, 1)
+    with _frozen_garbage(), contextlib.nullcontext() if run.log is None else contextlib.closing(run.log):
+        run.model.train()
+        run.measurements.restart_clock()
+        for step, batches in _steps(run):
+            images = [target["image_id"] for _, targets in batches for target in targets]
+            lr = run.learning_rate(step)
+            try:
+                losses = training_step(run, batches, lr)
+            except ValueError as error:  # on a CPU the loss refuses logits and boxes that are not finite
+                raise Diverged(step, images, str(error), saved) from error
+            run.measurements.add({"step": step, "epoch": step // plan.steps_per_epoch, "lr": lr}, images, losses)
 
-
-def _train(
-    recipe: Recipe,
-    plan: Plan,
-    data: CocoDataset,
-    val: CocoDataset | None,
-    out: Path,
-    process: distributed.Process,
-    weights: Mapping[str, Any],
-    eval_every: int | None,
-    workers: int,
-    seed: int,
-    say: Callable[[str], None],
-) -> tuple[Detector, Metrics | None]:
-    torch.manual_seed(seed)
-    model = build_detector(
-        recipe,
-        num_classes=len(data.class_names),
-        self_balance_period=plan.self_balance_period,
-        **weights,
-    )
-    model.class_names = data.class_names
-    model.to(process.device, memory_format=torch.channels_last)  # convolutions are faster so, on a CPU too
-    learnable = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.SGD(learnable, plan.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-
-    path = out / "checkpoint.pt"
-    identity = describe(model, data.category_ids) | {"plan": asdict(plan), "seed": seed}
-    start = resume(path, identity, model, optimiser, plan.total_steps)
-    distributed.check_same(start, "step to go on from: give all of them one folder that all can read")
-    if start:
-        say(f"going on from step {start} of {path}")
-
-    sampler = StepSampler(
-        len(data), plan.batch_size, start, plan.total_steps, seed=seed, rank=process.rank, world=process.world
-    )
-    loader = DataLoader(
-        SeededDataset(data, seed),
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=workers,
-        pin_memory=process.device.type == "cuda",
-    )
-    schedule = partial(
-        learning_rate,
-        base=plan.lr,
-        warmup_steps=plan.warmup_steps,
-        warmup_factor=recipe.warmup_factor,
-        milestones=plan.milestones,
-    )
-    wrapped: nn.Module = model
-    if process.world > 1:
-        wrapped = nn.parallel.DistributedDataParallel(model)
-    say(_summary(recipe, plan, len(data), process))
-    log = None
-    if process.is_first:
-        log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1)
-    balances = {f"{prefix}balance": Balance(criterion) for prefix, criterion in model.criteria.items()}
-
-    def save(step: int) -> None:
-        if log is not None:
-            log.sync()
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-            save_checkpoint(path, identity | state)
-
-    def check(done: int) -> Metrics | None:
-        """Evaluate on val2017, where there is one."""
-        if log is None or val is None:
-            return None
-        metrics = validate(model, val, out, process.device)
-        log.evaluation(done, metrics)
-        model.train()
-        return metrics
-
-    # A garbage collection writes to all objects that it looks at, and what is written to, each data worker copies:
-    # within an hour each would hold everything that is here once more.
-    gc.collect()
-    gc.freeze()
-    saved = start
-    try:
-        model.train()
-        began = saved_at = time.perf_counter()
-        for step, (images, targets) in _watched(loader, start):
-            lr = schedule(step)
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            losses = _losses(wrapped, images, targets, process.device, step, saved)
-            optimiser.zero_grad()
-            sum(losses.values()).backward()
-            if recipe.clip_norm is not None:
-                nn.utils.clip_grad_norm_(learnable, recipe.clip_norm)
-            optimiser.step()
-
-            done, now = step + 1, time.perf_counter()
-            ratios = {name: balance.ratio for name, balance in balances.items()}
-            if log is not None:
-                row = {name: float(loss.detach()) for name, loss in losses.items()}
-                row |= {"step": step, "epoch": step // plan.steps_per_epoch, "lr": lr}
-                for prefix, criterion in model.criteria.items():
-                    row[f"{prefix}weight"] = float(criterion.self_balance.weight) if criterion.self_balance else 1.0
-                row |= ratios | {"images_per_s": plan.batch_size / (now - began)}
-                log.step(row)
-            began = now
+            # All processes read after the same steps: none of these conditions is a matter of time. And nothing is
+            # saved or evaluated before it was read that all losses were finite.
+            done = step + 1
             last, epoch_ends = done == plan.total_steps, done % plan.steps_per_epoch == 0
-            if last or epoch_ends or now - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
-                save(done)
-                saved, saved_at = done, now
+            if not (last or epoch_ends or done % steps_between_reads == 0):
+                continue
+            rows = run.measurements.read(saved)
+            for row in rows if run.log is not None else ():
+                run.log.step(row)
+            if last or epoch_ends or time.perf_counter() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
+                run.save(done)
+                saved, saved_at = done, time.perf_counter()
             if eval_every and epoch_ends and not last and done // plan.steps_per_epoch % eval_every == 0:
-                check(done)
-                began = time.perf_counter()
-        metrics = check(plan.total_steps)
-    finally:
-        gc.unfreeze()
-        if log is not None:
-            log.close()
-    return model.eval(), metrics
+                _evaluate(run, val, done)
+                run.measurements.restart_clock()
+        metrics = _evaluate(run, val, plan.total_steps)
+    return run.model.eval(), metrics
 
 
-def _watched(loader: DataLoader, start: int) -> Iterator[tuple[int, Any]]:
-    """The steps and their batches. Raises: TrainingStopped, with what to do, if a data worker was killed."""
+def _evaluate(run: Run, val: CocoDataset | None, done: int) -> Metrics | None:
+    """Evaluate on val2017, where there is one, on the first process."""
+    if run.log is None or val is None:
+        return None
+    metrics, detections = _validate(run.model, val, run.checkpoint.parent, run.process.device)
+    run.log.evaluation(done, {**metrics, "rho": rank_correlation(val, detections)})
+    run.model.train()
+    return metrics
+
+
+def _steps(run: Run) -> Iterator[tuple[int, tuple[Batch, ...]]]:
+    """The steps, each with its micro-batches. Raises: TrainingStopped, with what to do, if a data worker was killed."""
+    micro_batches = iter(run.loader)
     try:
-        yield from enumerate(loader, start)
+        yield from enumerate(zip(*[micro_batches] * run.accumulate, strict=True), run.start)
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -244,49 +177,46 @@ def _watched(loader: DataLoader, start: int) -> Iterator[tuple[int, Any]]:
         ) from error
 
 
+@contextlib.contextmanager
+def _frozen_garbage() -> Iterator[None]:
+    """Keep the garbage collector from what is there now.
+
+    A collection writes to every object that it looks at, and of a page that is written to, each data worker gets a copy
+    of its own: within an hour each would hold everything that is here once more.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextlib.contextmanager
+def _exclusive(out: Path) -> Iterator[None]:
+    """Keep a second run from writing to the same folder."""
+    with contextlib.ExitStack() as stack:
+        with explain_io_errors(out / "lock"):
+            is_ours = stack.enter_context(locked(out / "lock", wait=False))
+        if not is_ours:
+            raise DataError(f"another run is writing to {out}: wait until it has ended, or give another folder")
+        yield
+
+
 def validate(model: Detector, data: CocoDataset, out: Path | None, device: torch.device) -> Metrics:
     """Evaluate a detector on a split; with `out`, write `detections.json` and `metrics.json` there.
 
     Args: `data`, made with ``keep_empty=True``, so that what is found on images without objects counts, too.
     """
+    return _validate(model, data, out, device)[0]
+
+
+def _validate(
+    model: Detector, data: CocoDataset, out: Path | None, device: torch.device
+) -> tuple[Metrics, list[dict[str, Any]]]:
     detections = detect(model.eval(), data, device)
     metrics = evaluate(data.annotation_file, detections)
     if out is not None:
         for name, content in (("detections", detections), ("metrics", metrics.to_dict())):
-            write_whole(out / f"{name}.json", json.dumps(content))
-    return metrics
-
-
-def _losses(
-    model: nn.Module, images: torch.Tensor, targets: list[dict], device: torch.device, step: int, saved: int
-) -> dict[str, torch.Tensor]:
-    ids = [target["image_id"] for target in targets]
-    images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
-    targets = [{name: target[name].to(device) for name in ("boxes", "labels")} for target in targets]
-    # Emulated, on GPUs before Ampere, bfloat16 is slower than float32.
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            losses = model(images, targets)
-        wrong = [f"{name} is {float(loss.detach())}" for name, loss in losses.items() if not loss.isfinite()]
-        reason = ", ".join(wrong)
-    except ValueError as error:  # the loss refuses logits and boxes that are not finite
-        reason = str(error)
-    if reason:
-        kept = f"the checkpoint holds the state after {saved} steps" if saved else "there is no checkpoint yet"
-        where = f"training stopped at step {step}, images {ids}"
-        raise Diverged(f"{where}: {reason}; {kept}. Begin anew with a lower learning rate.")
-    return losses
-
-
-def _summary(recipe: Recipe, plan: Plan, num_images: int, process: distributed.Process) -> str:
-    lines = [
-        f"{recipe.name}: {num_images} images, {plan.total_steps} steps of {plan.batch_size} "
-        f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {process.world} x {process.device.type}",
-        f"learning rate {plan.lr:g}, a tenth of it from steps {', '.join(map(str, plan.milestones))}",
-    ]
-    if recipe.loss == "alrp":
-        lines.append(
-            "loss_loc holds the self-balance weight, which is renewed every epoch: the total may rise there, and should"
-        )
-    return "\n".join(lines)
+            write_atomic(out / f"{name}.json", json.dumps(content))
+    return metrics, detections

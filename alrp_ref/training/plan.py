@@ -20,7 +20,7 @@ class Plan:
 
     @staticmethod
     def of(recipe: Recipe, num_images: int, *, steps: int | None, epochs: float | None) -> "Plan":
-        """The plan for `num_images` images; `steps` or `epochs` make the recipe's schedule shorter in proportion."""
+        """The plan for `num_images` images. `steps` or `epochs` replace the recipe's length and scale its schedule."""
         if epochs is not None and not math.isfinite(epochs):
             raise ValueError(f"epochs must be a finite number, got {epochs}")
         steps_per_epoch = num_images // recipe.batch_size
@@ -36,7 +36,7 @@ class Plan:
             total_steps=total,
             self_balance_period=math.ceil(recipe.self_balance_epochs * steps_per_epoch) or None,
             lr=recipe.lr,
-            # A tenth of a short run may warm up, not all of it.
+            # In a shortened run the warm-up takes at most a tenth of the steps.
             warmup_steps=min(recipe.warmup_iters, math.ceil(total / 10)) if total < full else recipe.warmup_iters,
             milestones=tuple(round(total * epoch / recipe.epochs) for epoch in recipe.lr_steps),
         )

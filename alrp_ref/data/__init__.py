@@ -1,0 +1,19 @@
+"""Data sets in COCO's format: reading, checking, augmenting, downloading, and a set of drawn shapes."""
+
+from alrp_ref.data.check import check_data
+from alrp_ref.data.dataset import CocoDataset
+from alrp_ref.data.download import download
+from alrp_ref.data.hold_out import hold_out
+from alrp_ref.data.shapes import make_shapes
+from alrp_ref.data.transforms import collate, readable_transform, train_transform
+
+__all__ = [
+    "CocoDataset",
+    "check_data",
+    "collate",
+    "download",
+    "hold_out",
+    "make_shapes",
+    "readable_transform",
+    "train_transform",
+]

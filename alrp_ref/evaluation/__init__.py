@@ -1,0 +1,19 @@
+"""Evaluation of a detector on a data set: AP, oLRP, and how well its scores rank the boxes."""
+
+from alrp_ref.evaluation.evaluate import evaluate, precision_curves
+from alrp_ref.evaluation.inference import detect
+from alrp_ref.evaluation.metrics import IOU_THRESHOLDS, METRICS, Metrics, iou_index
+from alrp_ref.evaluation.score_iou import order_bounds, rank_correlation, true_positives
+
+__all__ = [
+    "IOU_THRESHOLDS",
+    "METRICS",
+    "Metrics",
+    "detect",
+    "evaluate",
+    "iou_index",
+    "order_bounds",
+    "precision_curves",
+    "rank_correlation",
+    "true_positives",
+]

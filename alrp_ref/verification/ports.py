@@ -1,0 +1,175 @@
+"""Verify a port of aLRP Loss: a function of NumPy arrays, whatever it is written in."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alrp_ref import pairwise
+from alrp_ref.verification.official import official_cases
+from alrp_ref.verification.report import Case, Verification, deviation
+
+Array = NDArray[np.float64]
+Results = tuple[Array, ...]
+"""The parts of a loss, scalars, and last its gradient on the logits, (n,)."""
+Port = Callable[[Array, NDArray[np.int8], Array, float], Results]
+
+ALRP_PARTS, AP_PARTS = ("cls", "loc"), ("loss",)
+BOUNDS = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+POSITIVES = 16
+"""Few: `pairwise` needs a matrix of positives times negatives."""
+
+
+class List(NamedTuple):
+    """A list to rank: what a port takes."""
+
+    logits: Array
+    targets: NDArray[np.int8]
+    loc_errors: Array
+    delta: float = 1.0
+
+
+def verify(loss: Port) -> Verification:
+    r"""Compare a port of aLRP Loss with the official numbers, with `pairwise`, and with Theorems 1 and 2.
+
+    Args:
+        loss: called as ``loss(logits, targets, loc_errors, delta)`` with NumPy arrays: float64 (n,), int8 (n,) in
+            {1, 0, -1 = ignored}, float64 (|P|,) in the order of the positives, and a number. Returns
+            ``cls, loc, gradient``: two scalars, :math:`\mathcal L_{cls}` and :math:`\mathcal L_{loc}` with the hard
+            order of the release, and the gradient of the whole loss with respect to the logits, (n,), 0 where an
+            example is ignored.
+
+    Numbers are bound to 1e-12 of the largest there should be, those of a port that returns a gradient in float32 to
+    1e-5. A port that raises an error fails, and the report names the error.
+    Returns: the report; `passed`, `failed` and `print` say how it went.
+    Source: Eqs. (5) and (9) to (13); Theorems 1 and 2.
+
+    Example:
+        >>> def my_loss(logits, targets, loc_errors, delta):
+        ...     ...
+        ...     return cls, loc, gradient
+        >>> print(alrp_ref.verify(my_loss))
+    """
+    report = Verification(f"a port of aLRP Loss: {getattr(loss, '__name__', type(loss).__name__)}")
+    report.cases += on_official_lists("official aLRP Loss", loss, ALRP_PARTS, "alrp_")
+    for size in SIZES:
+        one = draw(size)
+        report.cases += guarded(f"pairwise, {size:,} logits", partial(against, loss, one, judged(one)))
+    report.cases += theorems(loss)
+    return report
+
+
+def draw(size: int, spread: float = 1.5) -> List:
+    """A random list: positives a little above the negatives, if at all, and one example in twenty ignored.
+
+    `spread` is the deviation of the scores; 0.05 makes them those of a head that says 0.01 to everything.
+    """
+    rng = np.random.default_rng(size)
+    targets = np.where(rng.random(size) < 0.05, -1, 0).astype(np.int8)
+    targets[rng.choice(size, POSITIVES, replace=False)] = 1
+    logits = rng.normal(-4.6, spread, size) + spread * (targets == 1)
+    return List(logits, targets, rng.uniform(0, 2, POSITIVES), 0.5)
+
+
+def port_of(
+    loss: Callable[..., tuple[Tensor, ...]], device: str = "cpu", dtype: torch.dtype = torch.float64, scale: float = 1.0
+) -> Port:
+    """A loss of this package as a port: arrays in, arrays out; `scale` is a loss scale, undone in float64."""
+
+    def port(logits: Array, targets: NDArray[np.int8], loc_errors: Array, delta: float) -> Results:
+        x = torch.from_numpy(logits).to(dtype).to(device).requires_grad_()
+        errors = torch.from_numpy(loc_errors).to(torch.promote_types(dtype, torch.float32)).to(device)
+        parts = loss(x, torch.from_numpy(targets).to(device), errors, delta=delta)[:2]  # without the ranks
+        (scale * parts[0]).backward()
+        # Not in float64 unless the logits are: the dtype of the results tells the bound.
+        gradient = x.grad.cpu() if dtype in (torch.float64, torch.float32) else x.grad.cpu().float()
+        return tuple(_array(part) for part in (*parts, gradient / scale))
+
+    return port
+
+
+def _array(x: Tensor) -> Array:
+    return x.detach().cpu().numpy()
+
+
+def judged(one: List) -> Results:
+    """What the losses of `pairwise` say, in float64 on the CPU."""
+    return port_of(pairwise.alrp_loss)(*one)
+
+
+def against(loss: Port, one: List, expected: Results, bounds: tuple[float, float] | None = None) -> Iterator[Case]:
+    """Cases, without a group: the parts of a loss and its gradient; the bound of each of the two, or by the dtype."""
+    results = loss(*one)
+    names = ALRP_PARTS if len(expected) == 3 else AP_PARTS
+    if len(results) != len(expected):
+        raise ValueError(f"it must return {', '.join(names)}, gradient; got {len(results)} results")
+    gradient = np.asarray(results[-1])
+    of_parts, of_gradient = bounds or 2 * (BOUNDS.get(gradient.dtype, min(BOUNDS.values())),)
+    for name, part, wanted in zip(names, results[:-1], expected[:-1], strict=True):
+        if not np.isnan(wanted).all():  # where the release had no answer
+            off, note = deviation(part, wanted)
+            yield Case("", name, off, of_parts, note)
+    if gradient.shape != expected[-1].shape:
+        off, note = deviation(gradient, expected[-1])
+        yield Case("", "gradient", off, of_gradient, note)
+        return
+    # Apart, since the gradients of a million negatives are small beside those of the positives.
+    for name, label in (("positives", 1), ("negatives", 0), ("ignored", -1)):
+        off, note = deviation(gradient[one.targets == label], expected[-1][one.targets == label])
+        yield Case("", f"gradient, {name}", off, of_gradient, note)
+
+
+def guarded(group: str, compare: Callable[[], Iterator[Case]], where: str = "") -> list[Case]:
+    """The cases of a group, or of a part of it; an error of the loss is a case that fails."""
+    try:
+        return [case._replace(group=group, name=f"{where}, {case.name}" if where else case.name) for case in compare()]
+    except Exception as error:  # whatever it is, it is what the user has to know
+        reason = (str(error).splitlines() or [""])[0]
+        return [Case(group, where, float("inf"), 0.0, f"{type(error).__name__}: {reason}")]
+
+
+def on_official_lists(group: str, loss: Port, parts: tuple[str, ...], prefix: str) -> list[Case]:
+    """The numbers of the release: `parts` names those of the loss, `prefix` its fields."""
+    fields = [f"{prefix}{name}" for name in parts] if prefix == "alrp_" else ["ap"]
+    found = []
+    for number, case in enumerate(official_cases()):
+        one = List(case["logits"], case["targets"], case["loc_errors"], float(case["delta"]))
+        expected = tuple(case[name] for name in (*fields, f"{prefix}grad"))
+        found += guarded(group, partial(against, loss, one, expected), f"list {number}")
+    return found
+
+
+def theorems(loss: Port) -> list[Case]:
+    r"""Both theorems, read off the gradient.
+
+    .. math:: \sum_{j \in \mathcal N} \frac{\partial \mathcal L}{\partial s_j}
+              = \frac1{|\mathcal P|} \sum_{ij} L_{ij} = \mathcal L \quad (\mathcal E_{loc} = 0), \qquad
+              \sum_{i \in \mathcal P} \Big| \frac{\partial \mathcal L}{\partial s_i} \Big|
+              = \sum_{j \in \mathcal N} \Big| \frac{\partial \mathcal L}{\partial s_j} \Big|
+
+    Without localisation errors the target is 0, and the update is the primary term.
+    Source: Theorems 1 and 2, Section 3.
+    """
+    one = draw(100_000)
+
+    def theorem_1() -> Iterator[Case]:
+        cls, _, gradient = map(np.asarray, loss(*one._replace(loc_errors=np.zeros(POSITIVES))))
+        off, note = deviation(_sum(gradient[one.targets == 0]), cls)
+        yield Case("", "loss, sum of primary terms", off, BOUNDS.get(gradient.dtype, 1e-12), note)
+
+    def theorem_2() -> Iterator[Case]:
+        gradient = np.asarray(loss(*one)[-1])
+        positives, negatives = (_sum(np.abs(gradient[one.targets == label])) for label in (1, 0))
+        off, note = deviation(negatives, positives)
+        yield Case("", "sums of positives, negatives", off, BOUNDS.get(gradient.dtype, 1e-12), note)
+
+    return guarded("Theorem 1: sum of primary terms", theorem_1) + guarded("Theorem 2: balance", theorem_2)
+
+
+def _sum(x: Array) -> np.float64:
+    return x.sum(dtype=np.float64)
