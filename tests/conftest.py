@@ -4,11 +4,21 @@ import os
 from pathlib import Path
 
 import hypothesis
-import numpy as np
 import pytest
 import torch
 
+from alrp_ref import verification
+
 HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `gpu` are skipped where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
 
 # "fast" draws the same examples each time and writes nothing; HYPOTHESIS_PROFILE=thorough looks for new ones.
 hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True, database=None)
@@ -51,9 +61,4 @@ def official(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def official_cases() -> list[dict[str, torch.Tensor]]:
     """The 33 lists that the official release was run on, and what it gave, in float64."""
-    with np.load(HERE / "data" / "official_loss_cases.npz") as file:
-        cases = [{} for _ in range(33)]
-        for key in file.files:
-            number, field = key.split("/")
-            cases[int(number)][field] = torch.from_numpy(file[key])
-    return cases
+    return [{name: torch.from_numpy(x) for name, x in case.items()} for case in verification.official.official_cases()]

@@ -4,6 +4,8 @@ import contextlib
 import json
 import mmap
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import DeformConv2d
 
 from alrp_ref import cli
-from benchmarks import bench, bench_eval, bench_full, bench_loss, bench_soak, timing
+from benchmarks import bench, bench_eval, bench_full, bench_gpu, bench_loss, bench_soak, timing
 
 
 @pytest.fixture
@@ -29,6 +31,7 @@ def small(monkeypatch):
     monkeypatch.setattr(bench_eval, "IMAGES", 20)
 
 
+@pytest.mark.slow
 def test_the_loss_is_compared_with_a_sort_and_with_other_methods(small, capsys):
     """Every case has its row; ours and the pairs are the loop's loss and gradient, the buckets are not."""
     results = bench_loss.bench()
@@ -93,6 +96,7 @@ def test_the_training_step_can_be_measured(tmp_path):
     assert all(sum(v for v in row.values() if isinstance(v, float)) == pytest.approx(1) for row in results["parts"])
 
 
+@pytest.mark.slow
 def test_the_full_runs_are_estimated_from_counts(capsys):
     """Hours are images times operations over what four V100 do; four times the pixels, four times the operations."""
     (row,) = bench_full.bench(quick=True)["full"]
@@ -105,9 +109,9 @@ def test_the_full_runs_are_estimated_from_counts(capsys):
     assert row["s an image here"] > 0 and row["GiB a GPU"] > 0
 
 
-def test_the_readme_shows_what_the_full_runs_were_measured_to_take():
-    """Its table is that of the results, in fewer digits."""
-    readme = (bench.HERE.parent / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_the_papers_runs_shows_the_results():
+    """The table of docs/paper_runs.md is that of the results, in fewer digits."""
+    page = (bench.HERE.parent / "docs" / "paper_runs.md").read_text(encoding="utf-8")
     results = json.loads((bench.HERE / "results" / "full.json").read_text(encoding="utf-8"))["results"]["full"]
     columns = {
         "images a GPU": "d",
@@ -117,10 +121,10 @@ def test_the_readme_shows_what_the_full_runs_were_measured_to_take():
         "hours, 4 V100": ".0f",
         "hours, 4 A100": ".0f",
     }
-    assert len(results) == 14 and f"| recipe | {' | '.join(columns)} |" in readme
+    assert len(results) == 14 and f"| recipe | {' | '.join(columns)} |" in page
     for row in results:
         cells = [f"`{row['recipe']}`", *(f"{row[name]:{digits}}" for name, digits in columns.items())]
-        assert f"| {' | '.join(cells)} |" in readme
+        assert f"| {' | '.join(cells)} |" in page
 
 
 @pytest.mark.parametrize(
@@ -179,3 +183,59 @@ def test_the_soak_trains(capsys):
     """Twenty seconds of it."""
     results = bench_soak.bench(quick=True)
     assert results["steps"][0]["steps"] > 0 and len(results["samples"]) >= 10
+
+
+def test_a_part_that_fails_is_reported_and_the_others_run(monkeypatch, capsys):
+    """What there is so far is kept after each part; the last table says what went wrong."""
+
+    def breaks(quick):
+        raise RuntimeError("no such kernel\nand a long trace")
+
+    monkeypatch.setattr(bench_gpu, "PARTS", {"loss": (breaks, 5), "loader": (lambda quick: [{"images/s": 7.0}], 5)})
+    kept = []
+    results = bench_gpu.bench(quick=True, keep=lambda so_far: kept.append((len(so_far["parts"]), "loader" in so_far)))
+    assert kept == [(1, False), (2, True)]
+    assert [row["outcome"] for row in results["parts"]] == ["RuntimeError: no such kernel", "done"]
+    assert results["loader"] == [{"images/s": 7.0}] and results["goals"] == []
+    assert list(bench_gpu.tables(results)) == [
+        "Reading and augmenting images with all cores, without a model",
+        "What the parts of this took",
+    ]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="the system has no alarm")
+def test_a_part_that_takes_too_long_is_stopped(monkeypatch, capsys):
+    """The next one has its own time, and no alarm is left behind."""
+    parts = {"loss": (lambda quick: time.sleep(20), 0.2), "loader": (lambda quick: [{"images/s": 7.0}], 5)}
+    monkeypatch.setattr(bench_gpu, "PARTS", parts)
+    results = bench_gpu.bench()
+    assert [row["outcome"] for row in results["parts"]] == ["TookTooLong: over 0.2 s", "done"]
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_goals_are_judged_by_the_worst_case():
+    """Against the loop that of the most positives, the other goals over all rows of ours."""
+    loss = [
+        {"positives": 400, "loop": 60.0, "of a copy": 31.0},
+        {"positives": 1000, "loop": 150.0, "of a copy": 20.0},
+        {"positives": 1000, "loop": 120.0, "of a copy": 20.0},
+    ]
+    step = [
+        {"detector": "torchvision, focal", "step": 1.0, "loss's share": ""},
+        {"detector": "ours, focal", "step": 1.5, "loss's share": 0.1},
+        {"detector": "ours, aLRP", "step": 0.9, "loss's share": 0.02},
+    ]
+    goals = bench_gpu._goals({"loss": loss, "step": step})
+    assert [row["measured"] for row in goals] == [120.0, 31.0, 0.02, 0.9]
+    assert [row["met"] for row in goals] == ["yes", "no", "yes", "yes"]
+
+
+@pytest.mark.slow
+def test_what_is_measured_on_a_gpu_can_be_tried_on_a_cpu(tmp_path):
+    """Every part runs through, the losses are verified, and all limits together are 150 seconds."""
+    assert sum(most for _, most in bench_gpu.PARTS.values()) <= 150
+    assert cli.main(["bench", "gpu", "--quick", "--out", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "gpu.json").read_text())["results"]
+    assert {row["part"]: row["outcome"] for row in results["parts"]} == dict.fromkeys(bench_gpu.PARTS, "done")
+    assert {row["passed"] for row in results["verify"]} == {"yes"} and results["tests"][0]["exit code"] == 0
+    assert len(results["goals"]) == len(bench_gpu.GOALS) and len(results["step"]) == 4

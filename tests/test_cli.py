@@ -50,15 +50,15 @@ def test_overrides_keep_the_type_of_a_field():
     assert parse_change(recipe, "ratios=(0.5, 1.0)") == ("ratios", (0.5, 1.0))
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_broken_image_is_named_without_a_traceback(workers, tmp_path, capsys):
+@pytest.mark.parametrize("reading", ["--workers=0", "--workers=1", "--cache"])
+def test_a_broken_image_is_named_without_a_traceback(reading, tmp_path, capsys):
     """Training on a set with an image that cannot be decoded ends with code 2 and the name of the file."""
-    from alrp_ref.coco import make_shapes
+    from alrp_ref.data import make_shapes
 
     root = make_shapes(tmp_path / "shapes", train_images=2, val_images=1, size=64)
     for image in (root / "train2017").iterdir():
         image.write_bytes(b"not a picture")
-    options = ["--steps", "1", "--batch-size", "2", "--workers", workers, "--device", "cpu"]
+    options = ["--steps", "1", "--batch-size", "2", reading, "--device", "cpu"]
     arguments = ["train", "--recipe", "alrp_tiny", "--coco", str(root), "--out", str(tmp_path / "run"), *options]
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
@@ -83,7 +83,7 @@ def test_recipes_are_a_table_that_fits_the_terminal(monkeypatch, capsys):
         assert max(map(len, tables[width])) <= width
     wide = [line.split() for line in tables[160]]
     assert wide[0] == ["recipe", "backbone", "assigner", "loss", "px", "batch", "lr", "epochs", "AP"]
-    assert ["alrp_faster_rcnn_r50_500", *"resnet50 rpn alrp 512 32 0.012 100 40.7 read".split()] in wide
+    assert ["alrp_faster_rcnn_r50_500", *"resnet50 rpn alrp 512 32 0.012 100 40.7".split()] in wide
     assert [row[0] for row in wide[1 : 1 + len(RECIPES)]] == list(RECIPES)
     assert [line.split()[0] for line in tables[80] if line].count("alrp_faster_rcnn_r50_500") == 2
 

@@ -241,7 +241,7 @@ def test_every_public_function_of_the_paper_is_taught_and_tested(function):
 @pytest.mark.parametrize("name", [name for name in paper_map.PAPER_FILES if name not in ("ap", "pairwise")])
 def test_every_file_of_the_paper_brings_its_symbols(name):
     """Each of the paper's files has its symbols in the table (AP Loss and the judge use those of the others)."""
-    assert f"[{name}.py]" in paper_map.symbols()
+    assert f"[{name.replace('.', '/')}.py]" in paper_map.symbols()
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from alrp_ref.cli import main
-from alrp_ref.coco import CocoDataset, DataError, check_data, train_transform
-from alrp_ref.coco.annotations import LEFT_OUT, STOPS, WORKS
-from alrp_ref.coco.check import SHOWN, as_csv
+from alrp_ref.data import CocoDataset, check_data, train_transform
+from alrp_ref.data.annotations import LEFT_OUT, STOPS, WORKS
+from alrp_ref.data.check import SHOWN, as_csv
 from alrp_ref.detection import RECIPES
+from alrp_ref.io import DataError
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
-from alrp_ref.coco import CocoDataset, DataError
+from alrp_ref.data import CocoDataset
+from alrp_ref.io import DataError
 
 
 def test_labels_are_contiguous_in_the_order_of_the_category_ids(coco):
@@ -152,3 +153,19 @@ def test_real_photographs_load(shared):
         x1, y1, x2, y2 = target["boxes"].unbind(1)
         assert (0 <= x1).all() and (x1 < x2).all() and (x2 <= image.width).all()
         assert (0 <= y1).all() and (y1 < y2).all() and (y2 <= image.height).all()
+
+
+def test_cached_images_are_those_of_the_files(coco):
+    """With a cache all images are decoded at once: the files are not read again, and the images are equal."""
+    read, cached = (CocoDataset(coco, "val2017", keep_empty=True, cache=cache) for cache in (False, True))
+    expected = [image.tobytes() for image, _ in read]
+    for path in (coco / "val2017").iterdir():
+        path.unlink()
+    assert [image.tobytes() for image, _ in cached] == expected
+
+
+def test_a_cache_that_does_not_fit_is_refused(coco, monkeypatch):
+    """Images that would take more than half of the memory are not kept; the error says how much they take."""
+    monkeypatch.setattr("os.sysconf", lambda name: 10)
+    with pytest.raises(ValueError, match=r"decoded images take .* GB"):
+        CocoDataset(coco, "val2017", cache=True)

@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from alrp_ref.coco import CocoDataset, DataError, detect, evaluate
+from alrp_ref.data import CocoDataset
+from alrp_ref.evaluation import detect, evaluate
+from alrp_ref.io import DataError
 
 
 class FindsTheImage(torch.nn.Module):

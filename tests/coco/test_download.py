@@ -24,9 +24,10 @@ import pytest
 from PIL import Image
 
 from alrp_ref import cli
-from alrp_ref.coco import CocoDataset, DataError, download
-from alrp_ref.coco.download import ARCHIVES, Archive
-from alrp_ref.coco.fetch import WAITS
+from alrp_ref.data import CocoDataset, download
+from alrp_ref.data.download import ARCHIVES, Archive
+from alrp_ref.data.fetch import WAITS
+from alrp_ref.io import DataError
 
 IMAGES = 5
 
@@ -646,7 +647,7 @@ def test_ctrl_c_says_how_to_go_on(root, server, archives):
         go_on.wait()
 
     program = (
-        "import sys; from alrp_ref import cli; from alrp_ref.coco.download import ARCHIVES, Archive\n"
+        "import sys; from alrp_ref import cli; from alrp_ref.data.download import ARCHIVES, Archive\n"
         f"ARCHIVES.update({archives!r})\n"
         f"sys.exit(cli.main(['download', '--root', {str(root)!r}, '--split', 'val2017']))"
     )

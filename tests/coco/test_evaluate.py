@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from alrp_ref.coco import DataError, evaluate, precision_curves
-from alrp_ref.coco.annotations import is_finite
-from alrp_ref.coco.evaluate import _ground_truth, _rows
-from alrp_ref.coco.metrics import METRICS
-from alrp_ref.coco.olrp import optimal_lrp_by_class
+from alrp_ref.data.annotations import is_finite
+from alrp_ref.evaluation import evaluate, precision_curves
+from alrp_ref.evaluation.evaluate import _ground_truth, _rows
+from alrp_ref.evaluation.metrics import METRICS
+from alrp_ref.evaluation.olrp import optimal_lrp_by_class
+from alrp_ref.io import DataError
 
 OFFICIAL = Path(__file__).parents[1] / "data" / "olrp"
 AREA_RANGES = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))

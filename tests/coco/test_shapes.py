@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alrp_ref.coco import CocoDataset, DataError, drawing, evaluate, make_shapes
+from alrp_ref.data import CocoDataset, draw_shapes, make_shapes
+from alrp_ref.evaluation import evaluate
+from alrp_ref.io import DataError
 
 SPLITS = ("train2017", "val2017")
 
@@ -61,7 +63,7 @@ def test_splits_share_no_picture(shapes):
 def test_layout_is_coco(shapes):
     """The set loads as any COCO data set; its images have 1 to 8 objects of five classes."""
     dataset = CocoDataset(shapes, "train2017")
-    assert dataset.class_names == sorted(drawing.SHAPES) and len(dataset) == 40
+    assert dataset.class_names == sorted(draw_shapes.SHAPES) and len(dataset) == 40
     counts = [len(target["boxes"]) for _, target in dataset]
     assert min(counts) >= 1 and max(counts) <= 8 and len(set(counts)) > 3
 
@@ -89,8 +91,8 @@ def test_some_objects_overlap_and_all_classes_occur(annotations):
 
 def test_boxes_are_tight(monkeypatch):
     """A lone circle fills pi/4 of its square box, a lone square between half and all of it, by its angle."""
-    monkeypatch.setattr(drawing, "MAX_OBJECTS", 1)
-    objects = [drawing.draw(np.random.default_rng(seed), 128)[1][0] for seed in range(60)]
+    monkeypatch.setattr(draw_shapes, "MAX_OBJECTS", 1)
+    objects = [draw_shapes.draw(np.random.default_rng(seed), 128)[1][0] for seed in range(60)]
     circles, squares = ([one for one in objects if one.name == name] for name in ("circle", "square"))
     assert len(circles) > 5 and len(squares) > 5
     for _, (_, _, w, h), area in circles:
@@ -102,7 +104,7 @@ def test_boxes_are_tight(monkeypatch):
 def test_every_object_can_be_seen():
     """Of a circle at least 30 % of the disc around its box is visible, however much lies over it."""
     for seed in range(40):
-        for name, (_, _, w, h), area in drawing.draw(np.random.default_rng(seed), 128)[1]:
+        for name, (_, _, w, h), area in draw_shapes.draw(np.random.default_rng(seed), 128)[1]:
             if name == "circle":  # the visible part of a disc is never wider than the disc
                 assert area >= 0.28 * math.pi / 4 * min(w, h) ** 2
 

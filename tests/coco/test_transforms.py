@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
-from alrp_ref.coco import collate, train_transform
-from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD
+from alrp_ref.data import collate, train_transform
+from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD, normalise
 
 
 @dataclass
@@ -28,9 +28,8 @@ def sample(boxes, size=(120, 90)):
 
 
 def brightness(image):
-    """Undo the normalisation: 0 (black) to 1."""
-    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (IMAGE_MEAN, IMAGE_STD))
-    return (image * std + mean).mean(0)
+    """Of uint8 pixels: 0 (black) to 1."""
+    return image.float().mean(0) / 255
 
 
 @pytest.mark.parametrize("augmentation", ["ssd", "light", "none"])
@@ -39,7 +38,7 @@ def test_boxes_stay_on_their_objects(augmentation):
     transform, seen = train_transform(Recipe(augmentation)), 0
     for _ in range(40):
         image, target = transform(*sample([(10, 10, 50, 40), (70, 50, 110, 85)]))
-        assert image.shape == (3, 64, 64) and image.dtype == torch.float32
+        assert image.shape == (3, 64, 64) and image.dtype == torch.uint8
         assert type(target["boxes"]) is torch.Tensor and target["boxes"].dtype == torch.float32
         assert len(target["boxes"]) == len(target["labels"])
         assert (target["boxes"] >= 0).all() and (target["boxes"] <= 64).all()
@@ -61,7 +60,7 @@ def test_an_image_in_the_mean_colour_becomes_zero():
     """Images are normalised with ImageNet's mean and standard deviation."""
     image = Image.new("RGB", (64, 64), tuple(round(255 * m) for m in IMAGE_MEAN))
     pixels, _ = train_transform(Recipe("none"))(image, sample([], (64, 64))[1])
-    assert pixels.abs().max() < 0.5 / 255 / min(IMAGE_STD)
+    assert normalise(pixels).abs().max() < 0.5 / 255 / min(IMAGE_STD)
 
 
 @pytest.mark.parametrize("augmentation", ["ssd", "light", "none"])
@@ -99,5 +98,5 @@ def test_collate_stacks_images_and_lists_targets():
     """A batch is one tensor of images and a list with one target each."""
     transform = train_transform(Recipe("none"))
     images, targets = collate([transform(*sample(boxes)) for boxes in ([], [(0, 0, 60, 60)])])
-    assert images.shape == (2, 3, 64, 64)
+    assert images.shape == (2, 3, 64, 64) and images.is_contiguous(memory_format=torch.channels_last)
     assert [len(target["boxes"]) for target in targets] == [0, 1]

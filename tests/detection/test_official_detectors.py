@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from alrp_ref.detection import build_detector, load_official_checkpoint
-from alrp_ref.detection.checkpoint import our_name
+from alrp_ref.detection.official_weights import our_name
 from alrp_ref.detection.retinanet import RetinaNet
 
 RECIPES = (
@@ -21,6 +21,14 @@ RECIPES = (
     "ap_foveabox_r50_500",
     "focal_foveabox_r50_500",
 )
+LONG = (
+    "alrp_retinanet_r101_atss_500",
+    "alrp_retinanet_r101_atss_800",
+    "ap_foveabox_r50_500",
+    "focal_foveabox_r50_500",
+)
+"""One of each kind is enough for every day; the long tests run all."""
+
 LARGE = (
     "alrp_retinanet_x101_64x4d_atss_500",
     "alrp_retinanet_x101_64x4d_atss_800",
@@ -48,7 +56,10 @@ def released(recipe: str) -> RetinaNet:
     return model
 
 
-@pytest.fixture(scope="module", params=[*RECIPES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name in LONG + LARGE)) for name in RECIPES + LARGE],
+)
 def run(request) -> Run:
     expected, model = official.expected(request.param), released(request.param).train()
     seen = {}
@@ -100,7 +111,7 @@ def test_official_detections(run: Run, request):
     check_detections(run.detections, request.node.callspec.params["run"])
 
 
-@pytest.mark.parametrize("recipe", LARGE)
+@pytest.mark.parametrize("recipe", [LARGE[0], *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE[1:])])
 def test_official_detections_of_the_large_detectors(recipe: str):
     """The same, for detectors whose training step is left to the long tests."""
     check_detections(released(recipe).eval()(official.images()), recipe)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from alrp_ref.detection import build_detector, load_official_checkpoint
-from alrp_ref.detection.checkpoint import our_name
+from alrp_ref.detection.official_weights import our_name
 
 BASELINES = ("ce_faster_rcnn_r50_500", "ce_giou_faster_rcnn_r50_500")
 RECIPES = ("alrp_faster_rcnn_r50_500", *BASELINES)
@@ -34,7 +34,9 @@ class Run(NamedTuple):
     detections: list[dict[str, Tensor]]
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in BASELINES)) for name in RECIPES]
+)
 def run(request) -> Run:
     expected, model = official.expected(request.param), build_detector(request.param).double().train()
     load_official_checkpoint(model, official.state_dict(expected["shapes"]))

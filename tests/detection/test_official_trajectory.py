@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from alrp_ref.detection import RECIPES, build_detector, load_official_checkpoint
+from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import CODERS, decode, encode
-from alrp_ref.detection.criteria import ALRPCriterion, Assigned, Losses, ranking_targets
+from alrp_ref.detection.criteria import ALRPCriterion, Losses, ranking_targets
 
 RECIPE = "alrp_retinanet_r50_atss_500"
 PERIOD = 3

@@ -6,8 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from lists import TIED_SCORES, assert_close, examples, loss_and_gradient, make, random
 
-from alrp_ref import ALRPLoss, alrp_loss, ap_loss, checks, pairwise
+from alrp_ref import ALRPLoss, alrp_loss, ap_loss, pairwise
 from alrp_ref.alrp import localisation_component
+from alrp_ref.exact import checks
 from alrp_ref.ranking import StepMatrix
 
 LOC_STEPS = pytest.mark.parametrize("loc_step", ["hard", "smoothed"])
@@ -324,7 +325,7 @@ def test_any_memory_layout():
     assert torch.equal(losses(ex._replace(logits=view)).cls, losses(ex).cls)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.gpu
 def test_on_a_gpu_it_is_the_same():
     """A GPU gives the losses and the gradient of the CPU."""
     ex = random(200, 50_000, 100)
@@ -334,7 +335,8 @@ def test_on_a_gpu_it_is_the_same():
     assert_close(loss_and_gradient(alrp_loss, there)[1].cpu(), loss_and_gradient(alrp_loss, ex)[1])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_on_a_gpu_the_host_never_waits():
     """Nothing in the forward or backward pass asks the device for a number."""
     ex = random(200, 50_000, 100)
@@ -347,7 +349,7 @@ def test_on_a_gpu_the_host_never_waits():
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.gpu
 def test_on_a_gpu_it_can_be_deterministic():
     """With `torch.use_deterministic_algorithms` twice the same bits; without, sums may run in any order."""
     ex = random(200, 50_000, 100)

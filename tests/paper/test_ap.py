@@ -188,7 +188,7 @@ def test_autocast_changes_nothing():
     assert torch.equal(inside, outside)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.gpu
 def test_on_a_gpu_it_is_the_same():
     """A GPU gives the loss and the gradient of the CPU."""
     ex = random(200, 50_000, 100)

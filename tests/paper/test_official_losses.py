@@ -73,7 +73,7 @@ def test_official_losses_in_float32_are_those_in_float64(official_cases, number)
 
 
 def test_official_numbers_are_a_true_copy(official, official_cases):
-    """The numbers in tests/data/ are those the release gave."""
+    """The numbers in the package are those the release gave."""
     with np.load(official / "loss_cases.npz") as original:
         assert sorted(original.files) == sorted(f"{k}/{f}" for k, c in enumerate(official_cases) for f in c)
         for key in original.files:

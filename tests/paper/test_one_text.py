@@ -10,7 +10,7 @@ import torch
 from lists import random
 
 import alrp_ref
-from alrp_ref.step_matrix import StepMatrix
+from alrp_ref.exact.step_matrix import StepMatrix
 
 FILES = ("ranking", "error_driven", "ap", "alrp", "localisation", "self_balance")
 MODULES = {name: importlib.import_module(f"alrp_ref.{name}") for name in FILES}
@@ -41,7 +41,10 @@ def run_the_losses() -> dict[str, torch.Tensor]:
     found = {}
     for loc_step, error in (("hard", alrp_ref.iou_error), ("smoothed", alrp_ref.giou_error)):
         logits = ex.logits.clone().requires_grad_()
-        out = alrp_ref.ALRPLoss(period=1, loc_step=loc_step)(logits, ex.targets, error(boxes, truth))
+        criterion = alrp_ref.ALRPLoss(period=1, loc_step=loc_step)
+        with criterion.self_balance.accumulate():  # a micro-batch, after which the weight is renewed
+            criterion(logits, ex.targets, error(boxes, truth))
+        out = criterion(logits, ex.targets, error(boxes, truth))
         out.total.backward()
         found |= {f"aLRP, {loc_step}": out.total.detach(), f"aLRP, {loc_step}, gradient": logits.grad}
     for interpolated in (True, False):

@@ -106,6 +106,29 @@ def test_a_weight_in_use_is_not_overwritten():
     assert loc.grad == 3
 
 
+def test_micro_batches_count_as_one_step():
+    """With the mean over those that have positives, cls .9, .6 and loc .1, .3, as in as many processes; within the step
+    the weight stays what it was."""
+    balance = SelfBalance(2).double()
+    for micro_batches in ([(0.9, 0.1), None, (float("nan"), 0.3)], [(0.8, 0.2), (0.4, 0.4)]):
+        with balance.accumulate():
+            for losses in micro_batches:
+                cls, loc = map(torch.tensor, losses or (0.0, 0.0))
+                assert balance.update(cls, loc, has_positives=losses is not None) == 50
+    assert_close(balance.weight, (1.5 + 0.4) / 0.4, 1e-6)
+    assert torch.equal(balance.window, torch.zeros(3, dtype=torch.float64))
+
+
+def test_a_step_that_fails_does_not_count():
+    """After an error between the micro-batches nothing was counted, and the next update is a step again."""
+    balance = SelfBalance(2).double()
+    with pytest.raises(KeyboardInterrupt), balance.accumulate():
+        run(balance, [(0.9, 0.1)])
+        raise KeyboardInterrupt
+    assert balance.window[2] == 0
+    assert run(balance, [(0.9, 0.1), (0.7, 0.3)]) == pytest.approx([50, 5])
+
+
 def test_the_period_must_be_given():
     """Without it the weight would stay 50 for ever, in silence; None says so aloud."""
     for module in (SelfBalance, ALRPLoss):

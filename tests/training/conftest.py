@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from alrp_ref.coco import make_shapes
+from alrp_ref.data import make_shapes
 from alrp_ref.detection import RECIPES
 
 

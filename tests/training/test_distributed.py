@@ -1,5 +1,6 @@
 """Training in many processes."""
 
+import math
 import os
 import shutil
 import signal
@@ -15,11 +16,13 @@ import torch
 from detection.small import SMALL, batch
 from torch import distributed, multiprocessing, nn
 
-from alrp_ref.coco import DataError
 from alrp_ref.detection import build_detector
-from alrp_ref.training.checkpoint import load_checkpoint
-from alrp_ref.training.distributed import check_same
+from alrp_ref.detection.saved_model import load_checkpoint
+from alrp_ref.io import DataError
+from alrp_ref.training.distributed import check_same_on_all
+from alrp_ref.training.errors import Diverged
 from alrp_ref.training.log import read_metrics
+from alrp_ref.training.measurements import Measurements
 
 
 def start(shapes: Path, out: Path, steps: int) -> subprocess.Popen:
@@ -68,7 +71,7 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on(shapes, tmp_path, 
     process = start(shapes, tmp_path, steps)
     out, errors = process.communicate()
     assert process.returncode == 0, errors[-2000:]
-    assert "going on from step" in out
+    assert "resuming from step" in out
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == list(range(steps))
 
 
@@ -104,11 +107,23 @@ def losses_and_gradient(images: slice, recipe: str, rank_scope: str, processes: 
 CASES = [("alrp_tiny", "process"), ("ap_tiny", "process"), ("alrp_tiny", "global")]
 
 
+def stopped_by_the_other(rank: int) -> str:
+    """What a process says that reads four steps, of which the third gave process 1 a loss that is not finite."""
+    measurements = Measurements({}, batch_size=2)
+    for step in range(4):
+        loss = torch.tensor(math.inf if (rank, step) == (1, 2) else 0.5)
+        measurements.add({"step": step}, [10 * step + rank], {"loss_cls": loss})
+    with pytest.raises(Diverged) as stopped:
+        measurements.read(saved=1)
+    return str(stopped.value)
+
+
 def one_of_two(rank: int, folder: str) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    check_same(7, "step")
-    with pytest.raises(DataError, match="the processes have 0, 1 for the step to go on from"):
-        check_same(rank, "step to go on from")
+    check_same_on_all(7, "step")
+    with pytest.raises(DataError, match="the processes have 0, 1 for the step to resume from"):
+        check_same_on_all(rank, "step to resume from")
+    torch.save(stopped_by_the_other(rank), f"{folder}/stopped{rank}")
     half = slice(2 * rank, 2 * rank + 2)
     torch.save({case: losses_and_gradient(half, *case, processes=True) for case in CASES}, f"{folder}/{rank}")
     distributed.destroy_process_group()
@@ -116,16 +131,23 @@ def one_of_two(rank: int, folder: str) -> None:
 
 @pytest.fixture(scope="module")
 def on_two_processes(tmp_path_factory):
-    """What each process gets, in every case."""
+    """A folder with what each process says, and what it gets in every case."""
     folder = tmp_path_factory.mktemp("processes")
     multiprocessing.spawn(one_of_two, args=(str(folder),), nprocs=2)
-    return [torch.load(folder / str(rank)) for rank in range(2)]
+    return folder, [torch.load(folder / str(rank)) for rank in range(2)]
+
+
+def test_a_loss_that_is_not_finite_stops_all_processes(on_two_processes):
+    """All say the same: the step, and the images of the process whose loss it was."""
+    folder, _ = on_two_processes
+    said = {torch.load(folder / f"stopped{rank}") for rank in range(2)}
+    assert len(said) == 1 and said.pop().startswith("training stopped at step 2, images [21]: loss_cls is inf; ")
 
 
 @pytest.mark.parametrize("recipe", ["alrp_tiny", "ap_tiny"])
 def test_two_processes_average_the_gradients_of_their_own_rankings(on_two_processes, recipe):
     """With the ranking per process, as the paper has it: the mean of the gradients that each half gives alone."""
-    (first, gradient), (second, other) = (one[recipe, "process"] for one in on_two_processes)
+    (first, gradient), (second, other) = (one[recipe, "process"] for one in on_two_processes[1])
     halves = [losses_and_gradient(half, recipe, "process") for half in (slice(0, 2), slice(2, 4))]
     assert (first, second) == tuple(pytest.approx(losses, rel=1e-12) for losses, _ in halves)
     assert torch.equal(gradient, other)
@@ -134,7 +156,7 @@ def test_two_processes_average_the_gradients_of_their_own_rankings(on_two_proces
 
 def test_global_ranking_makes_two_processes_one(on_two_processes):
     """Ranked together, losses and gradient are those of one process on the whole batch."""
-    (first, gradient), (second, other) = (one["alrp_tiny", "global"] for one in on_two_processes)
+    (first, gradient), (second, other) = (one["alrp_tiny", "global"] for one in on_two_processes[1])
     losses, expected = losses_and_gradient(slice(0, 4), "alrp_tiny", "global")
     assert first == second == pytest.approx(losses, rel=1e-12)
     assert torch.equal(gradient, other)

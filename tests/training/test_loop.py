@@ -1,4 +1,4 @@
-"""Training goes on exactly, and stops where it should."""
+"""Training resumes exactly, and stops where it should."""
 
 import gc
 import os
@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from alrp_ref.coco import DataError
-from alrp_ref.training import TrainingStopped, load_model, loop, train
-from alrp_ref.training.checkpoint import load_checkpoint
-from alrp_ref.training.curves import loss_curves
+from alrp_ref.detection import load_model
+from alrp_ref.detection.saved_model import load_checkpoint
+from alrp_ref.exact import checks
+from alrp_ref.io import DataError
+from alrp_ref.reports.curves import loss_curves
+from alrp_ref.training import TrainingStopped, loop, prepare, train
+from alrp_ref.training import step as training_step
 from alrp_ref.training.log import PARTS, RPN_PARTS, RunLog, read_metrics
+from alrp_ref.training.measurements import Measurements
 
 
 def quietly(recipe, coco, out, **options):
-    return train(recipe, coco, out, **{"workers": 0, "device": "cpu", "say": lambda text: None} | options)
+    return train(recipe, coco, out, **{"workers": 0, "device": "cpu", "log": lambda text: None} | options)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -64,6 +68,49 @@ def test_a_loss_that_is_not_finite_stops_the_run(shapes, recipe, tmp_path):
     with pytest.raises(TrainingStopped, match=r"step [12], images \[\d, \d\]"):
         quietly(absurd, shapes, tmp_path, steps=5)
     assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def numbers(out: Path) -> list[dict[str, float]]:
+    return [{key: row[key] for key in row if key != "images_per_s"} for row in read_metrics(out / "metrics.csv")]
+
+
+def test_the_log_does_not_depend_on_when_it_is_read(shapes, recipe, tmp_path, monkeypatch):
+    """Read after every fourth step, and where an epoch or the run ends, it holds the same as read after each."""
+    quietly(recipe, shapes, tmp_path / "each", steps=8)
+    monkeypatch.setitem(loop.STEPS_BETWEEN_READS, "cpu", 4)
+    read, lengths = Measurements.read, []
+    monkeypatch.setattr(Measurements, "read", lambda self, saved: lengths.append(len(self._steps)) or read(self, saved))
+    quietly(recipe, shapes, tmp_path / "fourth", steps=8)
+    assert lengths == [3, 1, 2, 2]  # three steps are an epoch
+    assert numbers(tmp_path / "fourth") == numbers(tmp_path / "each")
+
+
+@pytest.mark.parametrize(("step", "saved"), [(1, 0), (4, 4)])
+def test_a_loss_that_is_read_later_is_named_by_its_own_step(shapes, recipe, tmp_path, monkeypatch, step, saved):
+    """The error names the first step without a finite loss, its images and the checkpoint before it. Neither that step
+    nor a later one is saved or logged."""
+    monkeypatch.setitem(loop.STEPS_BETWEEN_READS, "cpu", 4)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: True)  # as on a GPU, where a loss may be NaN
+    images, forward = [], training_step.forward
+
+    def spoiled(run, model, batch):
+        images.append([target["image_id"] for target in batch[1]])
+        factor = float("nan") if len(images) == step + 1 else 1.0
+        return {name: loss * factor for name, loss in forward(run, model, batch).items()}
+
+    monkeypatch.setattr(training_step, "forward", spoiled)
+    with pytest.raises(TrainingStopped) as stopped:
+        quietly(recipe, shapes, tmp_path, steps=9)
+    message = f"training stopped at step {step}, images {images[step]}: loss_cls is nan, loss_loc is nan; "
+    kept = f"the checkpoint holds the state after {saved} steps" if saved else "there is no checkpoint yet"
+    assert str(stopped.value).startswith(message + kept) and len(images) > step + 1
+    assert len(read_metrics(tmp_path / "metrics.csv")) == saved
+    if saved:
+        checkpoint = load_checkpoint(tmp_path / "checkpoint.pt")
+        assert checkpoint["step"] == saved and all(x.isfinite().all() for x in checkpoint["model"].values())
+    else:
+        assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_trained_model_can_be_loaded(shapes, recipe, tmp_path):
@@ -119,6 +166,6 @@ def test_workers_go_on_sharing_the_memory_of_the_run(shapes, recipe, tmp_path, m
         return int(os.read(reading, 100))
 
     inside = []
-    monkeypatch.setattr(loop, "learning_rate", lambda step, **schedule: inside.append(copied()) or 0.01)
+    monkeypatch.setattr(prepare, "learning_rate", lambda step, **schedule: inside.append(copied()) or 0.01)
     quietly(recipe, shapes, tmp_path, steps=1)
     assert inside[0] < copied() / 3

@@ -8,8 +8,7 @@ import torch
 from detection import official
 
 from alrp_ref import cli
-from alrp_ref.detection import build_detector, load_official_checkpoint
-from alrp_ref.training import load_model
+from alrp_ref.detection import build_detector, load_model, load_official_checkpoint
 
 RECIPE = "alrp_retinanet_r50_atss_500"
 

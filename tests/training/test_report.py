@@ -2,16 +2,21 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from alrp_ref.coco import CocoDataset, DataError, evaluate, true_positives
-from alrp_ref.training import train, write_report
-from alrp_ref.training.curves import correlation, smooth
-from alrp_ref.training.pictures import draw_boxes
+from alrp_ref.data import CocoDataset
+from alrp_ref.detection.draw_boxes import draw_boxes
+from alrp_ref.evaluation import evaluate, true_positives
+from alrp_ref.io import DataError
+from alrp_ref.reports import write_report
+from alrp_ref.reports.curves import correlation
+from alrp_ref.reports.means import block_means, running_mean
+from alrp_ref.training import train
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +37,13 @@ def test_each_box_is_found_once(truth):
 
 def test_a_report_of_perfect_detections(shapes, recipe, truth, tmp_path):
     """The page stands alone, and shows the recipe, AP 1 and every picture."""
-    train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", say=lambda text: None)
+    train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", log=lambda text: None)
     data, detections = truth
     (tmp_path / "detections.json").write_text(json.dumps(detections))
     (tmp_path / "metrics.json").write_text(json.dumps(evaluate(data.annotation_file, detections).to_dict()))
     page = write_report(tmp_path, shapes)
     text = page.read_text()
-    assert recipe.name in text and "<tr><th>AP</th><td>1.000</td></tr>" in text
+    assert recipe.name in text and re.search(r"<td>AP *</td><td>1.000 *</td>", text)
     assert text.count("data:image/png;base64,") == 4 and "http" not in text
     for name in ("losses", "precision_recall", "score_against_iou", "examples"):
         with Image.open(tmp_path / f"{name}.png") as picture:
@@ -47,17 +52,22 @@ def test_a_report_of_perfect_detections(shapes, recipe, truth, tmp_path):
 
 def test_a_report_without_an_evaluation_says_what_is_missing(shapes, recipe, tmp_path):
     """The error names the file."""
-    train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", say=lambda text: None)
+    train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", log=lambda text: None)
     (tmp_path / "detections.json").unlink()
     with pytest.raises(DataError, match=r"detections\.json is missing"):
         write_report(tmp_path, shapes)
 
 
-def test_smoothing_is_the_mean_of_the_last_fiftieth():
-    """A short list stays as it is; in a long one each value is the mean of the last n / 50."""
-    assert smooth(np.array([3.0, 1.0])).tolist() == [3.0, 1.0]
-    values = np.arange(100.0)
-    assert smooth(values)[[0, 1, 99]].tolist() == [0.0, 0.5, 98.5]
+def test_a_running_mean_is_the_mean_of_the_last_values():
+    """Each value is the mean of the last `window`; at the beginning, of those there are."""
+    assert running_mean(np.array([3.0, 1.0]), 1).tolist() == [3.0, 1.0]
+    assert running_mean(np.arange(100.0), 2)[[0, 1, 99]].tolist() == [0.0, 0.5, 98.5]
+
+
+def test_block_means_leave_out_what_is_not_finite():
+    """Blocks of two; NaN does not count; a block without a finite value is NaN; the rest at the end is left out."""
+    values = np.array([1.0, 3.0, np.nan, 5.0, np.nan, np.inf, 7.0])
+    assert np.array_equal(block_means(values, 2), [2.0, 5.0, np.nan], equal_nan=True)
 
 
 def test_correlation_is_undefined_without_variation():

@@ -35,6 +35,18 @@ def test_processes_share_a_batch():
         assert sorted(batch) == sorted(one + other) and len(one) == len(other) == 2
 
 
+def test_micro_batches_are_the_shares_of_as_many_processes():
+    """Three of two images in one of two processes: those of the first three, or the last three, of six processes."""
+    shares = [list(StepSampler(24, 12, 0, 5, rank=rank, world=6)) for rank in range(6)]
+    for rank in range(2):
+        sampler = StepSampler(24, 12, 0, 5, rank=rank, world=2, accumulate=3)
+        micro_batches = list(sampler)
+        assert len(sampler) == len(micro_batches) == 15
+        for step in range(5):
+            expected = [share[step] for share in shares[3 * rank : 3 * rank + 3]]
+            assert micro_batches[3 * step : 3 * step + 3] == expected
+
+
 def test_augmentation_follows_from_seed_epoch_and_index():
     """The same place draws the same numbers again; another seed, epoch or index draws others."""
     dice = SeededDataset(Dice(), seed=1)
