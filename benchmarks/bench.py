@@ -5,8 +5,11 @@ into README.md, between the marks of that benchmark.
 """
 
 import json
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+
+from tabulate import tabulate
 
 from benchmarks.timing import machine
 
@@ -17,16 +20,14 @@ def bench(name: str, quick: bool, out: Path | None) -> None:
     """Run one; `quick` only tries it out, and writes nothing unless `out`, a folder, is given."""
     module = import_module(f"benchmarks.bench_{name}")
     where = machine()
-    results = module.bench(quick)
-    text = "\n\n".join(f"{title}\n\n{table(rows)}" for title, rows in module.tables(results).items())
-    text = f"{', '.join(where.values())}\n\n{text}"
+    folder = None if quick and out is None else out or HERE / "results"
+    keep = partial(_keep, folder, name, where)
+    results = module.bench(quick, keep) if name == "gpu" else module.bench(quick)
+    text = f"{', '.join(where.values())}\n\n{tables(module.tables(results))}"
     print(f"\n{text}")
-    if quick and out is None:
+    if folder is None:
         return
-    folder = out or HERE / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {"machine": where, "results": results}
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    keep(results)
     print(f"\n{folder / name}.json")
     if hasattr(module, "picture"):
         module.picture(results).savefig(folder / f"{name}.png", dpi=100)
@@ -34,14 +35,22 @@ def bench(name: str, quick: bool, out: Path | None) -> None:
         _into_readme(name, text)
 
 
+def _keep(folder: Path | None, name: str, where: dict[str, str], results: dict[str, list]) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {"machine": where, "results": results}
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def tables(rows_by_title: dict[str, list[dict[str, object]]]) -> str:
+    """All tables of a benchmark below one another, each with its title."""
+    return "\n\n".join(f"{title}\n\n{table(rows)}" for title, rows in rows_by_title.items())
+
+
 def table(rows: list[dict[str, object]]) -> str:
     """Rows of the same keys as a Markdown table, numbers to three digits."""
-    columns = {key: None for row in rows for key in row}
-    lines = [list(columns), *[[_text(row.get(key, "")) for key in columns] for row in rows]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    padded = [" | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    rule = " | ".join("-" * (width - 1) + ":" for width in widths)
-    return "\n".join(f"| {line} |" for line in (padded[0], rule, *padded[1:]))
+    texts = [{key: _text(value) for key, value in row.items()} for row in rows]
+    return tabulate(texts, headers="keys", tablefmt="pipe", disable_numparse=True, stralign="right")
 
 
 def _text(value: object) -> str:

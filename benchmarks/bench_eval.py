@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from alrp_ref.coco import evaluate
+from alrp_ref.evaluation import evaluate
 from benchmarks.timing import in_turn
 
 IMAGES, DETECTIONS_AN_IMAGE, CLASSES = 5000, 68, 80

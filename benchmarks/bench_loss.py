@@ -82,9 +82,13 @@ def scores(size: int, num_positives: int, stage: str) -> tuple[Tensor, Tensor, T
 
 
 def loss_and_gradient(size: int, num_positives: int, stage: str) -> Callable[[], None]:
-    """A function that computes both."""
-    logits, targets, errors = scores(size, num_positives, stage)
-    logits.requires_grad_()
+    """A function that computes both, for a list of its own."""
+    return computing(*scores(size, num_positives, stage))
+
+
+def computing(logits: Tensor, targets: Tensor, errors: Tensor) -> Callable[[], None]:
+    """A function that computes loss and gradient of this list."""
+    logits = logits.detach().requires_grad_()
 
     def run() -> None:
         logits.grad = None

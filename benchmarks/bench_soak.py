@@ -10,7 +10,7 @@ from statistics import median
 
 from matplotlib.figure import Figure
 
-from alrp_ref.coco import make_shapes
+from alrp_ref.data import make_shapes
 from alrp_ref.training.log import read_metrics
 
 SECONDS, EVERY = 3600, 30  # how long, and between samples

@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-from alrp_ref.coco import CocoDataset, collate, make_shapes, train_transform
 from alrp_ref.detection import RECIPES, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.targets import assign
@@ -209,6 +208,8 @@ def step_of(name: str, num_images: int, size: int) -> Callable[[], float]:
 
 def _loader(num_images: int, size: int) -> list[Row]:
     """Images/s of the shapes set's pictures, scaled up to the size of photographs, by the paper's augmentation."""
+    from alrp_ref.data import CocoDataset, collate, make_shapes, train_transform  # the steps need less
+
     recipe = replace(RECIPES[ATSS], train_size=size)
     with tempfile.TemporaryDirectory() as folder:
         make_shapes(Path(folder), train_images=num_images, val_images=1)

@@ -3,39 +3,14 @@
 import gc
 import multiprocessing
 import platform
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from alrp_ref.verification.timing import in_turn, seconds, synchronise
 
-def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
-    """Seconds that each function takes: the median of `rounds`, in each of which all run once, one after the other.
-
-    Whatever slows the machine down for a while slows them all, so ratios of these numbers mean something. A first
-    round does not count.
-    """
-    times = {name: [] for name in functions}
-    for _ in range(rounds + 1):
-        for name, function in functions.items():
-            times[name].append(seconds(function))
-    return {name: statistics.median(taken[1:]) for name, taken in times.items()}
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Seconds that one call takes, its work on a GPU included."""
-    synchronise()
-    began = time.perf_counter()
-    function()
-    synchronise()
-    return time.perf_counter() - began
-
-
-def synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+__all__ = ["extra_memory", "in_turn", "machine", "seconds", "synchronise"]
 
 
 def extra_memory(prepare: Callable, *args) -> int:

@@ -1,0 +1,323 @@
+"""Ten minutes with a GPU: what can be known only there, in parts that each take seconds.
+
+Every part prints as it ends, and the results so far are kept. A part that fails, or takes longer than its share, is
+reported, and the others run on: all together take 150 seconds at most. It needs a checkout with torch, torchvision,
+numpy and pillow. The tests need pytest and hypothesis, too, the loader pycocotools and tqdm, the evaluation hotcoco.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks import methods
+from benchmarks.bench import table
+from benchmarks.timing import in_turn, seconds, synchronise
+
+REPOSITORY = Path(__file__).parents[1]
+LOSS_SIZES = (7_000_000, 12_800_000, 21_000_000)
+LOSS_POSITIVES = (400, 1000)
+LARGEST_BATCH = 32
+"""The paper's, on one GPU; halved until a step fits."""
+EVALUATED_IMAGES = 1000
+GOALS = {
+    "the loop over positives / ours, at least": 100,
+    "ours / a copy of the logits, at most": 30,
+    "the loss's share of a step, at most": 0.03,
+    "a step / torchvision's, at most": 1.0,
+}
+
+Row = dict[str, object]
+
+
+def bench(quick: bool = False, keep: Callable[[dict[str, list[Row]]], None] = lambda results: None) -> dict:
+    """Every table, as rows. `quick` is for trying the command out, without a GPU, too: small inputs, the same code.
+
+    Args: `keep`, called with the results so far after each part.
+    """
+    results: dict[str, list[Row]] = {"parts": []}
+    for name, (part, most) in PARTS.items():
+        began = time.perf_counter()
+        try:
+            with _at_most(10 * most if quick else most):  # who tries it out may share two cores with others
+                results[name] = part(quick)
+            outcome = "done"
+        except Exception as error:  # whatever it is, the other parts can still say something
+            outcome = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]:.90}"
+        taken = time.perf_counter() - began
+        results["parts"].append({"part": name, "seconds": taken, "at most": most, "outcome": outcome})
+        print(f"\n{name}: {outcome}, {taken:.1f} s", flush=True)
+        if rows := results.get(name):
+            print(table(rows), flush=True)
+        keep(results)
+    results["goals"] = _goals(results)
+    return results
+
+
+def tables(results: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """The same, to be read: titles and rows."""
+    titles = {
+        "goals": "What it should reach",
+        "loss": "aLRP Loss and its gradient in float32, *middle* scores, and other ways to do it",
+        "step": "A training step at {px} px, in units of torchvision's RetinaNet with focal loss",
+        "loader": "Reading and augmenting images with all cores, without a model",
+        "evaluation": "An evaluation",
+        "verify": "`alrp verify`: the case of each group that is nearest to its bound",
+        "tests": "Tests that need a GPU",
+        "parts": "What the parts of this took",
+    }
+    pixels = results["step"][0]["px"] if results.get("step") else ""
+    return {title.format(px=pixels): results[name] for name, title in titles.items() if results.get(name)}
+
+
+class TookTooLong(Exception):
+    """A part took more than its share of the time."""
+
+
+@contextlib.contextmanager
+def _at_most(limit: float) -> Iterator[None]:
+    """Raise TookTooLong after so many seconds, where the system has an alarm."""
+
+    def ring(*_) -> None:
+        raise TookTooLong(f"over {limit} s")
+
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _goals(results: dict[str, list[Row]]) -> list[Row]:
+    """The worst case of each; for the loop, of the lists with the most positives."""
+    loss, step = results.get("loss", []), {row["detector"]: row for row in results.get("step", [])}
+    ours = [row for name, row in step.items() if name.startswith("ours, aLRP")]
+    measured = (
+        [row["loop"] for row in loss if row["positives"] >= max(r["positives"] for r in loss)],
+        [row["of a copy"] for row in loss],
+        [row["loss's share"] for row in ours],
+        [row["step"] for row in ours],
+    )
+    rows = []
+    for (goal, bound), values in zip(GOALS.items(), measured, strict=True):
+        if values:
+            least = goal.endswith("at least")
+            value = min(values) if least else max(values)
+            met = value >= bound if least else value <= bound
+            rows.append({"goal": goal, "bound": float(bound), "measured": value, "met": "yes" if met else "no"})
+    return rows
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+# The parts
+
+
+def _verify(quick: bool) -> list[Row]:
+    """`alrp verify`; all cases that fail beside the worst of each group."""
+    from alrp_ref.verification import verify_torch
+
+    found = verify_torch(_device())
+    worst = found.worst()
+    return [
+        {
+            "group": case.group,
+            "numbers": sum(other.group == case.group for other in found.cases),
+            "off by": case.deviation,
+            "bound": case.bound,
+            "passed": "yes" if case.passed else f"NO: {case}",
+        }
+        for case in [*worst, *(case for case in found.failed if case not in worst)]
+    ]
+
+
+def _tests(quick: bool) -> list[Row]:
+    """The tests marked `gpu`, in a process of their own; what they print last."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "gpu",
+        "-q",
+        "--no-header",
+        "-p",
+        "no:cacheprovider",
+        "tests/paper",
+    ]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=PARTS["tests"][1])
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    failures = [line for line in lines if line.startswith(("FAILED", "ERROR", "E  "))]
+    return [{"exit code": done.returncode, "says": line.replace("|", "/")[:200]} for line in [*failures, *lines[-1:]]]
+
+
+def _loss(quick: bool) -> list[Row]:
+    """Ours, and in units of it the loop over positives and buckets; ours in units of a sort and of a copy."""
+    from benchmarks.bench_loss import computing, scores
+
+    rows = []
+    for size in LOSS_SIZES:
+        for number in LOSS_POSITIVES:
+            case = (size // 100, number // 10, "middle") if quick else (size, number, "middle")
+            logits, targets, errors = scores(*case)
+            lists = logits[targets == 1], logits[targets == 0], errors
+            functions = {
+                "ours": computing(logits, targets, errors),
+                "sort": logits.sort,
+                "copy": logits.clone,
+                "buckets": partial(methods.buckets, *lists),
+                "loop": partial(methods.loop, *lists),
+            }
+            took = in_turn(functions, rounds=1 if quick else 3)
+            rows.append(
+                {
+                    "logits": case[0],
+                    "positives": case[1],
+                    "milliseconds": 1000 * took["ours"],
+                    "of a sort": took["ours"] / took["sort"],
+                    "of a copy": took["ours"] / took["copy"],
+                    "loop": took["loop"] / took["ours"],
+                    "buckets": took["buckets"] / took["ours"],
+                    "extra MiB": _extra_mebibytes(functions["ours"]),
+                }
+            )
+    return rows
+
+
+def _step(quick: bool) -> list[Row]:
+    """A step of torchvision's detector and of ours, on the same batch, as `alrp train` runs it."""
+    size, images = (128, 2) if quick else (512, LARGEST_BATCH)
+    while True:
+        try:
+            return _steps(size, images, rounds=1 if quick else 5)
+        except torch.cuda.OutOfMemoryError:
+            if images == 1:
+                raise
+            images //= 2
+            torch.cuda.empty_cache()
+
+
+def _steps(size: int, images: int, rounds: int) -> list[Row]:
+    from benchmarks.bench_train import ATSS, IOU, Torchvision, batch, device, ours, stepper
+
+    data = batch(images, size)
+    models = {
+        "torchvision, focal": Torchvision(size).to(device(), memory_format=torch.channels_last).train(),
+        "ours, focal": ours("focal_retinanet_r50_500"),
+        "ours, aLRP": ours(IOU),
+        "ours, aLRP, ATSS": ours(ATSS),
+    }
+    steps = {name: stepper(model, data, half=_device() == "cuda") for name, model in models.items()}
+    took = in_turn(steps, rounds)
+    return [
+        {
+            "detector": name,
+            "px": size,
+            "images": images,
+            "step": took[name] / took["torchvision, focal"],
+            "images/s": images / took[name],
+            "loss's share": _share_of_criterion(model, steps[name], took[name]) if "ours" in name else "",
+            "extra MiB an image": _per_image(_extra_mebibytes(steps[name]), images),
+        }
+        for name, model in models.items()
+    ]
+
+
+def _share_of_criterion(model: nn.Module, step: Callable[[], float], seconds_of_step: float) -> float:
+    """Of the step's time, what the criterion takes: its losses, their gradient, and the boxes of the positives.
+
+    The GPU is waited for before and after, so this is rather too much than too little.
+    """
+    marks: list[float] = []
+
+    def mark(*_) -> None:
+        synchronise()
+        marks.append(time.perf_counter())
+
+    hooks = [model.criterion.register_forward_pre_hook(mark), model.criterion.register_forward_hook(mark)]
+    for _ in range(3):
+        step()
+    for hook in hooks:
+        hook.remove()
+    return sorted(after - before for before, after in zip(marks[::2], marks[1::2], strict=True))[1] / seconds_of_step
+
+
+def _extra_mebibytes(function: Callable[[], object]) -> float | str:
+    """The most memory that it takes beyond what is there, by PyTorch's count; a CPU has none."""
+    if not torch.cuda.is_available():
+        return ""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    function()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def _per_image(mebibytes: float | str, images: int) -> float | str:
+    return mebibytes if isinstance(mebibytes, str) else mebibytes / images
+
+
+def _loader(quick: bool) -> list[Row]:
+    """Images/s with a worker on every core, once they run: from the first batch to the last."""
+    from torch.utils.data import ConcatDataset, DataLoader
+
+    from alrp_ref.data import CocoDataset, collate, make_shapes, train_transform
+    from alrp_ref.detection import RECIPES
+
+    size, pictures = (128, 20) if quick else (512, 100)
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with tempfile.TemporaryDirectory() as folder:
+        make_shapes(Path(folder), train_images=pictures, val_images=1)
+        recipe = replace(RECIPES["alrp_retinanet_r50_atss_500"], train_size=size)
+        data = ConcatDataset([CocoDataset(folder, "train2017", train_transform(recipe))] * workers)
+        batches = iter(DataLoader(data, 4, collate_fn=collate, num_workers=workers))
+        next(batches)
+        took = seconds(lambda: [None for _ in batches])
+    return [{"px": size, "workers": workers, "images": len(data), "images/s": (len(data) - 4) / took}]
+
+
+def _evaluation(quick: bool) -> list[Row]:
+    """AP and optimal LRP, of made-up detections of COCO's density, in units of AP alone by the same evaluator."""
+    from benchmarks import bench_eval
+
+    truth, found = bench_eval.detections(50 if quick else EVALUATED_IMAGES)
+    names = ("ours: AP and oLRP", "hotcoco: AP")
+    took = in_turn({name: partial(bench_eval.EVALUATORS[name], truth, found) for name in names}, rounds=2)
+    return [
+        {
+            "evaluator": name,
+            "images": len(truth["images"]),
+            "detections": len(found),
+            "seconds": took[name],
+            "of hotcoco": took[name] / took["hotcoco: AP"],
+        }
+        for name in names
+    ]
+
+
+PARTS: dict[str, tuple[Callable[[bool], list[Row]], int]] = {
+    "verify": (_verify, 30),
+    "loss": (_loss, 30),
+    "step": (_step, 40),
+    "tests": (_tests, 25),
+    "loader": (_loader, 15),
+    "evaluation": (_evaluation, 10),
+}
+"""Each with the seconds that it may take: 150 together."""
