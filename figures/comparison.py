@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from alrp_ref.training.comparison import BOUNDS, COLUMNS, by_rate, mean_rows, spread, summary
+from alrp_ref.reports.comparison import BOUNDS, COLUMNS, by_rate, mean_rows, spread, summary
 from figures.runs import DATA, read_table
 from figures.style import section, text
 

@@ -7,11 +7,12 @@ classes, one seed.
 import numpy as np
 from matplotlib.figure import Figure
 
+from alrp_ref.palette import BOXES, NEGATIVE, OTHER, POSITIVE
+from alrp_ref.reports.curves import SHOWN_IOUS
 from figures.comparison import rows_of
-from figures.style import BOXES, NEGATIVE, OTHER, POSITIVE, letter
+from figures.style import letter
 
 LOSSES = {"aLRP Loss": POSITIVE, "AP Loss": NEGATIVE, "focal loss": OTHER}
-IOUS = ("0.5", "0.75", "0.9")
 
 
 def draw() -> Figure:
@@ -27,7 +28,7 @@ def draw() -> Figure:
         axes.legend()
     above[0].set_ylabel("loss")
     rows = rows_of("long", "precision_recall")
-    for axes, iou in zip(below, IOUS, strict=True):
+    for axes, iou in zip(below, map(str, SHOWN_IOUS), strict=True):
         for name in dict.fromkeys(row["recipe"] for row in rows):
             of_loss = [row for row in rows if row["recipe"] == name and row["IoU"] == iou]
             recall, precision = (np.array([float(row[c]) for row in of_loss]) for c in ("recall", "precision"))

@@ -7,8 +7,9 @@ step only; running sums are ours. Times are in units of ours at 10 positives. Me
 
 from matplotlib.figure import Figure
 
+from alrp_ref.palette import GREY, NEGATIVE, POSITIVE
 from figures.runs import DATA, read_table
-from figures.style import GREY, NEGATIVE, POSITIVE, letter, log_ticks
+from figures.style import letter, log_ticks
 
 LOOKS = {"loop": (GREY, "--", "o"), "buckets": (NEGATIVE, ":", "^"), "running sums": (POSITIVE, "-", "s")}
 NOTHING = 1e-17

@@ -10,7 +10,8 @@ import torch
 from matplotlib.figure import Figure
 
 from alrp_ref import alrp_loss
-from figures.style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter
+from alrp_ref.palette import BOXES, INK, NEGATIVE, OTHER, POSITIVE
+from figures.style import letter
 
 DELTAS = (0.1, 0.5, 1.0, 2.0)
 WIDTHS = torch.logspace(-2, 1, 25)

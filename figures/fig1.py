@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alrp_ref import alrp_loss, ap_loss
-from figures.style import GREY, INK, LIGHT, POSITIVE, letter
+from alrp_ref.palette import GREY, INK, LIGHT, POSITIVE
+from figures.style import letter
 
 SCORES = torch.arange(10, 0, -1, dtype=torch.float64) / 10
 POSITIVES = [0, 2, 5, 9]

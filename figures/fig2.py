@@ -9,8 +9,9 @@ import torch
 from matplotlib.figure import Figure
 
 from alrp_ref import alrp_loss, pairwise
+from alrp_ref.palette import BOXES, INK, NEGATIVE, OTHER, POSITIVE
 from alrp_ref.ranking import ranks
-from figures.style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter
+from figures.style import letter
 
 S_POS = torch.tensor([3.0, 1.0, -1.0], dtype=torch.float64)
 S_NEG = torch.tensor([2.2, 1.6, 0.4, -0.2, -2.5], dtype=torch.float64)

@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.runs import DATA, Run, block_means, read_log
-from figures.style import BOXES, INK, NEGATIVE, POSITIVE, letter, log_ticks
+from alrp_ref.palette import BOXES, INK, NEGATIVE, POSITIVE
+from alrp_ref.reports.means import block_means
+from figures.runs import DATA, Run, read_log
+from figures.style import letter, log_ticks
 
 OURS = {
     "(a) alrp_tiny on shapes": DATA / "log_alrp_giou_sb_atss.csv",

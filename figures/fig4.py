@@ -9,8 +9,10 @@ thick ones means over a fortieth of the run. (The paper: 12 epochs of COCO, mean
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.runs import DATA, Run, block_means, read_log
-from figures.style import BOXES, INK, NEGATIVE, OTHER, POSITIVE, letter, log_ticks
+from alrp_ref.palette import BOXES, INK, NEGATIVE, OTHER, POSITIVE
+from alrp_ref.reports.means import block_means
+from figures.runs import DATA, Run, read_log
+from figures.style import letter, log_ticks
 
 PANELS = {
     "(a) alrp_tiny and kin on shapes": {

@@ -10,7 +10,8 @@ import torch
 from matplotlib.figure import Figure
 
 from alrp_ref import alrp_loss
-from figures.style import BOXES, INK, NEGATIVE, letter
+from alrp_ref.palette import BOXES, INK, NEGATIVE
+from figures.style import letter
 
 SPREADS = torch.logspace(-1.5, 1.5, 25)
 DRAWS = 10

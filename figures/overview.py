@@ -6,8 +6,9 @@ they differ in which box goes with which score.
 
 from matplotlib.figure import Figure
 
+from alrp_ref.palette import INK, LIGHT, POSITIVE
 from figures.fig1 import IOUS, POSITIVES, SCORES, numbers
-from figures.style import INK, LIGHT, POSITIVE, letter
+from figures.style import letter
 
 TITLES = (
     "The best boxes have the best scores",

@@ -17,12 +17,12 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from alrp_ref import alrp_loss, giou_error
-from alrp_ref.coco import CocoDataset
+from alrp_ref.data import CocoDataset
+from alrp_ref.detection import load_model
 from alrp_ref.detection.criteria import ranking_targets
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
 from alrp_ref.detection.targets import assign
-from alrp_ref.training import load_model
 from figures.runs import DATA, write_table
 
 FREQUENT = "person"

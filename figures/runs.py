@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alrp_ref.coco import CocoDataset, order_bounds, rank_correlation
-from alrp_ref.training.comparison import BOUNDS
+from alrp_ref.data import CocoDataset
+from alrp_ref.evaluation import order_bounds, rank_correlation
+from alrp_ref.reports.comparison import BOUNDS
+from alrp_ref.reports.means import block_means
+from alrp_ref.reports.tables import read_table, write_table
 from alrp_ref.training.log import read_metrics
-from alrp_ref.training.tables import read_table, write_table
 
 DATA = Path(__file__).parent / "data"
 METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP")
@@ -73,14 +75,6 @@ def bounds(run: Run) -> list[dict[str, str]]:
 def _detections(run: Run) -> tuple[CocoDataset, list[dict]]:
     data = CocoDataset(run.coco, "val2017", keep_empty=True)
     return data, json.loads((run.folder / "detections.json").read_text())
-
-
-def block_means(values: np.ndarray, length: int) -> np.ndarray:
-    """Means over so many steps at a time; what is not a number does not count."""
-    blocks = np.reshape(values[: len(values) // length * length], (-1, length))
-    known = np.isfinite(blocks)
-    total = np.where(known, blocks, 0.0).sum(axis=1)
-    return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tabulate import tabulate
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart. One colour, one meaning, as in the notebooks.
-POSITIVE, NEGATIVE, BOXES = "#0072B2", "#D55E00", "#009E73"
-OTHER = "#CC79A7"
-INK, GREY, LIGHT = "#222222", "#7f7f7f", "#d9dce1"
+from alrp_ref.palette import INK
 
 matplotlib.rcParams.update(
     {
@@ -67,15 +65,8 @@ def section(title: str, rows: list[list[str]], note: str) -> str:
 
 def table(rows: list[list[str]]) -> str:
     """A table whose first row holds the names of its columns; numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-
-    def line(row: list[str]) -> str:
-        first, *others = row
-        cells = [first.ljust(widths[0]), *(c.rjust(width) for c, width in zip(others, widths[1:], strict=True))]
-        return f"| {' | '.join(cells)} |"
-
-    rule = "| " + " | ".join(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]) + " |"
-    return "\n".join([line(rows[0]), rule, *map(line, rows[1:])])
+    sides = ["left", *["right"] * (len(rows[0]) - 1)]
+    return tabulate(rows, headers="firstrow", tablefmt="pipe", disable_numparse=True, colalign=sides)
 
 
 def text(note: str) -> str:

@@ -1,88 +1,212 @@
-"""Train what Figures 3 and 4 and Tables 2 to 4 are drawn from, and keep the logs and results in data/.
+"""Train what the figures and tables of trained detectors are made from, in the order of their worth.
 
-Usage: python -m figures.train RUNS                     (an hour on two idle cores)
-       python -m figures.train RUNS --only NAME ...     (some of it; data/ stays as it is)
+Usage: python -m figures.train RUNS [--only STUDY ...] [--processes N] [--device DEVICE]
+       python -m figures.train RUNS --coco DIR --backbone-weights FILE     photographs, too
 
-Small detectors on generated shapes, 468 steps each. A run is kept in RUNS: give the same command again to go on.
+Each run has a folder in RUNS, and `data/length/results.csv` gets its evaluations when it ends. The same command
+resumes what was stopped; several processes, on one machine, share the runs. Small detectors on generated shapes:
+10,000 steps take 10 minutes of an idle core, or 5 beside fifteen others on one large GPU.
 """
 
 import argparse
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
 import torch
 
 from alrp_ref import alrp
-from alrp_ref.coco import make_shapes
+from alrp_ref.data import CocoDataset, hold_out, make_shapes
 from alrp_ref.detection import RECIPES, Recipe, retinanet
 from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import FocalCriterion
-from alrp_ref.training import train
+from alrp_ref.io import locked
+from alrp_ref.reports.compare import Run as ComparedRun
+from alrp_ref.training.log import read_metrics
+from alrp_ref.training.plan import with_batch_size
 from figures import runs
 
-STEPS, SEEDS = 468, (0, 1, 2)
-LAST_ROW = "alrp_giou_sb_atss"
+RESULTS = runs.DATA / "length" / "results.csv"
+COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho")
+SHAPES = {"train_images": 8000, "val_images": 1000}
+STEPS = 10_000
+EVALUATED_EVERY = 2_500
+HELD_OUT = 10
+"""Every tenth training image is held out for the sweep of the learning rates."""
+PHOTOGRAPH_EPOCHS = 100
 
-ATSS = RECIPES["alrp_tiny"]
-IOU = replace(ATSS, assigner="iou", ratios=(0.5, 1.0, 2.0))
+ALRP = RECIPES["alrp_tiny"]
+IOU = replace(ALRP, assigner="iou", ratios=(0.5, 1.0, 2.0))
+LOSSES = {"alrp": ALRP, "ap": replace(ALRP, loss="ap"), "focal": replace(ALRP, loss="focal")}
+TABLE_2 = {
+    "ap_iou_anchors": replace(IOU, loss="ap"),
+    "alrp_iou_weight_1": replace(IOU, loc_error="iou", loc_weight=1.0, self_balance_epochs=0),
+    "alrp_iou_sb": replace(IOU, loc_error="iou"),
+    "alrp_giou_sb": IOU,
+}
+TABLE_3 = {
+    f"{error}_weight_{weight}": replace(ALRP, loc_error=error, loc_weight=float(weight), self_balance_epochs=0)
+    for weight in (1, 2, 5, 10, 20, 50)
+    for error in ("giou", "iou")
+} | {"iou_self_balance": replace(ALRP, loc_error="iou")}
+TABLE_4 = {f"first_weight_{weight}": replace(ALRP, loc_weight=float(weight)) for weight in (1, 10, 200)}
+FIGURE_4 = {"cross_entropy": LOSSES["focal"], "zero_target": ALRP}
+
+# The learning rates that the sweep of comparison.md chose for batches of 8, in proportion.
+_PHOTOGRAPHS = with_batch_size(RECIPES["alrp_mobilenet_320"], 16)
+PHOTOGRAPHS = {
+    "photographs_alrp": _PHOTOGRAPHS,
+    "photographs_ap": replace(_PHOTOGRAPHS, loss="ap"),
+    "photographs_focal": replace(_PHOTOGRAPHS, loss="focal", lr=0.064),
+}
 
 
-def cross_entropy(recipe: Recipe, period: int | None) -> FocalCriterion:
+@dataclass(frozen=True, kw_only=True)
+class Run(ComparedRun):
+    """A run whose recipe may be one that nobody should train with."""
+
+    def train(self, **options) -> None:
+        with ExitStack() as changes:
+            if self.recipe.name == "cross_entropy":
+                changes.enter_context(mock.patch.object(retinanet, "build_criterion", _cross_entropy))
+            if self.recipe.name == "zero_target":
+                changes.enter_context(mock.patch.object(alrp, "target_lrp_error", _zero_target))
+            every = max(1, EVALUATED_EVERY // (images_of(self.coco) // self.recipe.batch_size))
+            super().train(eval_every=every, **options)
+
+
+def _cross_entropy(recipe: Recipe, period: int | None) -> FocalCriterion:
     """Focal loss without its two parameters."""
     return FocalCriterion(CODERS[recipe.coder], alpha=-1, gamma=0, beta=1 / 9, count_images=False)
 
 
-def zero_target(errors: torch.Tensor, rank: torch.Tensor) -> torch.Tensor:
+def _zero_target(errors: torch.Tensor, rank: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(rank)
 
 
-TABLE_2 = {
-    "ap": replace(IOU, loss="ap"),
-    "alrp_iou": replace(IOU, loc_error="iou", loc_weight=1.0, self_balance_epochs=0),
-    "alrp_iou_sb": replace(IOU, loc_error="iou"),
-    "alrp_giou_sb": IOU,
-    "alrp_giou_sb_atss": ATSS,
-}
-TABLE_4 = {f"weight_{weight}": replace(ATSS, loc_weight=float(weight)) for weight in (1, 10, 200)}
-FIGURE_4 = {
-    "cross_entropy": RECIPES["focal_tiny"],
-    "focal": RECIPES["focal_tiny"],
-    "alrp_zero_target": ATSS,
-}
-VARIANTS = TABLE_2 | TABLE_4 | FIGURE_4
+@cache
+def images_of(coco: Path) -> int:
+    """The number of training images."""
+    return len(CocoDataset(coco, "train2017"))
 
 
-def train_one(name: str, recipe: Recipe, data: Path, out: Path, **options) -> None:
-    with ExitStack() as changes:  # what nobody should train with is no recipe
-        if name == "cross_entropy":
-            changes.enter_context(mock.patch.object(retinanet, "build_criterion", cross_entropy))
-        if name == "alrp_zero_target":
-            changes.enter_context(mock.patch.object(alrp, "target_lrp_error", zero_target))
-        train(recipe, data, out, workers=1, **options)
+@dataclass(frozen=True)
+class Studies:
+    """Every run, by study. Args: `folder` of the runs; `coco` with photographs, and the weights to begin with."""
+
+    folder: Path
+    coco: Path | None = None
+    weights: Path | None = None
+
+    def rates(self) -> Iterator[Run]:
+        """The learning rate of each loss, on training images held out: the recipe's, and half a decade to each side."""
+        held_out = hold_out(self._shapes(), self.folder / "held_out", HELD_OUT)
+        for name, recipe in LOSSES.items():
+            for factor in (1, 10**0.5, 10**-0.5):
+                lr = float(f"{recipe.lr * factor:.2g}")
+                recipe_here = replace(recipe, name=f"rate_{name}_{lr:g}", lr=lr)
+                yield self._run(recipe_here, EVALUATED_EVERY, seed=0, coco=held_out)
+
+    def losses(self) -> Iterator[Run]:
+        """aLRP, AP and focal loss at full length."""
+        yield from self._each(LOSSES, seeds=3)
+
+    def longer(self) -> Iterator[Run]:
+        """aLRP and AP Loss at twice that."""
+        yield from self._each({name: LOSSES[name] for name in ("alrp", "ap")}, seeds=2, steps=2 * STEPS)
+
+    def table2(self) -> Iterator[Run]:
+        """The ablation; its last row is a run of `losses`."""
+        yield from self._each(TABLE_2, seeds=3)
+
+    def table3(self) -> Iterator[Run]:
+        """Constant weights of the boxes, and IoU with self-balance; GIoU with it is a run of `losses`."""
+        yield from self._each(TABLE_3, seeds=1)
+
+    def table4(self) -> Iterator[Run]:
+        """First weights of the self-balance; 50 is a run of `losses`."""
+        yield from self._each(TABLE_4, seeds=1)
+
+    def figure4(self) -> Iterator[Run]:
+        """Cross entropy, which balances nothing, and aLRP Loss with a target of zero."""
+        yield from self._each(FIGURE_4, seeds=1)
+
+    def photographs(self) -> Iterator[Run]:
+        """Three losses on photographs, if there are any."""
+        if self.coco is not None:
+            steps = round(PHOTOGRAPH_EPOCHS * (images_of(self.coco) // _PHOTOGRAPHS.batch_size))
+            for seed in range(3):
+                for name, recipe in PHOTOGRAPHS.items():
+                    yield self._run(replace(recipe, name=name), steps, seed, self.coco)
+
+    def _each(self, recipes: dict[str, Recipe], seeds: int, steps: int = STEPS) -> Iterator[Run]:
+        for seed in range(seeds):
+            for name, recipe in recipes.items():
+                yield self._run(replace(recipe, name=name, lr=self._best_rate(recipe)), steps, seed, self._shapes())
+
+    def _run(self, recipe: Recipe, steps: int, seed: int, coco: Path) -> Run:
+        folder = self.folder / f"{recipe.name}_{steps}_{seed}"
+        backbone = self.weights.name if coco == self.coco and self.weights else "none"
+        return Run(recipe=recipe, coco=coco, folder=folder, steps=steps, seed=seed, backbone=backbone)
+
+    def _shapes(self) -> Path:
+        return make_shapes(self.folder / "shapes", **SHAPES)
+
+    def _best_rate(self, recipe: Recipe) -> float:
+        """The learning rate that was best in the sweep of a loss; the recipe's if there was no sweep."""
+        name = next(name for name, of_loss in LOSSES.items() if of_loss.loss == recipe.loss)
+        tried = [run for run in self.rates() if run.recipe.name.startswith(f"rate_{name}_") and run.result]
+        return max(tried, key=lambda run: run.result["AP"] or 0.0).recipe.lr if tried else recipe.lr
 
 
-def on_shapes(folder: Path, names: list[str]) -> None:
-    shapes = make_shapes(folder / "shapes", train_images=2500, val_images=200)
-    todo = [(name, seed) for name in names or VARIANTS for seed in (SEEDS if name in TABLE_2 else SEEDS[:1])]
-    for name, seed in todo:
-        train_one(name, VARIANTS[name], shapes, folder / f"{name}_{seed}", steps=STEPS, seed=seed)
-    if names:
-        return
-    results = [
-        {"name": name, "seed": seed, "steps": STEPS} | runs.result(runs.Run(folder / f"{name}_{seed}", shapes))
-        for name, seed in todo
-    ]
-    runs.write_table(runs.DATA / "results.csv", results)
-    runs.write_table(runs.DATA / "bounds.csv", runs.bounds(runs.Run(folder / f"{LAST_ROW}_0", shapes)))
-    for name in (LAST_ROW, *FIGURE_4):
-        runs.keep_log(folder / f"{name}_0", f"log_{name}")
+STUDIES = ("rates", "losses", "photographs", "longer", "table2", "table3", "table4", "figure4")
+
+
+def collect(folder: Path) -> None:
+    """Write the evaluations of every run in a folder to `data/length/results.csv`, run by run."""
+    rows = []
+    for path in sorted(folder.glob("*/evaluations.csv")):
+        name, total_steps, seed = path.parent.name.rsplit("_", 2)
+        loss = next((loss for loss in LOSSES if loss in name.split("_")), "alrp")
+        for row in read_metrics(path):
+            values = {column: "" if math.isnan(row[column]) else f"{row[column]:.4f}" for column in COLUMNS}
+            identity = {"recipe": name, "loss": loss, "seed": seed, "steps": row["step"], "total_steps": total_steps}
+            rows.append(identity | values)
+    if rows:
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        runs.write_table(RESULTS, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--only", nargs="+", default=STUDIES, choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("--processes", type=int, default=1, help="this many at a time (default 1)")
+    parser.add_argument("--device", default="cpu", help='"cpu" (default) or "cuda"')
+    parser.add_argument("--coco", type=Path, help="photographs in COCO's layout")
+    parser.add_argument("--backbone-weights", type=Path, help="MobileNetV2's, for the photographs")
+    args = parser.parse_args()
+    make_shapes(args.runs / "shapes", **SHAPES)
+    if args.processes > 1:
+        alone = [sys.executable, "-m", "figures.train", *sys.argv[1:], "--processes", "1"]
+        raise SystemExit(max(process.wait() for process in [subprocess.Popen(alone) for _ in range(args.processes)]))
+    torch.set_num_threads(1)
+    studies = Studies(args.runs, args.coco, args.backbone_weights)
+    for study in args.only:
+        weights = {"backbone_weights": args.backbone_weights} if study == "photographs" else {}
+        for run in getattr(studies, study)():
+            with locked(run.folder / "compared", wait=False) as is_ours:
+                if is_ours and run.result is None:
+                    run.train(workers=0, cache=True, device=args.device, **weights)
+                    with locked(args.runs / "lock", wait=True):
+                        collect(args.runs)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--only", nargs="+", default=[], choices=VARIANTS, metavar="NAME")
-    args = parser.parse_args()
-    on_shapes(args.runs, args.only)
+    main()

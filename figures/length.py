@@ -1,0 +1,40 @@
+"""Length: AP, AP90 and oLRP against training steps, for aLRP Loss and AP Loss; mean of three seeds, and their range.
+
+Small detectors on shapes, 10,000 steps, the learning rate a tenth after seven and eight ninths of them.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from alrp_ref.palette import NEGATIVE, POSITIVE
+from figures.runs import DATA, read_table
+from figures.style import letter
+
+LOSSES = {"alrp": ("aLRP Loss", POSITIVE), "ap": ("AP Loss", NEGATIVE)}
+PANELS = ("AP", "AP90", "oLRP")
+
+
+def evaluations(total_steps: int) -> dict[str, dict[int, list[dict[str, str]]]]:
+    """By loss and step, the rows of all seeds."""
+    found: dict[str, dict[int, list[dict[str, str]]]] = {name: defaultdict(list) for name in LOSSES}
+    for row in read_table(DATA / "length" / "results.csv"):
+        if row["recipe"] in LOSSES and int(row["total_steps"]) == total_steps:
+            found[row["recipe"]][int(row["steps"])].append(row)
+    return found
+
+
+def draw() -> Figure:
+    figure = Figure(figsize=(9, 3.1))
+    for axes, metric in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
+        for name, by_step in evaluations(10_000).items():
+            label, colour = LOSSES[name]
+            steps = sorted(by_step)
+            values = [[float(row[metric]) for row in by_step[step]] for step in steps]
+            axes.plot(steps, [np.mean(v) for v in values], "o-", color=colour, markersize=3, label=label)
+            axes.fill_between(steps, *zip(*((min(v), max(v)) for v in values), strict=True), color=colour, alpha=0.2)
+        axes.set(xlabel="training step", xlim=(0, 10_500))
+        letter(axes, metric)
+    axes.legend()
+    return figure
