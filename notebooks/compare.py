@@ -14,7 +14,8 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from alrp_ref.coco import CocoDataset, Metrics, make_shapes, rank_correlation
+from alrp_ref.data import CocoDataset, make_shapes
+from alrp_ref.evaluation import Metrics, rank_correlation
 from alrp_ref.training import train
 
 RECIPES = ("alrp_tiny", "ap_tiny", "focal_tiny")

@@ -18,9 +18,17 @@ import torch
 from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart. One colour, one meaning, in every notebook.
-POSITIVE, NEGATIVE, BOXES = "#0072B2", "#D55E00", "#009E73"
-INK, GREY, LIGHT = "#222222", "#7f7f7f", "#d9dce1"
+from alrp_ref.palette import (  # noqa: F401 (the notebooks take their colours from here)
+    BOXES,
+    GREY,
+    INK,
+    LIGHT,
+    NEGATIVE,
+    ORANGE,
+    OTHER,
+    POSITIVE,
+    SKY_BLUE,
+)
 
 plt.rcParams.update(
     {
@@ -29,9 +37,7 @@ plt.rcParams.update(
         "font.size": 10,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.prop_cycle": plt.cycler(
-            color=[POSITIVE, NEGATIVE, BOXES, "#CC79A7", "#E69F00", "#56B4E9"]
-        ),
+        "axes.prop_cycle": plt.cycler(color=[POSITIVE, NEGATIVE, BOXES, OTHER, ORANGE, SKY_BLUE]),
         "legend.frameon": False,
     }
 )

@@ -7,7 +7,7 @@ import csv
 import sys
 from pathlib import Path
 
-from alrp_ref.training.checkpoint import load_checkpoint, save_checkpoint
+from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 
 DATA = Path(__file__).parent / "data"
 COLUMNS = ("step", "lr", "loss_cls", "loss_loc", "weight")

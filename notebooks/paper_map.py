@@ -25,7 +25,7 @@ PAPER_FILES = (
     "alrp",
     "self_balance",
     "lrp",
-    "step_matrix",
+    "exact.step_matrix",
 )
 
 
@@ -132,8 +132,8 @@ def _module(name: str) -> ModuleType:
 
 
 def _link(module: ModuleType) -> str:
-    name = module.__name__.rpartition(".")[2]
-    return f"[{name}.py](../alrp_ref/{name}.py)"
+    path = f"{module.__name__.removeprefix('alrp_ref.').replace('.', '/')}.py"
+    return f"[{path}](../alrp_ref/{path})"
 
 
 def _name(path: Path) -> str:
