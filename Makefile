@@ -1,6 +1,7 @@
 # Everything runs in .venv, which `make install` makes (and so does any target that needs it).
 PYTHON ?= python3
 PIP_FLAGS ?=
+DEMO_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -23,7 +24,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP)  ## draw a data set of shapes, train a small detector on it, write a report
-	$(BIN)/alrp demo
+	$(BIN)/alrp demo $(DEMO_FLAGS)
 
 lab: $(STAMP)  ## open the course
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
@@ -36,7 +37,7 @@ lint: $(STAMP)  ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-test: lint  ## check everything, the notebooks too (under twenty minutes)
+test: lint  ## check everything, the notebooks too (about ten minutes)
 	$(PYTEST) -m "not slow" tests $(NBVAL)
 
 test-paper: $(STAMP)  ## the tests of the paper's files alone (about a minute)
