@@ -343,7 +343,7 @@ def test_figures_of_any_run(tmp_path: Path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["fig9"], "the figures are comparison, comparison_curves, cost"),
+        (["fig9"], "the figures are claim, comparison, comparison_curves, cost"),
         (["--run", "."], "--run DIR and --coco DIR belong together"),
         (["fig1", "--run", ".", "--coco", "."], "the figures of a run are fig3, fig4, table2, table5; got 'fig1'"),
         (["fig3", "--run", "nowhere", "--coco", "."], "nowhere"),
