@@ -1,7 +1,7 @@
 """Interactive pictures: one ES module each, for JupyterLab through anywidget and for the site's pages.
 
-A picture is `name.js`, whose default export has `render({model, el})`, anywidget's contract; the pictures ask nothing of
-the model, so they live without a kernel. `name.png` is the still for places that run no script (`stills.py` makes it).
+A picture is `name.js`, whose default export has `render({model, el})`, anywidget's contract. The pictures ask nothing
+of the model, so they live without a kernel. `name.png` is the still where no script runs (from `stills.py`).
 """
 
 import re
@@ -33,12 +33,22 @@ def self_contained(path: Path) -> str:
     return re.sub(r'from "\./(\w+\.js)"', inline, path.read_text(encoding="utf-8"))
 
 
+def page(name: str) -> str:
+    """A page with nothing but the picture."""
+    return f"<!doctype html><body style='margin: 8px'>{script(name)}</body>"
+
+
 def html(name: str) -> str:
     """The picture as a piece of a page: its still, which the script replaces."""
     still = b64encode((FOLDER / f"{name}.png").read_bytes()).decode()
+    return script(name, f'<img alt="{PICTURES[name]}" src="data:image/png;base64,{still}">')
+
+
+def script(name: str, still: str = "") -> str:
+    """The element of the picture and the script that fills it."""
     module = b64encode(self_contained(FOLDER / f"{name}.js").encode()).decode()
     return f"""<div class="interactive" id="interactive-{name}">
-<img alt="{PICTURES[name]}" src="data:image/png;base64,{still}">
+{still}
 </div>
 <script type="module">
 import picture from "data:text/javascript;base64,{module}";
