@@ -13,6 +13,7 @@ imports only what is below it.
 from alrp_ref import pairwise
 from alrp_ref.alrp import alrp_loss
 from alrp_ref.ap import APLoss, ap_loss
+from alrp_ref.batch import flatten_batch
 from alrp_ref.localisation import giou_error, iou_error
 from alrp_ref.lrp import optimal_lrp
 from alrp_ref.self_balance import ALRPLoss, SelfBalance
@@ -24,6 +25,7 @@ __all__ = [
     "SelfBalance",
     "alrp_loss",
     "ap_loss",
+    "flatten_batch",
     "giou_error",
     "iou_error",
     "optimal_lrp",

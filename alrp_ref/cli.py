@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command in (_train, _demo, _compare):
             print(": give the same command again to resume from the last checkpoint", end="", file=sys.stderr)
         if args.command is _download:
-            print(": give the same command again to go on where it was", end="", file=sys.stderr)
+            print(": give the same command again to resume", end="", file=sys.stderr)
         print(file=sys.stderr)
         return INTERRUPTED
 
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--recipe", default="alrp_tiny", help="alrp_tiny (default), ap_tiny or focal_tiny")
     add_run_options(demo)
 
-    download = add("download", _download, "download COCO 2017 and unpack it; the same command again goes on")
+    download = add("download", _download, "download COCO 2017 and unpack it; the same command again resumes")
     download.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder, what --coco is elsewhere")
     download.add_argument(
         "--split",

@@ -71,7 +71,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
     except Timeout:
         is_ours = False
     except NotImplementedError:
-        pass  # some cluster file systems have no locks; go on without one
+        pass  # some cluster file systems have no locks; continue without one
     try:
         yield is_ours
     finally:

@@ -66,7 +66,7 @@ class CocoDataset(CocoDetection):
         self.annotation_file = annotation_file(Path(root), split)
         with _readable_coco(self.annotation_file):
             super().__init__(Path(root) / split, str(self.annotation_file), transforms=transform)
-            # pycocotools itself goes on without categories, and with the last of two images that share an id.
+            # pycocotools itself continues without categories, and with the last of two images that share an id.
             _refuse(self.annotation_file, self.coco.dataset)
             for annotation in self.coco.dataset["annotations"]:
                 annotation.pop("segmentation", None)  # most of what COCO's annotations take, and each worker's copy

@@ -214,7 +214,7 @@ BAD = [
     ("logits", torch.zeros(3, 1), r"\(3, 1\)"),
     ("logits", torch.tensor([1, 2, 3]), "int64"),
     ("logits", torch.tensor([0.5, float("nan"), 2.0]), "nan at position 1"),
-    ("logits", torch.tensor([0.5, 1.0, -float("inf")]), "-inf at position 2"),
+    ("logits", torch.tensor([0.5, -float("inf"), 1.0]), "-inf at position 1"),
     ("targets", None, "NoneType"),
     ("targets", torch.tensor([1, 0]), r"\(2,\)"),
     ("targets", torch.tensor([1.0, 0.0, -1.0]), "float32"),

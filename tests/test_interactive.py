@@ -1,0 +1,183 @@
+"""The interactive pictures' JavaScript: its losses are those of the package, and its modules need nothing else."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torchvision.ops import sigmoid_focal_loss
+
+import alrp_ref
+from alrp_ref import pairwise
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "notebooks"))
+
+import interactive  # noqa: E402
+
+FOLDER = ROOT / "notebooks" / "interactive"
+NODE = shutil.which("node")
+needs_node = pytest.mark.skipif(NODE is None, reason="needs Node.js: apt-get install nodejs")
+
+
+def javascript(expression: str, cases: list) -> list:
+    """What `expression`, a function of one case, gives for each; the names of losses.js are known in it."""
+    script = f"""
+        import * as losses from "{(FOLDER / "losses.js").as_uri()}";
+        import {{ readFileSync }} from "node:fs";
+        const {{ {", ".join(exported())} }} = losses;
+        const found = JSON.parse(readFileSync(0)).map({expression});
+        console.log(JSON.stringify(found));"""
+    command = [NODE, "--input-type=module", "--eval", script]
+    run = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def exported() -> list[str]:
+    return re.findall(r"^export (?:const|function) (\w+)", (FOLDER / "losses.js").read_text(), re.MULTILINE)
+
+
+def lists(number: int = 300) -> list[dict]:
+    """Random lists of a few positives and negatives, in every second one with many ties, at several deltas."""
+    rng = torch.Generator().manual_seed(0)
+    found = []
+    for k in range(number):
+        num_pos, num_neg = int(torch.randint(1, 9, (), generator=rng)), int(torch.randint(0, 13, (), generator=rng))
+        scores = 3 * torch.randn(num_pos + num_neg, generator=rng, dtype=torch.float64)
+        if k % 2:
+            scores = scores.round()
+        errors = 2 * torch.rand(num_pos, generator=rng, dtype=torch.float64)
+        delta = (0.05, 0.5, 1.0, 3.0)[k // 2 % 4]
+        pos, neg = scores[:num_pos].tolist(), scores[num_pos:].tolist()
+        found.append({"pos": pos, "neg": neg, "errors": errors.tolist(), "delta": delta})
+    return found
+
+
+def logits_and_targets(case: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = torch.tensor(case["pos"] + case["neg"], dtype=torch.float64, requires_grad=True)
+    return logits, torch.tensor([1] * len(case["pos"]) + [0] * len(case["neg"]))
+
+
+def assert_same(got: dict, value: torch.Tensor, logits: torch.Tensor) -> None:
+    """Value and gradient are those of Python to 1e-12."""
+    expected = [value.item(), *logits.grad.tolist()]
+    assert [got["value"], *got["pos"], *got["neg"]] == pytest.approx(expected, abs=1e-12, rel=1e-12)
+
+
+@needs_node
+@pytest.mark.parametrize("interpolated", [False, True])
+def test_ap_loss_in_javascript_is_that_of_pairwise(interpolated):
+    """AP Loss and its gradient are those of `pairwise` on 300 random lists, ties included, to 1e-12."""
+    call = f"({{pos, neg, delta}}) => apLoss(pos, neg, {{delta, interpolated: {json.dumps(interpolated)}}})"
+    for case, got in zip(lists(), javascript(call, lists()), strict=True):
+        logits, targets = logits_and_targets(case)
+        loss = pairwise.ap_loss(logits, targets, delta=case["delta"], interpolated=interpolated)
+        loss.backward()
+        assert_same(got, loss, logits)
+
+
+@needs_node
+def test_alrp_loss_in_javascript_is_that_of_pairwise():
+    """aLRP Loss, its parts, ranks and all gradients are those of `pairwise` on 300 random lists, to 1e-12."""
+    call = "({pos, neg, errors, delta}) => alrpLoss(pos, neg, errors, {delta})"
+    for case, got in zip(lists(), javascript(call, lists()), strict=True):
+        logits, targets = logits_and_targets(case)
+        errors = torch.tensor(case["errors"], dtype=torch.float64, requires_grad=True)
+        out = pairwise.alrp_loss(logits, targets, errors, delta=case["delta"])
+        (out.cls + out.loc).backward()
+        assert_same(got, out.cls + out.loc, logits)
+        assert got["boxes"] == pytest.approx(errors.grad.tolist(), abs=1e-12)
+        assert [got["cls"], got["loc"]] == pytest.approx([out.cls.item(), out.loc.item()], abs=1e-12)
+        assert [row["rank"] for row in got["rows"]] == pytest.approx(out.rank.tolist(), abs=1e-12)
+
+
+@needs_node
+def test_cross_entropy_and_focal_loss_in_javascript_are_pytorchs():
+    """Cross entropy and focal loss with their gradients are those of PyTorch and torchvision to 1e-12."""
+    call = "({pos, neg}) => [crossEntropy(pos, neg), focalLoss(pos, neg)]"
+    for case, (entropy, focal) in zip(lists(), javascript(call, lists()), strict=True):
+        logits, targets = logits_and_targets(case)
+        loss = F.binary_cross_entropy_with_logits(logits, targets.double())
+        loss.backward()
+        assert_same(entropy, loss, logits)
+        logits, targets = logits_and_targets(case)
+        loss = sigmoid_focal_loss(logits, targets.double(), reduction="sum") / len(case["pos"])
+        loss.backward()
+        assert_same(focal, loss, logits)
+
+
+@needs_node
+def test_errors_of_boxes_in_javascript_are_those_of_the_package():
+    """IoU's and GIoU's error are the package's to 1e-12, their gradients to 1e-6, on 200 pairs of boxes."""
+    corners = torch.rand(200, 2, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    boxes = torch.cat([corners.amin(2), corners.amax(2) + 0.1], 2)
+    call = '([a, b]) => ({...boxError(a, b), iou: pull(a, b, "iouError"), giou: pull(a, b, "giouError")})'
+    found = javascript(call, boxes.tolist())
+    for name in ("iou", "giou"):
+        pred = boxes[:, 0].clone().requires_grad_()
+        error = getattr(alrp_ref, f"{name}_error")(pred, boxes[:, 1])
+        error.sum().backward()
+        assert [got[f"{name}Error"] for got in found] == pytest.approx(error.tolist(), abs=1e-12)
+        for got, expected in zip(found, pred.grad.tolist(), strict=True):
+            assert got[name] == pytest.approx(expected, abs=1e-5, rel=1e-5)
+
+
+@needs_node
+def test_lrp_in_javascript_is_that_of_the_package():
+    """The smallest LRP over all cuts of a list is oLRP, on 100 random lists."""
+    rng, cases = torch.Generator().manual_seed(0), []
+    for _ in range(100):
+        ious = torch.rand(8, dtype=torch.float64, generator=rng) * (torch.rand(8, generator=rng) < 0.7)
+        cases.append({"ious": ious.tolist(), "objects": 9})
+    call = "({ious, objects}) => Math.min(...ious.map((_, k) => lrp(ious.slice(0, k + 1), objects).value))"
+    for case, got in zip(cases, javascript(call, cases), strict=True):
+        expected = alrp_ref.optimal_lrp(torch.arange(8, 0, -1), torch.tensor(case["ious"], dtype=torch.float64), 9).olrp
+        assert got == pytest.approx(float(expected), abs=1e-12)
+
+
+@needs_node
+def test_figure_1_in_javascript_is_as_printed():
+    """Cross entropy, AP Loss, aLRP Loss and the four APs of Figure 1's three detectors are the paper's."""
+    from figures.fig1 import IOUS, POSITIVES, PRINTED
+
+    call = """(ious) => {
+        const ranked = [...Array(10).keys()];
+        const at = (t) => averagePrecision(ranked.map((k) => +(ious[k] >= t)), 5);
+        const pos = ranked.filter((k) => ious[k]).map((k) => (10 - k) / 10);
+        const neg = ranked.filter((k) => !ious[k]).map((k) => (10 - k) / 10);
+        const errors = ious.filter((v) => v).map((v) => 2 * (1 - v));
+        return [...[0.5, 0.65, 0.8, 0.95].map(at), apLoss(pos, neg, {delta: 0.05}).value,
+                alrpLoss(pos, neg, errors, {delta: 0.05}).value]; }"""
+    cases = []
+    for ious in IOUS.values():
+        of_anchor = dict(zip(POSITIVES, ious, strict=True))
+        cases.append([of_anchor.get(k, 0) for k in range(10)])
+    for got, printed in zip(javascript(call, cases), PRINTED.values(), strict=True):
+        assert got == pytest.approx([*printed[:4], printed[6], printed[9]], abs=0.0051)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)
+def test_a_module_needs_no_network_and_no_bundler(path):
+    """A module imports only its neighbours, and no address stands in it but SVG's name."""
+    source = path.read_text(encoding="utf-8")
+    assert all(re.fullmatch(r"\./\w+\.js", name) for name in re.findall(r'from "(.*?)"', source))
+    assert set(re.findall(r"https?://[^\"'\s)]+", source)) <= {"http://www.w3.org/2000/svg"}
+    # In a page that lies in a folder, and in JupyterLab, a module arrives as one text.
+    assert 'from "./' not in interactive.self_contained(path)
+
+
+@pytest.mark.parametrize("name", interactive.PICTURES)
+@needs_node
+def test_a_picture_is_a_module_for_anywidget(name):
+    """Self-contained, the module of each picture is valid, and its default export has a function `render`."""
+    script = f"""{interactive.self_contained(FOLDER / f"{name}.js").replace("export default", "const picture =")}
+        console.log(typeof picture.render);"""
+    command = [NODE, "--input-type=module", "--eval", script]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "function", run.stderr
