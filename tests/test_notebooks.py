@@ -29,6 +29,7 @@ import course  # noqa: E402
 import execute  # noqa: E402
 import my_alrp  # noqa: E402
 import paper_map  # noqa: E402
+import where  # noqa: E402
 
 matplotlib.use("agg")  # the solutions' pictures open no windows
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -361,3 +362,11 @@ def test_a_wrong_function_of_the_readers_loss_is_named(name, spoil, said):
     verdicts = check_my_alrp.verdicts(SimpleNamespace(**_right() | {name: wrong}))
     assert said in verdicts.pop(name)
     assert set(verdicts.values()) == {"right"}
+
+
+@every_notebook
+def test_the_picture_of_the_course_is_lit_at_this_chapter(path):
+    """The first cell has the picture of the course with its own step lit, drawn as where.py draws it, with words."""
+    number = int(path.name[:2])
+    assert where.link(number) in cells(path)[0].source
+    assert (where.FOLDER / f"{number:02d}.svg").read_text(encoding="utf-8") == where.picture(number)
