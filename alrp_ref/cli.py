@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     check = add("check-data", _check_data, "look at every annotation and image of a data set before a run")
     check.add_argument("--coco", type=Path, required=True, help="folder with annotations/, train2017/, val2017/")
     check.add_argument("--split", choices=("train2017", "val2017"), help="one of them only (default: both)")
+    check.add_argument("--workers", type=int, help="threads that read images (default: one for each core)")
     check.add_argument("--out", type=Path, metavar="FILE", help="CSV file for all that is found")
 
     train = add("train", _train, "train a detector on data in COCO's layout; the same command again resumes")
@@ -154,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--official-checkpoint", type=Path, metavar="FILE", help="or the release's .pth of --recipe")
     evaluate.add_argument("--recipe", help="of the official checkpoint: one that `alrp recipes` lists")
     evaluate.add_argument("--coco", type=Path, required=True, help="folder with annotations/ and val2017/")
+    evaluate.add_argument("--workers", type=int, help="processes that read images (default: up to 8; on a CPU none)")
     evaluate.add_argument("--out", type=Path, help="folder for detections.json, metrics.json and report.html")
     evaluate.add_argument("--device", help='"cpu" or "cuda" (default: a GPU if there is one)')
 
@@ -218,7 +220,7 @@ def _check_data(args: argparse.Namespace) -> int:
 
     if args.out is not None and not args.out.absolute().parent.is_dir():
         raise ValueError(f"--out {args.out} must be a file in a folder that is there")
-    checks = check_data(args.coco, SPLITS if args.split is None else (args.split,))
+    checks = check_data(args.coco, SPLITS if args.split is None else (args.split,), args.workers)
     print("\n" + "\n\n".join(map(str, checks)))
     if args.out is not None:
         write_atomic(args.out, as_csv(checks))
@@ -313,7 +315,7 @@ def _eval(args: argparse.Namespace) -> int:
             print(f"in our format, for `alrp predict --checkpoint`: {checkpoint}")
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     began = time.perf_counter()
-    metrics = validate(model, data, args.out, device)
+    metrics = validate(model, data, args.out, device, args.workers)
     seconds = time.perf_counter() - began
     print(f"{metrics}\n\n{len(data)} images, {len(data) / seconds:.1f} images/s, the evaluation included")
     if args.out is not None:

@@ -12,6 +12,7 @@ from torch.optim import SGD, Optimizer
 from torch.utils.data import DataLoader
 
 from alrp_ref.data import CocoDataset, collate
+from alrp_ref.data.workers import Batch, make_loader
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.saved_model import describe, save_checkpoint
@@ -37,6 +38,8 @@ class Run:
     """Of each step."""
     loader: DataLoader
     """This process's micro-batches, from step `start` on."""
+    workers: int
+    """Processes that were asked for to read images."""
     accumulate: int
     """Micro-batches of a step in each process."""
     shared_balance: SharedBalance
@@ -91,7 +94,8 @@ def prepare(
         parallel=model if process.world == 1 else nn.parallel.DistributedDataParallel(model),
         optimiser=optimiser,
         learning_rate=_schedule(model, plan),
-        loader=_loader(data, plan, start, process, accumulate=accumulate, workers=workers, seed=seed),
+        loader=_loader(data, recipe, plan, start, process, accumulate=accumulate, workers=workers, seed=seed, log=log),
+        workers=workers,
         accumulate=accumulate,
         shared_balance=SharedBalance(model.criteria.values(), accumulate),
         plan=plan,
@@ -116,6 +120,7 @@ def _schedule(model: Detector, plan: Plan) -> Callable[[int], float]:
 
 def _loader(
     data: CocoDataset,
+    recipe: Recipe,
     plan: Plan,
     start: int,
     process: distributed.Process,
@@ -123,6 +128,7 @@ def _loader(
     accumulate: int,
     workers: int,
     seed: int,
+    log: Callable[[str], None],
 ) -> DataLoader:
     sampler = StepSampler(
         len(data),
@@ -134,12 +140,16 @@ def _loader(
         world=process.world,
         accumulate=accumulate,
     )
-    return DataLoader(
+    images = plan.batch_size // (process.world * accumulate)
+    return make_loader(
         SeededDataset(data, seed),
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=workers,
+        sampler,
+        collate,
+        workers=workers,
+        batch=Batch(size=images * 3 * recipe.train_size**2, tensors=1 + 2 * images),  # pixels of 8 bits
+        processes=process.world,
         pin_memory=process.device.type == "cuda",
+        log=log,
     )
 
 

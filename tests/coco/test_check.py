@@ -4,6 +4,7 @@ The fuzz test draws 1,000 data sets; HYPOTHESIS_PROFILE=long, 100,000.
 """
 
 import csv
+import errno
 import io
 import json
 import random
@@ -133,6 +134,17 @@ def test_a_name_that_is_too_long_and_a_folder_that_is_closed_are_listed(coco, co
     write(coco, content)
     found = [p for p in check(coco).problems if p.effect == STOPS]
     assert [p.image_id for p in found] == [6] and "File name too long" in found[0].reason
+
+
+def test_too_many_open_files_are_no_fault_of_an_image(coco, monkeypatch):
+    """The check stops and names the limit, instead of a list of images that are in order."""
+
+    def fails(path):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(DataError, match=r"5\.jpg cannot be opened: too many files are open; give fewer --workers"):
+        check(coco)
 
 
 def test_an_exif_tag_that_cannot_be_read_stops_nothing(coco):
