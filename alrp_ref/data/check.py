@@ -1,5 +1,6 @@
 """A data set, looked at before a run: everything that would stop it or be left out, in one pass."""
 
+import contextlib
 import csv
 import errno
 import io
@@ -17,13 +18,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from alrp_ref.data.annotations import LEFT_OUT, NO_BOX, NOT_COCO, STOPS, WORKS, Problem, fault_of_image, left_out, stops
-from alrp_ref.data.dataset import SPLITS, annotation_file, fault_of_size, orientation, read_annotations
+from alrp_ref.data.dataset import SPLITS, annotation_file, fault_of_size, read_annotations
 from alrp_ref.data.transforms import ZOOM_OUT
-from alrp_ref.detection.preprocess import open_image, to_rgb
+from alrp_ref.detection.preprocess import open_image, orientation, to_rgb
 from alrp_ref.io import DataError
 
 SHOWN = 5  # problems of a kind in a report; its CSV holds all
 LARGE = 20_000_000  # pixels
+COLUMNS = ("split", "effect", "kind", "file", "image_id", "annotation_id", "reason")
 
 
 @dataclass
@@ -82,11 +84,18 @@ def as_csv(checks: Sequence[Check]) -> str:
     """Every problem as a line of CSV: split, effect, kind, file, image_id, annotation_id, reason."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["split", "effect", "kind", "file", "image_id", "annotation_id", "reason"])
+    rows.writerow(COLUMNS)
     for check in checks:
         for p in check.problems:
             rows.writerow([check.split, p.effect, p.kind, p.file, p.image_id, p.annotation_id, p.reason])
     return text.getvalue()
+
+
+def is_csv_of_a_check(path: Path) -> bool:
+    """Whether a file is what `as_csv` made."""
+    with contextlib.suppress(OSError):
+        return path.is_file() and path.read_bytes().startswith(",".join(COLUMNS).encode())
+    return False
 
 
 def _check_split(root: Path, split: str, workers: int | None) -> Check:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from torchvision import tv_tensors
 from torchvision.datasets import CocoDetection
 
 from alrp_ref.data.annotations import corners_in, fault_of_box, stops
-from alrp_ref.detection.preprocess import read_image
+from alrp_ref.detection.preprocess import orientation, read_image
 from alrp_ref.io import DataError
 
 SPLITS = ("train2017", "val2017")
@@ -145,14 +145,6 @@ def fault_of_size(image: Image.Image, listed: dict[str, Any]) -> str | None:
     turned = orientation(image) in TURNED and image.size == wanted[::-1]
     # COCO's boxes are those of the pixels as they are stored, and its tools ignore the tag, as we do.
     return f"{fault} (its EXIF tag asks viewers to turn it: store it upright)" if turned else fault
-
-
-def orientation(image: Image.Image) -> int:
-    """What an image's EXIF tag says of its orientation; 1, upright, if there is none or it cannot be read."""
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, RuntimeError):
-        return 1
 
 
 def annotation_file(root: Path, split: str) -> Path:

@@ -311,6 +311,17 @@ def test_the_report_shows_a_few_of_each_kind_and_the_csv_all(coco, content, caps
     assert as_csv([check(coco)]) == file.read_text()
 
 
+def test_the_list_of_a_check_overwrites_nothing_else(coco, capsys):
+    """`--out` replaces a former list, and leaves the annotations, an image or any other file alone."""
+    annotations, listed = coco / "annotations" / "instances_val2017.json", coco / "found.csv"
+    arguments = ["check-data", "--coco", str(coco), "--split", "val2017", "--out"]
+    for file in (annotations, coco / "val2017" / "5.jpg"):
+        before = file.read_bytes()
+        assert main([*arguments, str(file)]) == 2 and file.read_bytes() == before
+    assert "`alrp check-data` did not write it" in capsys.readouterr().err
+    assert main([*arguments, str(listed)]) == main([*arguments, str(listed)]) == 0 and listed.stat().st_size > 0
+
+
 def test_every_cut_of_a_photograph_is_found(coco):
     """Wherever a JPEG ends early, the check, which decodes an eighth of its size, and a run agree about it."""
     path, draws = coco / "val2017" / "5.jpg", random.Random(0)
