@@ -17,8 +17,21 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from alrp_ref.data.annotations import LEFT_OUT, NO_BOX, NOT_COCO, STOPS, WORKS, Problem, fault_of_image, left_out, stops
+from alrp_ref.data.annotations import (
+    ASKS,
+    LEFT_OUT,
+    NO_BOX,
+    NOT_COCO,
+    STOPS,
+    WORKS,
+    Problem,
+    fault_of_image,
+    left_out,
+    stops,
+)
 from alrp_ref.data.dataset import SPLITS, annotation_file, fault_of_size, read_annotations
+from alrp_ref.data.normalise import normalised
+from alrp_ref.data.suspicions import suspicions
 from alrp_ref.data.transforms import ZOOM_OUT
 from alrp_ref.detection.preprocess import open_image, orientation, to_rgb
 from alrp_ref.io import DataError
@@ -99,16 +112,19 @@ def is_csv_of_a_check(path: Path) -> bool:
 
 
 def _check_split(root: Path, split: str, workers: int | None) -> Check:
-    content = read_annotations(annotation_file(root, split))
+    content, headings = normalised(read_annotations(annotation_file(root, split)))
     found = list(stops(content))
     if any(problem.kind == NOT_COCO for problem in found):
         return Check(split, {}, found)
-    found += left_out(content)
+    found += [*left_out(content), *suspicions(content)]
+    for one in headings:
+        reason = f"{one.get('name')!r} is only the supercategory of other classes, and no box is one"
+        found.append(Problem(LEFT_OUT, "classes that are headings", reason))
     images = [image for image in content["images"] if fault_of_image(image) is None]
     if sum(problem.kind == NO_BOX for problem in found) == len(images):
         found.append(Problem(STOPS, "no box to learn from", f"none of {len(images):,} images has one"))
     found += _problems_of_images(root / split, images, workers)
-    effects = (STOPS, LEFT_OUT, WORKS)
+    effects = (STOPS, ASKS, LEFT_OUT, WORKS)
     found.sort(key=lambda problem: (effects.index(problem.effect), problem.kind))
     return Check(split, {key: len(content[key]) for key in ("images", "annotations", "categories")}, found)
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from alrp_ref.data import CocoDataset, train_transform
+from alrp_ref.data.suspicions import NO_OBJECT, in_words, suspicions
 from alrp_ref.data.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
@@ -71,7 +72,7 @@ def train(
     Returns: the model, in evaluation mode, and what it reaches on val2017; None without val2017, or on all but the
         first process.
     Raises: DataError or ValueError for input that cannot be used; Diverged if the loss is no longer finite;
-        TrainingStopped if a process that reads images was killed.
+        NothingToLearn if none of the first 50 steps has a positive; TrainingStopped if data workers have failed.
     """
     recipe, out = get_recipe(recipe), Path(out)
     if out.exists() and not out.is_dir():
@@ -82,6 +83,8 @@ def train(
         data, val = _data_sets(Path(coco), recipe, cache)
         plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
         log = log if process.is_first else lambda text: None
+        for line in in_words(problem for problem in suspicions(data.coco.dataset) if problem.kind != NO_OBJECT):
+            log(f"{data.annotation_file}: may be a mistake: {line}")
         with _exclusive(out) if process.is_first else contextlib.nullcontext():
             torch.manual_seed(seed)
             model = build_detector(

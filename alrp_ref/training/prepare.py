@@ -18,12 +18,15 @@ from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.saved_model import describe, save_checkpoint
 from alrp_ref.training import distributed
 from alrp_ref.training.checkpoint import resume
-from alrp_ref.training.log import RunLog
+from alrp_ref.training.log import RunLog, read_metrics
 from alrp_ref.training.measurements import Measurements
 from alrp_ref.training.plan import Plan
 from alrp_ref.training.sampling import SeededDataset, StepSampler
 from alrp_ref.training.schedule import learning_rate
 from alrp_ref.training.shared_balance import SharedBalance
+
+STEPS_WITHOUT_POSITIVE = 50
+"""A run without a positive in so many steps from its first on, or in all of its steps, learns nothing, and stops."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,12 @@ def prepare(
     if start:
         log(f"resuming from step {start} of {checkpoint}")
     log(_summary(recipe, plan, len(data), process, accumulate))
+    run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
+    has_learned = start >= STEPS_WITHOUT_POSITIVE or any(
+        row["step"] < start and (row["loss_loc"] or row.get("loss_rpn_loc"))
+        for row in read_metrics(out / "metrics.csv")
+    )
+    patience = 0 if has_learned else min(STEPS_WITHOUT_POSITIVE, plan.total_steps)
     return Run(
         model=model,
         parallel=model if process.world == 1 else nn.parallel.DistributedDataParallel(model),
@@ -103,8 +112,8 @@ def prepare(
         start=start,
         checkpoint=checkpoint,
         identity=identity,
-        measurements=Measurements(model.criteria, plan.batch_size),
-        log=RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None,
+        measurements=Measurements(model.criteria, plan.batch_size, patience),
+        log=run_log,
     )
 
 
