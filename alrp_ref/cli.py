@@ -1,6 +1,6 @@
 """The command line, `alrp`: its commands are listed by `alrp --help`.
 
-Nothing heavier than torch is imported before a command needs it.
+Nothing is imported before a command needs it, torch included.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files that this terminal cannot show
-    if args.command in (_doctor, _verify) or (args.command is _bench and args.name == "gpu"):
+    if args.command in (_doctor, _recipes, _verify) or (args.command is _bench and args.name == "gpu"):
         return _light(args)
     try:
         from alrp_ref.io import DataError
