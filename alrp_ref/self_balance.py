@@ -68,7 +68,7 @@ class SelfBalance(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         saved = int(state)
         if saved and self.period and saved != self.period:
-            warnings.warn(f"saved with period {saved}, and goes on with period {self.period}", stacklevel=2)
+            warnings.warn(f"saved with period {saved}, continues with period {self.period}", stacklevel=2)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         state_dict.setdefault(prefix + "_extra_state", self.get_extra_state())  # older states have no period

@@ -77,7 +77,7 @@ ARCHIVES = {
 def download(root: str | os.PathLike[str], split: str, archives: Mapping[str, Archive] = ARCHIVES) -> Path:
     """Download a split of COCO 2017 and the annotations, and unpack them.
 
-    It may be interrupted at any time: the same call goes on where it was, with the rest of a file that is half
+    It may be interrupted at any time: the same call resumes, with the rest of a file that is half
     downloaded and with the files that are not unpacked yet. Once it is done the same call finds everything there.
     Archives, and notes of what was unpacked, lie in ``root/download``; an archive is deleted when all of it is
     unpacked, or when it is damaged. Nothing else is deleted, and no file that is there already is overwritten.

@@ -50,7 +50,7 @@ def fetch(url: str, file: Path, size: int | None = None, md5: str | None = None)
                 if failures > len(WAITS):
                     raise DataError(
                         f"{url}: {drop}, {failures} times without a new byte; {human_size(have)} are kept in {part}: "
-                        "give the same command again to go on"
+                        "give the same command again to resume"
                     ) from None
                 wait = WAITS[max(failures - 1, 0)]
                 bar.write(f"{file.name}: {drop}; trying again in {wait} s", file=sys.stderr)

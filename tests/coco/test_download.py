@@ -337,7 +337,7 @@ def test_many_drops_do_no_harm_as_long_as_bytes_come(root, server, archives):
 
 
 def test_a_connection_that_drops_again_and_again_is_given_up_and_can_be_gone_on_with(root, server, archives, waits):
-    """After six tries without a new byte the message says what is kept and where; the same call then goes on."""
+    """After six tries without a new byte the message says what is kept and where; the same call then resumes."""
     server.faults = [drops(400)] + [drops(0)] * 6
     with pytest.raises(DataError) as error:
         download(root, "val2017", archives)
@@ -663,7 +663,7 @@ def test_ctrl_c_says_how_to_go_on(root, server, archives):
         error = process.communicate()[1]
     go_on.set()
     assert process.returncode == 130 and "Traceback" not in error
-    assert error.endswith("download interrupted: give the same command again to go on where it was\n")
+    assert error.endswith("download interrupted: give the same command again to resume\n")
     server.asked.clear()
     download(root, "val2017", archives)
     assert is_whole(root, server) and len(server.asked) == 1

@@ -88,7 +88,7 @@ def test_another_period_does_not_load_in_silence():
         SelfBalance(period).load_state_dict(saved.state_dict())
     SelfBalance(7).load_state_dict(SelfBalance(None).state_dict())
     loaded = SelfBalance(5)
-    with pytest.warns(UserWarning, match="saved with period 7, and goes on with period 5"):
+    with pytest.warns(UserWarning, match="saved with period 7, continues with period 5"):
         loaded.load_state_dict(saved.state_dict())
     assert loaded.period == 5 and torch.equal(loaded.window, saved.window)
 

@@ -93,10 +93,10 @@ def assert_equal_runs(one: Path, other: Path) -> None:
     assert (one / "detections.json").read_bytes() == (other / "detections.json").read_bytes()
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(shapes, recipe, tmp_path, kills):
-    """SIGKILL at random moments: at a step, in the middle of a checkpoint, of an evaluation. Whatever is left can be
-    gone on with, by the same command, and every step equals that of the run that was never killed."""
+    """SIGKILL at random moments: at a step, in the middle of a checkpoint, of an evaluation. The same
+    command resumes whatever is left, and every step equals that of the run that was never killed."""
     assert finished(recipe, shapes, tmp_path / "whole")
     moments, killed = random.Random(0), 0
     while killed < kills:
