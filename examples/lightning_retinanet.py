@@ -13,7 +13,7 @@ criterion is a submodule of it: Lightning moves it, switches it between training
 
 import lightning
 import torch
-from shapes import arguments, average_precision, datasets, loader
+from shapes import average_precision, datasets, loader, parser
 from torch import Tensor
 from torchvision_retinanet import small_model, use_alrp
 
@@ -45,10 +45,12 @@ class ALRPRetinaNet(lightning.LightningModule):
 
 
 def main() -> None:
-    args = arguments(__doc__)
+    args = parser(__doc__).parse_args()
+    torch.manual_seed(0)
     training, val = datasets(args)
     batches = loader(training)
     model = ALRPRetinaNet(len(training.class_names), period=len(batches))
+    print(f"step 0: {average_precision(val, model.detector, model.detector)}")
     trainer = lightning.Trainer(
         max_steps=args.steps, gradient_clip_val=4.0, accelerator="cpu", logger=False, enable_checkpointing=False
     )

@@ -5,7 +5,7 @@ None of this is about the loss.
 
 import argparse
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -21,26 +21,14 @@ SIZE = 96
 Targets = list[dict[str, Tensor]]
 
 
-def arguments(
-    description: str | None, models: Sequence[str] = (), initial_weight: float | None = None
-) -> argparse.Namespace:
-    """The command line of an example: a choice between `models`, and the first weight, where there are such."""
-    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=40, help="training steps")
-    parser.add_argument("--images", type=int, default=800, help="training images to draw")
-    parser.add_argument("--val-images", type=int, default=100, help="validation images to draw")
-    parser.add_argument("--eval-every", type=int, default=0, help="evaluate every so many steps, and at the end")
-    parser.add_argument("--data", type=Path, default=Path("runs/examples/shapes"), help="folder for the drawn images")
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads")
-    if models:
-        parser.add_argument("--model", choices=models, default=models[0])
-    if initial_weight is not None:
-        parser.add_argument("--initial-weight", type=float, default=initial_weight, help="weight of the first epoch")
-    args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    return args
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that all examples have."""
+    options = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    options.add_argument("--steps", type=int, default=40, help="training steps (default: 40)")
+    options.add_argument("--images", type=int, default=800, help="training images to draw (default: 800)")
+    options.add_argument("--val-images", type=int, default=100, help="validation images to draw (default: 100)")
+    options.add_argument("--data", type=Path, default=Path("runs/examples/shapes"), help="folder for the drawn images")
+    return options
 
 
 def datasets(args: argparse.Namespace) -> tuple[CocoDataset, CocoDataset]:
@@ -112,7 +100,7 @@ def train(
     optimiser: torch.optim.Optimizer,
     clip_norm: float,
 ) -> None:
-    """The usual loop: warm-up, gradient clipping, a line of the log now and then, and the AP at the end.
+    """The usual loop: warm-up, gradient clipping, a line of the log now and then, the AP before and after.
 
     Args: `losses_of(images, targets)`, the loss to minimise and the parts for the log; `detect`, as for
         `average_precision`; the rest by name.
@@ -121,6 +109,7 @@ def train(
     warm_up = torch.optim.lr_scheduler.LinearLR(optimiser, 0.01, total_iters=50)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, args.steps))
     schedule = torch.optim.lr_scheduler.ChainedScheduler([warm_up, cosine])
+    print(f"step 0: {average_precision(val, model, detect)}", flush=True)
     model.train()
     for step, (images, targets) in zip(range(1, args.steps + 1), forever(loader(training)), strict=False):
         loss, out = losses_of(*mirror(images, targets))
@@ -131,5 +120,4 @@ def train(
         schedule.step()
         if step % max(1, args.steps // 10) == 0:
             print(f"step {step}: cls {out.cls:.3f}  loc {out.loc:.4f}  weight {out.loc_weight:.1f}", flush=True)
-        if step == args.steps or (args.eval_every and step % args.eval_every == 0):
-            print(f"step {step}: {average_precision(val, model, detect)}", flush=True)
+    print(f"step {args.steps}: {average_precision(val, model, detect)}", flush=True)

@@ -16,7 +16,7 @@ loss of the centre-ness (FCOS). Backbone, anchors, matching, decoding and infere
 from collections.abc import Callable
 
 import torch
-from shapes import SIZE, arguments, datasets, loader, train
+from shapes import SIZE, datasets, loader, parser, train
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -86,7 +86,10 @@ def small_model(name: str, num_classes: int) -> RetinaNet | FCOS:
 
 
 def main() -> None:
-    args = arguments(__doc__, models=("retinanet", "fcos"))
+    options = parser(__doc__)
+    options.add_argument("--model", choices=("retinanet", "fcos"), default="retinanet")
+    args = options.parse_args()
+    torch.manual_seed(0)
     data = datasets(args)
     model = small_model(args.model, num_classes=len(data[0].class_names))
     use_alrp(model, period=len(loader(data[0])))

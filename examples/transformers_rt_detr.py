@@ -14,7 +14,7 @@ the L1 loss of the matched boxes, which DETR needs to move boxes far from their 
 """
 
 import torch
-from shapes import Targets, arguments, datasets, loader, train
+from shapes import Targets, datasets, loader, parser, train
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_convert
@@ -25,6 +25,7 @@ from alrp_ref import ALRPLoss, flatten_batch
 from alrp_ref.self_balance import BalancedALRP
 
 L1_WEIGHT = 5.0  # that of RT-DETR
+FIRST_WEIGHT = 5.0
 
 
 class ALRPDetrLoss(nn.Module):
@@ -35,10 +36,12 @@ class ALRPDetrLoss(nn.Module):
         self.matcher, self.criterion = RTDetrHungarianMatcher(config), criterion
         self.out: BalancedALRP | None = None  # the parts of the last layer's loss, for the log
 
-    def forward(self, logits, labels, device, pred_boxes, config, outputs_class, outputs_coord, *args, **kwargs):
-        if kwargs.get("denoising_meta_values") is not None:
+    def forward(self, logits, labels, device, pred_boxes, config, outputs_class, outputs_coord, **kwargs):
+        if kwargs["denoising_meta_values"] is not None:
             raise ValueError("set num_denoising=0: this example has no loss for denoising queries")
-        layers = zip(outputs_class.unbind(1), outputs_coord.unbind(1), strict=True)  # the last is logits, pred_boxes
+        # The encoder chooses the queries by its scores, so it is trained like a layer. The last is logits, pred_boxes.
+        layers = [(kwargs["enc_topk_logits"], kwargs["enc_topk_bboxes"])]
+        layers += zip(outputs_class.unbind(1), outputs_coord.unbind(1), strict=True)
         with self.criterion.self_balance.accumulate():
             losses = [self.of_layer(*layer, labels) for layer in layers]
         self.out = losses[-1][0]
@@ -74,10 +77,15 @@ def small_model(num_classes: int) -> RTDetrForObjectDetection:
 
 
 def main() -> None:
-    args = arguments(__doc__, initial_weight=5.0)
+    options = parser(__doc__)
+    options.add_argument("--constant-weight", type=float, help="keep this weight of loc (default: self-balance)")
+    args = options.parse_args()
+    torch.manual_seed(0)
     data = datasets(args)
     model = small_model(len(data[0].class_names))
-    criterion = ALRPLoss(len(loader(data[0])), initial_weight=args.initial_weight)
+    criterion = ALRPLoss(len(loader(data[0])), initial_weight=FIRST_WEIGHT)
+    if args.constant_weight:
+        criterion = ALRPLoss(None, initial_weight=args.constant_weight)
     model.criterion = loss = ALRPDetrLoss(model.config, criterion)  # a part of the model, and so of its state
     model.loss_function = loss.__call__
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=1e-4)

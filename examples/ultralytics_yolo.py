@@ -17,7 +17,7 @@ each side of a box is trained through the box that it decodes to.
 """
 
 import torch
-from shapes import Targets, arguments, datasets, loader, train
+from shapes import Targets, datasets, loader, parser, train
 from torch import Tensor, nn
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import DetectionModel
@@ -92,7 +92,8 @@ def as_batch(images: list[Tensor], targets: Targets) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    args = arguments(__doc__)
+    args = parser(__doc__).parse_args()
+    torch.manual_seed(0)
     data = datasets(args)
     model = ALRPYolo("yolov8n.yaml", nc=len(data[0].class_names), period=len(loader(data[0])), verbose=False)
     model.criterion = model.init_criterion()
