@@ -19,6 +19,8 @@ from alrp_ref.lrp import optimal_lrp
 from alrp_ref.self_balance import ALRPLoss, SelfBalance
 from alrp_ref.verification import verify
 
+__version__ = "0.2.0.dev0"
+
 __all__ = [
     "ALRPLoss",
     "APLoss",
