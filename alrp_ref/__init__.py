@@ -39,6 +39,8 @@ else:
     }
     __getattr__ = lazy(__name__, homes)
 
+__version__ = "0.2.0.dev0"
+
 __all__ = [
     "ALRPLoss",
     "APLoss",

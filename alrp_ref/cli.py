@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.error import URLError
 
+from alrp_ref import __version__
+
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -69,6 +71,7 @@ def _fail(message: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="alrp", description="Detectors trained with aLRP Loss.")
+    parser.add_argument("--version", action="version", version=f"alrp_ref {__version__}")
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="command")
 
     def add(name: str, function, text: str) -> argparse.ArgumentParser:

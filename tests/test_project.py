@@ -223,8 +223,7 @@ def test_bibtex_and_citation_file_agree():
         and fields["volume"] == re.search(r"volume: (\d+)", cff)[1]
     )
     assert fields["booktitle"] == re.search(r"collection-title: (.*)", cff)[1]
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    assert f"\nversion: {version}\n" in cff
+    assert f"\nversion: {alrp_ref.__version__}\n" in cff
 
 
 def test_the_list_of_faults_names_tests_that_exist():
