@@ -43,7 +43,7 @@ LINKED = (
         "docs/*.jpg",
     ),
     *("figures/*.p[ny]*", "figures/data/*.csv", "benchmarks/*.py", "benchmarks/results/*"),
-    *("notebooks/*.py", "notebooks/data/*"),
+    *("notebooks/*.py", "notebooks/data/*", "notebooks/where/*.svg"),
 )
 
 
