@@ -5,6 +5,7 @@ Nothing heavier than torch is imported before a command needs it.
 
 import argparse
 import io
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -75,12 +76,15 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         return command
 
+    def add_device(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--device", help='"cpu", "cuda", "mps", ... (default: an NVIDIA GPU if there is one)')
+
     def add_run_options(command: argparse.ArgumentParser) -> None:
         length = command.add_mutually_exclusive_group()
         length.add_argument("--steps", type=int, help="steps instead of the recipe's epochs; the schedule is scaled")
         length.add_argument("--epochs", type=float, help="epochs instead of the recipe's; the schedule is scaled")
         command.add_argument("--workers", type=int, default=2, help="processes that read images (default 2)")
-        command.add_argument("--device", help='"cpu" or "cuda" (default: a GPU if there is one)')
+        add_device(command)
         command.add_argument("--seed", type=int, default=0, help="of all random draws (default 0)")
 
     def add_backbone_weights(command: argparse.ArgumentParser) -> None:
@@ -108,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     check = add("check-data", _check_data, "look at every annotation and image of a data set before a run")
     check.add_argument("--coco", type=Path, required=True, help="folder with annotations/, train2017/, val2017/")
     check.add_argument("--split", choices=("train2017", "val2017"), help="one of them only (default: both)")
+    check.add_argument("--workers", type=int, help="threads that read images (default: one for each core)")
     check.add_argument("--out", type=Path, metavar="FILE", help="CSV file for all that is found")
 
     train = add("train", _train, "train a detector on data in COCO's layout; the same command again resumes")
@@ -145,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--seeds", type=int, default=3, help="runs of each recipe (default 3)")
     compare.add_argument("--budget", type=int, required=True, metavar="STEPS", help="training steps of each run")
     compare.add_argument("--workers", type=int, default=2, help="processes that read images (default 2)")
-    compare.add_argument("--device", help='"cpu" or "cuda" (default: a GPU if there is one)')
+    add_device(compare)
     add_backbone_weights(compare)
 
     evaluate = add("eval", _eval, "evaluate a trained detector: AP and optimal LRP")
@@ -154,14 +159,17 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--official-checkpoint", type=Path, metavar="FILE", help="or the release's .pth of --recipe")
     evaluate.add_argument("--recipe", help="of the official checkpoint: one that `alrp recipes` lists")
     evaluate.add_argument("--coco", type=Path, required=True, help="folder with annotations/ and val2017/")
+    evaluate.add_argument("--workers", type=int, help="processes that read images (default: up to 8; on a CPU none)")
     evaluate.add_argument("--out", type=Path, help="folder for detections.json, metrics.json and report.html")
-    evaluate.add_argument("--device", help='"cpu" or "cuda" (default: a GPU if there is one)')
+    add_device(evaluate)
 
     predict = add("predict", _predict, "draw what a trained detector finds on pictures")
     predict.add_argument("--checkpoint", type=Path, required=True, help="the checkpoint.pt of a run")
     predict.add_argument("--threshold", type=float, default=0.3, help="least score of a box (default 0.3)")
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder (default predictions)")
-    predict.add_argument("images", type=Path, nargs="+", metavar="image", help="picture files")
+    predict.add_argument("--json", type=Path, metavar="FILE", help="also write the detections, in COCO's format")
+    add_device(predict)
+    predict.add_argument("images", nargs="+", metavar="image", help="picture files, folders of them, or patterns")
 
     figures = add("figures", _figures, "make the paper's figures and tables again, or those of a training run")
     figures.add_argument("names", nargs="*", metavar="name", help="fig1, table2, ... (default: all)")
@@ -212,13 +220,15 @@ def _download(args: argparse.Namespace) -> int:
 
 def _check_data(args: argparse.Namespace) -> int:
     from alrp_ref.data import check_data
-    from alrp_ref.data.check import as_csv
+    from alrp_ref.data.check import as_csv, is_csv_of_a_check
     from alrp_ref.data.dataset import SPLITS
     from alrp_ref.io import write_atomic
 
     if args.out is not None and not args.out.absolute().parent.is_dir():
         raise ValueError(f"--out {args.out} must be a file in a folder that is there")
-    checks = check_data(args.coco, SPLITS if args.split is None else (args.split,))
+    if args.out is not None and os.path.lexists(args.out) and not is_csv_of_a_check(args.out):
+        raise ValueError(f"--out {args.out} is there, and `alrp check-data` did not write it: give another name")
+    checks = check_data(args.coco, SPLITS if args.split is None else (args.split,), args.workers)
     print("\n" + "\n\n".join(map(str, checks)))
     if args.out is not None:
         write_atomic(args.out, as_csv(checks))
@@ -290,13 +300,14 @@ def _compare(args: argparse.Namespace) -> int:
 def _eval(args: argparse.Namespace) -> int:
     import time
 
-    import torch
-
     from alrp_ref.data import CocoDataset
     from alrp_ref.detection import load_model, load_official_model, save_model
+    from alrp_ref.detection.device import choose_device
+    from alrp_ref.detection.predict_files import refuse_input
     from alrp_ref.reports import write_report
     from alrp_ref.training import validate
 
+    device = choose_device(args.device)
     is_official, checkpoint = args.official_checkpoint is not None, args.checkpoint
     if is_official != (args.recipe is not None):
         raise ValueError("--official-checkpoint needs --recipe, and a checkpoint of `alrp train` knows its own")
@@ -306,14 +317,18 @@ def _eval(args: argparse.Namespace) -> int:
     if is_official:
         model = load_official_model(args.official_checkpoint, args.recipe, data.class_names)
     if args.out is not None:
+        for name in ("detections.json", "metrics.json", "official.pt", "report.html"):
+            read = args.official_checkpoint if is_official else args.checkpoint
+            refuse_input(args.out / name, [data.annotation_file, read])
+        if args.out.is_dir() and args.out.samefile(data.root):
+            raise ValueError(f"--out {args.out} is the folder of the images: give another for what is written")
         args.out.mkdir(parents=True, exist_ok=True)
         if is_official:
             checkpoint = args.out / "official.pt"
             save_model(checkpoint, model, data.category_ids)
             print(f"in our format, for `alrp predict --checkpoint`: {checkpoint}")
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     began = time.perf_counter()
-    metrics = validate(model, data, args.out, device)
+    metrics = validate(model, data, args.out, device, args.workers)
     seconds = time.perf_counter() - began
     print(f"{metrics}\n\n{len(data)} images, {len(data) / seconds:.1f} images/s, the evaluation included")
     if args.out is not None:
@@ -323,21 +338,20 @@ def _eval(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     from alrp_ref.detection import load_model
-    from alrp_ref.detection.draw_boxes import draw_boxes
-    from alrp_ref.detection.preprocess import read_image
+    from alrp_ref.detection.device import choose_device
+    from alrp_ref.detection.predict_files import check_json, drawings, find_pictures, predict_files
 
-    targets = [args.out / f"{path.stem}.png" for path in args.images]
-    if again := next((target for i, target in enumerate(targets) if target in targets[:i]), None):
-        raise ValueError(f"two of the pictures would be drawn in {again}: give each its own --out")
-    model, _ = load_model(args.checkpoint)
+    pictures = find_pictures(args.images)
+    targets = drawings(pictures, args.out)
+    if args.json is not None:
+        check_json(args.json, [*pictures, args.checkpoint])
+    device = choose_device(args.device)
+    model, content = load_model(args.checkpoint)
     args.out.mkdir(parents=True, exist_ok=True)
-    for path, target in zip(args.images, targets, strict=True):
-        image = read_image(path)
-        (found,) = model.predict([image], score_threshold=args.threshold)
-        draw_boxes(image, found, model.class_names).save(target)
-        print(f"{path}: {len(found['labels'])} found, drawn in {target}")
-        for box, score, label in zip(*(found[k].tolist() for k in ("boxes", "scores", "labels")), strict=True):
-            print(f"  {model.class_names[label]:<16} {score:.2f}   " + "  ".join(f"{side:6.1f}" for side in box))
+    options = {"threshold": args.threshold, "json_file": args.json}
+    faults = predict_files(model.to(device), content["category_ids"], pictures, targets, **options)
+    if faults:
+        return _fail(f"{len(faults)} of {len(pictures)} pictures cannot be read, {faults[0]} the first")
     return 0
 
 

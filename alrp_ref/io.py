@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -37,6 +39,17 @@ def write_atomic(path: Path, content: str | bytes | memoryview) -> None:
             with contextlib.suppress(OSError):
                 part.unlink()
             raise
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """What a JSON file holds: in UTF-8, 16 or 32, with a byte-order mark or without, whatever the locale.
+
+    Raises: OSError; ValueError if it is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 @contextlib.contextmanager

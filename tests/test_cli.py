@@ -28,7 +28,10 @@ def test_help_imports_nothing_heavy():
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "colour=1"], "FIELD=VALUE"),
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "levels=many"], "levels"),
         (["eval", "--checkpoint", "nowhere.pt", "--coco", "nowhere"], "nowhere.pt"),
-        (["predict", "--checkpoint", "nowhere.pt", "picture.jpg"], "nowhere.pt"),
+        (["predict", "--checkpoint", "nowhere.pt", "."], "holds no picture file"),
+        (["predict", "--checkpoint", "nowhere.pt", "picture*.jpg"], "no image at picture*.jpg"),
+        (["eval", "--checkpoint", "nowhere.pt", "--coco", "nowhere", "--device", "gpu"], "device must be cpu"),
+        (["predict", "--checkpoint", "nowhere.pt", "picture.jpg"], "no image at picture.jpg"),
     ],
 )
 def test_what_cannot_be_used_ends_with_code_2_and_a_message(arguments, message, tmp_path, monkeypatch, capsys):
@@ -63,12 +66,6 @@ def test_a_broken_image_is_named_without_a_traceback(reading, tmp_path, capsys):
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert "train2017" in error and "cannot be decoded" in error and "Traceback" not in error
-
-
-def test_pictures_that_would_be_drawn_over_each_other_are_refused(capsys):
-    """Two of the same name, before the first is drawn."""
-    assert cli.main(["predict", "--checkpoint", "none.pt", "a/1.png", "b/1.png"]) == 2
-    assert "two of the pictures would be drawn in predictions/1.png" in capsys.readouterr().err
 
 
 def test_recipes_are_a_table_that_fits_the_terminal(monkeypatch, capsys):

@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LONGEST_SIDE = 1_000_000  # pixels; no format that PIL reads goes so far
-LARGEST_ID = 2**53  # evaluations count in 64-bit floats
 NOT_COCO, NO_BOX, CROWD = "not a COCO file", "images without a box to learn from", "crowds"
+OUTSIDE = "boxes outside their image"
 
-STOPS, LEFT_OUT, WORKS = "stops a run", "left out of training", "works"
-"""What a problem does: an error; a box or an annotation that training does without; nothing at all."""
+STOPS, ASKS, LEFT_OUT, WORKS = "stops a run", "may be a mistake", "left out of training", "works"
+"""What a problem does: an error; nothing, but a person should look at it; a box or an annotation that training does
+without; nothing at all."""
 
 
 class Problem(NamedTuple):
     """Something about a data set that a person may want to repair.
 
     Attributes:
-        effect: STOPS, LEFT_OUT or WORKS.
+        effect: STOPS, ASKS, LEFT_OUT or WORKS.
         kind: the problem in a few words, the same for all of its kind.
         reason: what exactly is wrong here.
         file: name of the image's file, if it is about an image.
@@ -39,18 +40,18 @@ class Problem(NamedTuple):
 
 
 def stops(content: Any) -> Iterator[Problem]:
-    """What stops a run in the content of an annotation file, which may be anything."""
+    """What stops a run in the content of an annotation file, which may be anything that `normalised` returns."""
     keys = ("images", "annotations", "categories")
     missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if missing:
         yield Problem(STOPS, NOT_COCO, f"there is no list of {' and '.join(missing)}")
         return
     yield from _stops_of_entries("images", content["images"], fault_of_image)
-    yield from _stops_of_entries("categories", content["categories"], _fault_of_category)
-    yield from _stops_of_names([c for c in content["categories"] if _fault_of_category(c) is None])
-    categories = _category_ids(content)
+    yield from _stops_of_entries("categories", content["categories"], fault_of_category)
+    yield from _stops_of_names([c for c in content["categories"] if fault_of_category(c) is None])
+    categories = category_ids(content)
     for number, annotation in enumerate(content["annotations"]):
-        if fault := _fault_of_annotation(annotation, categories):
+        if fault := fault_of_annotation(annotation, categories):
             yield Problem(
                 STOPS, "annotations that are malformed", f"annotations[{number}] {fault}: {annotation!r:.100}"
             )
@@ -59,9 +60,9 @@ def stops(content: Any) -> Iterator[Problem]:
 def left_out(content: dict[str, list]) -> Iterator[Problem]:
     """Annotations and images without a box to learn from, as far as `stops` says nothing of them."""
     images = {image["id"]: image for image in content["images"] if fault_of_image(image) is None}
-    categories, learnable = _category_ids(content), set()
+    categories, learnable = category_ids(content), set()
     for annotation in content["annotations"]:
-        if _fault_of_annotation(annotation, categories):
+        if fault_of_annotation(annotation, categories):
             continue
         problem = _problem_of_box(annotation, images.get(annotation["image_id"]))
         if problem is None:
@@ -82,7 +83,7 @@ def fault_of_box(annotation: dict[str, Any], image: dict[str, Any]) -> str | Non
     if min(annotation["bbox"][2:]) <= 0:
         return "boxes without area"
     x1, y1, x2, y2 = corners_in(annotation["bbox"], image)
-    return None if x1 < x2 and y1 < y2 else "boxes outside their image"
+    return None if x1 < x2 and y1 < y2 else OUTSIDE
 
 
 def corners_in(bbox: list[float], image: dict[str, Any]) -> list[float]:
@@ -107,7 +108,7 @@ def _stops_of_entries(key: str, entries: list, fault_of: Callable[[Any], str | N
 
 def _stops_of_names(categories: list[dict[str, Any]]) -> Iterator[Problem]:
     """Results are told apart by the name of their class."""
-    ids: dict[str, int] = {}
+    ids: dict[str, int | str] = {}
     for category in categories:
         first = ids.setdefault(category["name"], category["id"])
         if first != category["id"]:
@@ -117,33 +118,58 @@ def _stops_of_names(categories: list[dict[str, Any]]) -> Iterator[Problem]:
 
 def fault_of_image(image: Any) -> str | None:
     """What is wrong with an entry of `images`, or None."""
-    if fault := _fault_of_fields(image, {"id": int, "file_name": str, "width": int, "height": int}):
+    if fault := _fault_of_fields(
+        image, {"id": _not_an_id, "file_name": _not_a_text} | dict.fromkeys(SIDES, _not_whole)
+    ):
         return fault
-    possible = all(0 < image[side] <= LONGEST_SIDE for side in ("width", "height"))
+    possible = all(0 < image[side] <= LONGEST_SIDE for side in SIDES)
     return None if possible else f"has a side that is not in 1 to {LONGEST_SIDE:,} pixels"
 
 
-def _fault_of_category(category: Any) -> str | None:
-    return _fault_of_fields(category, {"id": int, "name": str})
+SIDES = ("width", "height")
 
 
-def _fault_of_fields(entry: Any, types: dict[str, type]) -> str | None:
+def fault_of_category(category: Any) -> str | None:
+    """What is wrong with an entry of `categories`, or None."""
+    return _fault_of_fields(category, {"id": _not_an_id, "name": _not_a_text})
+
+
+def _fault_of_fields(entry: Any, faults: dict[str, Callable[[Any], str | None]]) -> str | None:
     if not isinstance(entry, dict):
         return "is not an object"
-    for key, kind in types.items():
+    for key, fault_of in faults.items():
         if key not in entry:
             return f"has no {key}"
-        if not isinstance(entry[key], kind) or isinstance(entry[key], bool):
-            return f"has a {key} that is not {'a whole number' if kind is int else 'a text'}"
-        if kind is int and abs(entry[key]) >= LARGEST_ID:
-            return f"has a {key} of {LARGEST_ID:,} or more, which no evaluation tells from its neighbours"
-        if kind is str and any(c < " " or "\ud800" <= c <= "\udfff" for c in entry[key]):
-            return f"has a {key} with characters that no terminal or file can show"
+        if fault := fault_of(entry[key]):
+            return f"has {'an' if key[0] in 'ai' else 'a'} {key} {fault}"
     return None
 
 
-def _category_ids(content: dict[str, list]) -> set[int]:
-    return {category["id"] for category in content["categories"] if _fault_of_category(category) is None}
+def _not_whole(value: Any) -> str | None:
+    return None if isinstance(value, int) and not isinstance(value, bool) else "that is not a whole number"
+
+
+def _not_a_text(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return "that is not a text"
+    hidden = any(c < " " or "\ud800" <= c <= "\udfff" for c in value)
+    return "with characters that no terminal or file can show" if hidden else None
+
+
+def _not_an_id(value: Any) -> str | None:
+    if isinstance(value, str):
+        return _not_a_text(value)
+    return "that is neither a whole number nor a text" if _not_whole(value) else None
+
+
+def _not_a_box(value: Any) -> str | None:
+    is_box = isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
+    return None if is_box else "that is not four numbers x, y, width, height"
+
+
+def category_ids(content: dict[str, list]) -> set[int | str]:
+    """The ids of the classes that are well formed."""
+    return {category["id"] for category in content["categories"] if fault_of_category(category) is None}
 
 
 def _problem_of_box(annotation: dict[str, Any], image: dict[str, Any] | None) -> Problem | None:
@@ -156,11 +182,11 @@ def _problem_of_box(annotation: dict[str, Any], image: dict[str, Any] | None) ->
     return None
 
 
-def _fault_of_annotation(annotation: Any, categories: set) -> str | None:
-    if fault := _fault_of_fields(annotation, {"id": int, "image_id": int, "category_id": int, "bbox": list}):
+def fault_of_annotation(annotation: Any, categories: set) -> str | None:
+    """What is wrong with an entry of `annotations`, or None; `categories` are the ids of the classes."""
+    ids = dict.fromkeys(("id", "image_id", "category_id"), _not_an_id)
+    if fault := _fault_of_fields(annotation, ids | {"bbox": _not_a_box}):
         return fault
-    if len(annotation["bbox"]) != 4 or not all(_is_number(side) for side in annotation["bbox"]):
-        return "has a bbox that is not four numbers x, y, width, height"
     if not _is_number(annotation.get("area", 0)):
         return "has an area that is not a number"
     if annotation.get("iscrowd", 0) not in (0, 1):

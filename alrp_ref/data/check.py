@@ -1,6 +1,8 @@
 """A data set, looked at before a run: everything that would stop it or be left out, in one pass."""
 
+import contextlib
 import csv
+import errno
 import io
 import os
 import warnings
@@ -15,13 +17,28 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from alrp_ref.data.annotations import LEFT_OUT, NO_BOX, NOT_COCO, STOPS, WORKS, Problem, fault_of_image, left_out, stops
-from alrp_ref.data.dataset import SPLITS, annotation_file, fault_of_size, orientation, read_annotations
+from alrp_ref.data.annotations import (
+    ASKS,
+    LEFT_OUT,
+    NO_BOX,
+    NOT_COCO,
+    STOPS,
+    WORKS,
+    Problem,
+    fault_of_image,
+    left_out,
+    stops,
+)
+from alrp_ref.data.dataset import SPLITS, annotation_file, fault_of_size, read_annotations
+from alrp_ref.data.normalise import normalised
+from alrp_ref.data.suspicions import suspicions
 from alrp_ref.data.transforms import ZOOM_OUT
-from alrp_ref.detection.preprocess import open_image, to_rgb
+from alrp_ref.detection.preprocess import open_image, orientation, to_rgb
+from alrp_ref.io import DataError
 
 SHOWN = 5  # problems of a kind in a report; its CSV holds all
 LARGE = 20_000_000  # pixels
+COLUMNS = ("split", "effect", "kind", "file", "image_id", "annotation_id", "reason")
 
 
 @dataclass
@@ -57,50 +74,64 @@ class Check:
         return "\n".join(lines)
 
 
-def check_data(root: str | os.PathLike[str], splits: Sequence[str] = SPLITS) -> list[Check]:
+def check_data(root: str | os.PathLike[str], splits: Sequence[str] = SPLITS, workers: int | None = None) -> list[Check]:
     """Look at every annotation and every image of a data set in COCO's layout, on all cores, with a progress bar.
 
     Args:
         root: folder with ``annotations/`` and the image folders.
         splits: those to look at.
+        workers: threads that read images; None: one for each core.
 
     Returns: what was found in each split. If nothing stops a run, then :class:`CocoDataset` reads the whole split.
-    Raises: DataError for a split whose annotations or folder is missing, or whose annotations are not JSON.
+    Raises: DataError for a split whose annotations or folder is missing, or whose annotations are not JSON; ValueError
+        for a negative number of workers.
     """
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers must be 0 or more, got {workers}")
     for split in splits:  # what is not there at all is said at once
         annotation_file(Path(root), split)
-    return [_check_split(Path(root), split) for split in splits]
+    return [_check_split(Path(root), split, workers) for split in splits]
 
 
 def as_csv(checks: Sequence[Check]) -> str:
     """Every problem as a line of CSV: split, effect, kind, file, image_id, annotation_id, reason."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["split", "effect", "kind", "file", "image_id", "annotation_id", "reason"])
+    rows.writerow(COLUMNS)
     for check in checks:
         for p in check.problems:
             rows.writerow([check.split, p.effect, p.kind, p.file, p.image_id, p.annotation_id, p.reason])
     return text.getvalue()
 
 
-def _check_split(root: Path, split: str) -> Check:
-    content = read_annotations(annotation_file(root, split))
+def is_csv_of_a_check(path: Path) -> bool:
+    """Whether a file is what `as_csv` made."""
+    with contextlib.suppress(OSError):
+        return path.is_file() and path.read_bytes().startswith(",".join(COLUMNS).encode())
+    return False
+
+
+def _check_split(root: Path, split: str, workers: int | None) -> Check:
+    content, headings = normalised(read_annotations(annotation_file(root, split)))
     found = list(stops(content))
     if any(problem.kind == NOT_COCO for problem in found):
         return Check(split, {}, found)
-    found += left_out(content)
+    found += [*left_out(content), *suspicions(content)]
+    for one in headings:
+        reason = f"{one.get('name')!r} is only the supercategory of other classes, and no box is one"
+        found.append(Problem(LEFT_OUT, "classes that are headings", reason))
     images = [image for image in content["images"] if fault_of_image(image) is None]
     if sum(problem.kind == NO_BOX for problem in found) == len(images):
         found.append(Problem(STOPS, "no box to learn from", f"none of {len(images):,} images has one"))
-    found += _problems_of_images(root / split, images)
-    effects = (STOPS, LEFT_OUT, WORKS)
+    found += _problems_of_images(root / split, images, workers)
+    effects = (STOPS, ASKS, LEFT_OUT, WORKS)
     found.sort(key=lambda problem: (effects.index(problem.effect), problem.kind))
     return Check(split, {key: len(content[key]) for key in ("images", "annotations", "categories")}, found)
 
 
-def _problems_of_images(folder: Path, images: list[dict[str, Any]]) -> list[Problem]:
+def _problems_of_images(folder: Path, images: list[dict[str, Any]], workers: int | None) -> list[Problem]:
     """Decode every image, one thread per core: PIL leaves Python to the others while it decodes."""
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(os.cpu_count() if workers is None else max(1, workers))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # LARGE says it in our words
@@ -125,6 +156,10 @@ def _look(folder: Path, listed: dict[str, Any]) -> list[Problem]:
     except FileNotFoundError:
         return [Problem(STOPS, "images that are missing", f"not in {folder}", *about)]
     except ValueError as error:
+        if getattr(error.__cause__, "errno", None) in (errno.EMFILE, errno.ENFILE):  # no fault of the image
+            raise DataError(
+                f"{path} cannot be opened: too many files are open; give fewer --workers, or a higher `ulimit -n`"
+            ) from error
         reason = str(error).removeprefix(f"{path} cannot be decoded: ")
         return [Problem(STOPS, "images that cannot be decoded", reason, *about)]
 

@@ -1,7 +1,6 @@
 """COCO on disk: photographs, boxes and contiguous labels, ready for a detector."""
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -10,19 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
+from pycocotools.coco import COCO
 from torchvision import tv_tensors
-from torchvision.datasets import CocoDetection
+from torchvision.datasets import VisionDataset
 
 from alrp_ref.data.annotations import corners_in, fault_of_box, stops
-from alrp_ref.detection.preprocess import read_image
-from alrp_ref.io import DataError
+from alrp_ref.data.normalise import ImageId, id_order, normalised
+from alrp_ref.data.suspicions import pointless
+from alrp_ref.detection.preprocess import orientation, read_image
+from alrp_ref.io import DataError, read_json
 
 SPLITS = ("train2017", "val2017")
 TURNED = (5, 6, 7, 8)  # EXIF's orientations by a quarter turn
 
 
-class CocoDataset(CocoDetection):
+class CocoDataset(VisionDataset):
     """One split of a data set in COCO's layout.
 
     ::
@@ -34,7 +36,7 @@ class CocoDataset(CocoDetection):
 
     - ``target["boxes"]``: (n, 4) ``tv_tensors.BoundingBoxes``, x1, y1, x2, y2 in pixels, inside the image;
     - ``target["labels"]``: (n,) int64 in 0..C-1, the category ids in increasing order;
-    - ``target["image_id"]``: int, COCO's id.
+    - ``target["image_id"]``: COCO's id, a whole number or a text.
 
     Crowd boxes are dropped, since one box around many objects is no target for a detector; so are boxes
     that are not finite or have no area inside the image. The evaluation reads the annotation file itself
@@ -64,39 +66,35 @@ class CocoDataset(CocoDetection):
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
         self.annotation_file = annotation_file(Path(root), split)
-        with _readable_coco(self.annotation_file):
-            super().__init__(Path(root) / split, str(self.annotation_file), transforms=transform)
-            # pycocotools itself continues without categories, and with the last of two images that share an id.
-            _refuse(self.annotation_file, self.coco.dataset)
-            for annotation in self.coco.dataset["annotations"]:
-                annotation.pop("segmentation", None)  # most of what COCO's annotations take, and each worker's copy
-            self.category_ids: list[int] = sorted(self.coco.cats)
-            self.class_names: list[str] = [self.coco.cats[c]["name"] for c in self.category_ids]
-            self._label_of = {category: label for label, category in enumerate(self.category_ids)}
+        super().__init__(Path(root) / split, transforms=transform)
+        self.coco = _index(_usable_content(self.annotation_file))
+        self.ids: list[ImageId] = sorted(self.coco.imgs, key=id_order)
+        self.category_ids: list[ImageId] = sorted(self.coco.cats, key=id_order)
+        self.class_names: list[str] = [self.coco.cats[c]["name"] for c in self.category_ids]
+        self._label_of = {category: label for label, category in enumerate(self.category_ids)}
         if not keep_empty:
             self.ids = [i for i in self.ids if any(self._usable(i))]
         if not self.ids:
             raise DataError(f"{self.annotation_file} has no image with a usable box; check its annotations")
-        self._cached: dict[int, np.ndarray] = {}
+        self._cached: dict[ImageId, np.ndarray] = {}
         if cache:
             _refuse_large(sum(3 * self.coco.imgs[i]["width"] * self.coco.imgs[i]["height"] for i in self.ids))
             self._cached = {i: np.asarray(self.read_image(i)) for i in self.ids}
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return super().__getitem__(int(index))
+    def __len__(self) -> int:
+        return len(self.ids)
 
-    def _usable(self, image_id: int) -> Iterator[dict[str, Any]]:
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        image_id = self.ids[int(index)]
+        image, target = self.read_image(image_id), self.target(image_id)
+        return (image, target) if self.transforms is None else self.transforms(image, target)
+
+    def _usable(self, image_id: ImageId) -> Iterator[dict[str, Any]]:
         """The annotations of an image whose boxes a detector can learn from."""
         image = self.coco.imgs[image_id]
         return (a for a in self.coco.imgToAnns[image_id] if fault_of_box(a, image) is None)
 
-    def _load_target(self, id: int) -> dict[str, Any]:  # torchvision's names
-        return self.target(id)
-
-    def _load_image(self, id: int) -> Image.Image:
-        return self.read_image(id)
-
-    def target(self, image_id: int) -> dict[str, Any]:
+    def target(self, image_id: ImageId) -> dict[str, Any]:
         """The target, as in an item without transform, of the image with COCO's id `image_id`."""
         info, usable = self.coco.imgs[image_id], list(self._usable(image_id))
         boxes = torch.tensor([corners_in(a["bbox"], info) for a in usable], dtype=torch.float32).reshape(-1, 4)
@@ -106,7 +104,7 @@ class CocoDataset(CocoDetection):
             "image_id": image_id,
         }
 
-    def read_image(self, image_id: int) -> Image.Image:
+    def read_image(self, image_id: ImageId) -> Image.Image:
         """Read the RGB image with COCO's id `image_id`. Raises: DataError when it is missing or broken."""
         if image_id in self._cached:
             return Image.fromarray(self._cached[image_id])
@@ -147,14 +145,6 @@ def fault_of_size(image: Image.Image, listed: dict[str, Any]) -> str | None:
     return f"{fault} (its EXIF tag asks viewers to turn it: store it upright)" if turned else fault
 
 
-def orientation(image: Image.Image) -> int:
-    """What an image's EXIF tag says of its orientation; 1, upright, if there is none or it cannot be read."""
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, RuntimeError):
-        return 1
-
-
 def annotation_file(root: Path, split: str) -> Path:
     if not root.is_dir():
         raise DataError(f"{root} is no folder; give the one that holds COCO's annotations/ and {split}/")
@@ -169,15 +159,22 @@ def annotation_file(root: Path, split: str) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def _readable_coco(path: Path) -> Iterator[None]:
-    """Silence pycocotools, which prints its progress, and name what is wrong with the file if it cannot read it."""
-    try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            yield
-    except (ValueError, AssertionError, AttributeError, KeyError, TypeError) as error:
-        _refuse(path, read_annotations(path))
-        raise DataError(f"{path} cannot be read as COCO's annotations: {type(error).__name__}: {error}") from error
+def _usable_content(path: Path) -> dict[str, Any]:
+    """What an annotation file holds, normalised. Raises: DataError if something in it stops a run."""
+    content, _ = normalised(read_annotations(path))
+    _refuse(path, content)
+    for annotation in content["annotations"]:
+        annotation.pop("segmentation", None)  # most of what COCO's annotations take, and each worker's copy
+    return content
+
+
+def _index(content: dict[str, Any]) -> COCO:
+    """pycocotools' index of annotations, without what it prints."""
+    coco = COCO()
+    coco.dataset = content
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        coco.createIndex()
+    return coco
 
 
 def _refuse(path: Path, content: Any) -> None:
@@ -188,12 +185,15 @@ def _refuse(path: Path, content: Any) -> None:
             "annotations (id, image_id, category_id, bbox) and categories (id, name), each id once: "
             "`alrp check-data` lists every problem"
         )
+    if problem := next(pointless(content), None):
+        raise DataError(f"{path} has {problem.kind}: {problem}")
 
 
 def read_annotations(path: Path) -> Any:
     """What an annotation file holds. Raises: DataError if that is not JSON."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not a COCO annotation file: it is not JSON: {error}; download it again") from error
+        return read_json(path)
+    except ValueError as error:
+        raise DataError(
+            f"{path} is not a COCO annotation file: it is not JSON: {error}; export or download it again"
+        ) from error

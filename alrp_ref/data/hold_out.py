@@ -20,7 +20,7 @@ def hold_out(coco: str | os.PathLike, out: str | os.PathLike, every: int) -> Pat
     Raises: DataError for a set that cannot be used.
     """
     out, source = Path(out), CocoDataset(coco, "train2017", keep_empty=True)
-    held = set(sorted(source.ids)[every - 1 :: every])
+    held = set(source.ids[every - 1 :: every])
     if not held:
         raise DataError(f"{source.annotation_file} has {len(source.ids)} images: {every} are needed to hold one out")
     content = source.coco.dataset

@@ -137,7 +137,7 @@ class Detector(nn.Module):
         """Detect on raw images of any size; boxes are in the pixels of the raw image.
 
         Args:
-            images: PIL images, paths, or uint8 RGB tensors (3, H, W).
+            images: PIL images, paths, whose images are turned upright, or uint8 RGB tensors (3, H, W).
             score_threshold: keep detections that score higher; default: the recipe's.
 
         The mode of the model, training or evaluation, is restored afterwards. Errors: as for `to_input`.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
@@ -27,7 +27,7 @@ def to_input(image: RawImage, test_size: tuple[int, int]) -> tuple[Tensor, tuple
     """The input of a detector in evaluation mode, from one raw image.
 
     Args:
-        image: a PIL image, the path of one, or a uint8 RGB tensor (3, H, W).
+        image: a PIL image, the path of one, which is turned upright, or a uint8 RGB tensor (3, H, W).
         test_size: (short, longest): the short side becomes `short` pixels, unless the other would exceed `longest`.
 
     Returns:
@@ -83,16 +83,41 @@ def _to_tensor(image: RawImage) -> Tensor:
             raise ValueError(f"an image tensor must be uint8 (3, H, W), got {image.dtype} {tuple(image.shape)}")
         return image
     if isinstance(image, str | os.PathLike):
-        image = read_image(image)
+        image = read_image(image, upright=True)
     if not isinstance(image, Image.Image):
         raise ValueError(f"an image must be a PIL image, a path or a uint8 tensor, got {type(image).__name__}")
     return v2.functional.pil_to_tensor(to_rgb(image))
 
 
-def read_image(path: str | os.PathLike) -> Image.Image:
-    """The RGB image in a file. Raises: FileNotFoundError; ValueError, naming the file, if it cannot be decoded."""
+def read_image(path: str | os.PathLike, *, upright: bool = False) -> Image.Image:
+    """The RGB image in a file: as it is stored, like COCO's tools, or, with `upright`, turned as its EXIF tag asks.
+
+    Raises: FileNotFoundError; ValueError, naming the file, if it cannot be decoded.
+    """
     with open_image(path) as image:
-        return to_rgb(image)
+        turn = TURNS.get(orientation(image)) if upright else None
+        image = to_rgb(image)
+        return image if turn is None else image.transpose(turn)
+
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What puts an image upright, by EXIF's orientation."""
+
+
+def orientation(image: Image.Image) -> int:
+    """What an image's EXIF tag says of its orientation; 1, upright, if there is none or it cannot be read."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, RuntimeError):
+        return 1
 
 
 @contextlib.contextmanager

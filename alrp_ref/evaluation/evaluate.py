@@ -1,19 +1,19 @@
 """COCO's average precision (AP) and optimal LRP (oLRP) of a set of detections."""
 
-import json
 import math
 import os
 from collections.abc import Iterable
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from hotcoco import COCO, COCOeval
 
 from alrp_ref.data.annotations import is_finite, stops
+from alrp_ref.data.normalise import Ids, id_order, normalised
 from alrp_ref.evaluation.metrics import Metrics, iou_index
 from alrp_ref.evaluation.olrp import optimal_lrp_by_class
-from alrp_ref.io import DataError
+from alrp_ref.io import DataError, read_json
 
 # Indices into the evaluator's arrays: precision has the axes (IoU, recall, class, area, detections), recall the same
 # without the second.
@@ -31,7 +31,7 @@ def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str
         gt: an annotation file, or its content: ``{"images": ..., "annotations": ..., "categories": ...}``. An
             annotation without an area gets that of its box. One whose box is not finite is ignored.
         detections: a result file, or its content: ``[{"image_id", "category_id", "bbox", "score"}, ...]``, the box
-            as x, y, width, height in pixels. An empty list is valid: AP 0, oLRP 1.
+            as x, y, width, height in pixels. An empty list is valid: AP 0, oLRP 1. Ids are whole numbers or texts.
 
     Returns:
         :class:`Metrics`. AP and AR are equal to pycocotools', bit for bit. oLRP is the exact minimum over all score
@@ -69,12 +69,16 @@ def precision_curves(gt: PathLike | dict[str, Any], detections: PathLike | list[
 
 def _evaluated(
     gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]]
-) -> tuple[dict, list, COCOeval]:
-    """Validated ground truth, validated detections, and the evaluator that has accumulated them."""
-    truth = _ground_truth(gt)
+) -> tuple[dict, np.ndarray, COCOeval]:
+    """Validated ground truth, validated detections, and the evaluator that has accumulated them.
+
+    Images and categories are numbered 1, 2, 3, ... in the order of their ids: the evaluator takes no other ids, and so
+    they may be negative, longer than 64 bits, or texts.
+    """
+    truth, numbers = _ground_truth(gt)
     if isinstance(detections, (str, os.PathLike)):
         detections = _load_json(detections)
-    rows = _rows(detections, {i["id"] for i in truth["images"]}, {c["id"] for c in truth["categories"]})
+    rows = _rows(detections, numbers)
     coco = COCO(truth)
     evaluator = COCOeval(coco, coco.load_res(rows), "bbox")
     evaluator.evaluate()
@@ -112,18 +116,24 @@ def _mean(values: np.ndarray) -> float:
 
 def _load_json(path: PathLike) -> Any:
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return read_json(path)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; check its name") from None
     except ValueError as error:
         raise DataError(f"{path} is not JSON ({error}); write it again") from error
 
 
-def _ground_truth(gt: PathLike | dict[str, Any]) -> dict[str, list]:
-    """The fields that the evaluation of boxes needs. Most of a COCO file is segmentations."""
+class _Numbers(NamedTuple):
+    """The number of each image and each category by its id; 0 for a category that is left out."""
+
+    image_id: dict[int | str, int]
+    category_id: dict[int | str, int]
+
+
+def _ground_truth(gt: PathLike | dict[str, Any]) -> tuple[dict[str, list], _Numbers]:
+    """The fields that the evaluation of boxes needs, renumbered. Most of a COCO file is segmentations."""
     name = "gt" if isinstance(gt, dict) else gt
-    content = gt if isinstance(gt, dict) else _load_json(gt)
+    content, left_out = normalised(gt if isinstance(gt, dict) else _load_json(gt))
     try:
         truth = {
             "images": [{"file_name": ""} | {k: i[k] for k in ("id", "width", "height")} for i in content["images"]],
@@ -141,45 +151,61 @@ def _ground_truth(gt: PathLike | dict[str, Any]) -> dict[str, list]:
         ) from error
     if problem := next(stops(truth), None):
         raise DataError(f"{name} is not COCO ground truth: {problem}")
-    finite = (a for a in truth["annotations"] if all(map(is_finite, a["bbox"])))
+    images, categories = (_numbered(truth[key]) for key in ("images", "categories"))
+    for entries, number in ((truth["images"], images), (truth["categories"], categories)):
+        for entry in entries:
+            entry["id"] = number[entry["id"]]
+    finite = (a for a in truth["annotations"] if a["image_id"] in images and all(map(is_finite, a["bbox"])))
     truth["annotations"] = [
-        {"area": a["bbox"][2] * a["bbox"][3]} | a | {"id": number} for number, a in enumerate(finite, 1)
+        {"area": a["bbox"][2] * a["bbox"][3]}
+        | a
+        | {"id": number, "image_id": images[a["image_id"]], "category_id": categories[a["category_id"]]}
+        for number, a in enumerate(finite, 1)
     ]
-    return truth
+    return truth, _Numbers(images, categories | {category["id"]: 0 for category in left_out})
 
 
-def _rows(detections: Any, image_ids: set[int], category_ids: set[int]) -> np.ndarray:
-    """Validate the detections; return them as rows (image, x, y, w, h, score, category): (m, 7)."""
+def _numbered(entries: list[dict[str, Any]]) -> dict[int | str, int]:
+    return {id: number for number, id in enumerate(sorted((e["id"] for e in entries), key=id_order), 1)}
+
+
+def _rows(detections: Any, numbers: _Numbers) -> np.ndarray:
+    """Validate the detections; return them as rows (number of image, x, y, w, h, score, number of category): (m, 7)."""
     if not isinstance(detections, list):
         raise ValueError(f"detections must be a list of dictionaries, got {type(detections).__name__}")
     # Vectorised first. Only if that fails, a loop finds the invalid detection for the message.
-    rows = _columns(detections, image_ids, category_ids)
-    if rows is not None:
-        return rows
-    for number, detection in enumerate(detections):
-        if problem := _problem(detection, image_ids, category_ids):
-            raise ValueError(f"detections[{number}] {problem}: {detection!r:.200}")
-    return np.array(
-        [[d["image_id"], *d["bbox"], d["score"], d["category_id"]] for d in detections], dtype=np.float64
-    ).reshape(-1, 7)
+    rows = _columns(detections, numbers)
+    if rows is None:
+        ids = {key: Ids(known) for key, known in numbers._asdict().items()}
+        for number, detection in enumerate(detections):
+            if problem := _problem(detection, ids):
+                raise ValueError(f"detections[{number}] {problem}: {detection!r:.200}")
+        image, category = (
+            [known[ids[key].find(d[key])] for d in detections] for key, known in numbers._asdict().items()
+        )
+        rows = np.array(
+            [[i, *d["bbox"], d["score"], c] for d, i, c in zip(detections, image, category, strict=True)],
+            dtype=np.float64,
+        ).reshape(-1, 7)
+    return rows[rows[:, -1] > 0]
 
 
-def _columns(detections: list, image_ids: set[int], category_ids: set[int]) -> np.ndarray | None:
-    """The rows, vectorised; None if any detection may have a `_problem`."""
+def _columns(detections: list, numbers: _Numbers) -> np.ndarray | None:
+    """The rows, vectorised; None if any detection may have a `_problem`, or an id in another form."""
     try:
-        keys = ("image_id", "bbox", "score", "category_id")
-        image, box, score, category = (np.array(list(map(itemgetter(key), detections))) for key in keys)
+        box, score = (np.array(list(map(itemgetter(key), detections))) for key in ("bbox", "score"))
+        ids = ([known.get(d[key]) for d in detections] for key, known in numbers._asdict().items())
+        image, category = (np.array(numbers, dtype=np.float64) for numbers in ids)  # None is NaN
     except (KeyError, TypeError, ValueError):
         return None
-    if box.shape != (len(detections), 4) or any(x.dtype.kind not in "iuf" for x in (image, box, score, category)):
+    if box.shape != (len(detections), 4) or any(x.dtype.kind not in "iuf" for x in (box, score)):
         return None
-    known = np.isin(image, list(image_ids)).all() and np.isin(category, list(category_ids)).all()
-    if not (known and np.isfinite(box).all() and np.isfinite(score).all() and (box[:, 2:] >= 0).all()):
+    if not all(np.isfinite(x).all() for x in (image, box, score, category)) or (box[:, 2:] < 0).any():
         return None
     return np.column_stack([image, box, score, category]).astype(np.float64)
 
 
-def _problem(detection: Any, image_ids: set[int], category_ids: set[int]) -> str | None:
+def _problem(detection: Any, ids: dict[str, Ids]) -> str | None:
     if not isinstance(detection, dict):
         return "is not a dictionary"
     if missing := {"image_id", "category_id", "bbox", "score"} - detection.keys():
@@ -194,7 +220,8 @@ def _problem(detection: Any, image_ids: set[int], category_ids: set[int]) -> str
         and min(box[2:]) >= 0
     ):
         return "has a bbox that is not [x, y, width, height] with finite numbers and no negative size"
-    for key, known in (("image_id", image_ids), ("category_id", category_ids)):
-        if not isinstance(detection[key], NUMBER) or detection[key] not in known:
+    for key, known in ids.items():
+        id = known.find(detection[key])
+        if not isinstance(id, int | str) or id not in known.known:
             return f"has the unknown {key} {detection[key]!r}"
     return None

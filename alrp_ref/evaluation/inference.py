@@ -1,16 +1,18 @@
 """Inference over a data set: detections in COCO's format."""
 
+import math
 import os
 from collections import defaultdict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision.ops import box_convert
 from tqdm import tqdm
 
 from alrp_ref.data.dataset import CocoDataset
+from alrp_ref.data.workers import Batch, batches, failures_explained, make_loader
 from alrp_ref.detection.preprocess import SIZE_DIVISOR, keep_ratio_size, to_input
 
 BATCH = 16
@@ -19,7 +21,11 @@ MAX_WORKERS = 8
 
 @torch.no_grad()
 def detect(
-    model: nn.Module, dataset: CocoDataset, device: torch.device | str, progress: bool = True
+    model: nn.Module,
+    dataset: CocoDataset,
+    device: torch.device | str,
+    progress: bool = True,
+    workers: int | None = None,
 ) -> list[dict[str, Any]]:
     """Run a detector on every image of `dataset`, at the test size of its recipe.
 
@@ -28,6 +34,8 @@ def detect(
         dataset: made with ``keep_empty=True``, so that images without objects count, too; its transform is not used.
         device: where the model runs.
         progress: show a progress bar.
+        workers: processes that read images; 0 reads them in this one. None: up to 8, and none where the model is on a
+            CPU: there it takes nearly all the time and uses every core, so that they would slow it down.
 
     Returns:
         COCO detections for :func:`alrp_ref.evaluation.evaluate`: ``{"image_id", "category_id", "bbox", "score"}``,
@@ -35,23 +43,19 @@ def detect(
 
     Raises:
         ValueError: the model and the data set have different classes.
-        DataError: an image that is missing or broken.
+        DataError: an image that is missing or broken; data workers that have failed.
     """
     _check_classes(model, dataset)
     device = torch.device(device)
     was_training = model.training
     model.to(device).eval()
     images = _TestImages(dataset, model.recipe.test_size)
-    loader = DataLoader(
-        images,
-        batch_sampler=images.batches(),
-        collate_fn=_collate,
-        # On a CPU the model takes nearly all the time and uses every core, so workers would slow it down.
-        num_workers=0 if device.type == "cpu" else min(MAX_WORKERS, os.cpu_count() or 1),
-    )
+    if workers is None:
+        workers = 0 if device.type == "cpu" else min(MAX_WORKERS, os.cpu_count() or 1)
+    loader = make_loader(images, images.batches(), _collate, workers=workers, batch=images.largest_batch())
     detections: list[dict[str, Any]] = []
-    with tqdm(total=len(images), unit=" images", desc="detect", disable=not progress) as bar:
-        for ids, pixels, sizes, scales in loader:
+    with failures_explained(), tqdm(total=len(images), unit=" images", desc="detect", disable=not progress) as bar:
+        for ids, pixels, sizes, scales in batches(loader):
             found = model(pixels.to(device), image_sizes=list(sizes))
             for image_id, scale, one in zip(ids, scales, found, strict=True):
                 detections += _coco_detections(image_id, scale, one, dataset.category_ids)
@@ -76,11 +80,20 @@ class _TestImages(Dataset):
     def batches(self) -> list[list[int]]:
         """Batches of images with the same padded size, so that no result depends on the other images of its batch."""
         alike = defaultdict(list)
-        for index, image_id in enumerate(self.dataset.ids):
-            info = self.dataset.coco.imgs[image_id]
-            size = keep_ratio_size(info["height"], info["width"], self.test_size)
-            alike[tuple(-(-side // SIZE_DIVISOR) for side in size)].append(index)
+        for index in range(len(self)):
+            alike[self._padded_size(index)].append(index)
         return [group[k : k + BATCH] for group in alike.values() for k in range(0, len(group), BATCH)]
+
+    def largest_batch(self) -> Batch:
+        """What the largest of the batches takes: floats of 32 bits, in one tensor."""
+        sizes = (len(batch) * math.prod(self._padded_size(batch[0])) for batch in self.batches())
+        return Batch(size=max(sizes, default=0) * 3 * 4, tensors=1)
+
+    def _padded_size(self, index: int) -> tuple[int, ...]:
+        """Height and width of an image as the detector gets it, from the size that the annotations list."""
+        info = self.dataset.coco.imgs[self.dataset.ids[index]]
+        size = keep_ratio_size(info["height"], info["width"], self.test_size)
+        return tuple(-(-side // SIZE_DIVISOR) * SIZE_DIVISOR for side in size)
 
 
 def _collate(batch: list[tuple]) -> tuple:

@@ -28,6 +28,7 @@ from alrp_ref.evaluation import METRICS, evaluate, rank_correlation
 from alrp_ref.io import DataError, locked, write_atomic
 from alrp_ref.reports.report import read_json
 from alrp_ref.training.checkpoint import check_same_run
+from alrp_ref.training.distributed import world_size
 from alrp_ref.training.errors import Diverged
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.loop import train
@@ -230,7 +231,7 @@ def _check(recipes: Sequence[Recipe], bases: Mapping[str, Recipe], steps: int, s
             raise ValueError(f"the sweep chooses the learning rates: leave lr out of {recipe.name}")
     if steps < 1 or seeds < 1:
         raise ValueError(f"a comparison needs at least 1 step and 1 seed, got {steps} and {seeds}")
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    if world_size() > 1:
         raise ValueError(
             "a comparison has one process for each run: give the same command once for each GPU, "
             "each with its CUDA_VISIBLE_DEVICES, and they share the runs"

@@ -18,3 +18,18 @@ class Diverged(TrainingStopped):
         kept = f"the checkpoint holds the state after {saved} steps" if saved else "there is no checkpoint yet"
         where = f"training stopped at step {step}, images {list(image_ids)}"
         super().__init__(f"{where}: {reason}; {kept}. Start again with a lower learning rate.")
+
+
+class NothingToLearn(TrainingStopped):
+    """No box was a positive from the first step on: the message says what is likely.
+
+    Args: `steps` without a positive.
+    """
+
+    def __init__(self, steps: int):
+        super().__init__(
+            f"training stopped: in its first {steps} steps no anchor was matched with a box, so that there is nothing "
+            "to learn. The boxes are wrong, or too small at the size that images are trained at: are they fractions of "
+            "the image, or in pixels of images of another size? `alrp check-data` looks at all of them; train_size, "
+            "anchor_scale and assigner are fields of the recipe."
+        )

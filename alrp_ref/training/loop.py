@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from alrp_ref.data import CocoDataset, train_transform
+from alrp_ref.data.suspicions import NO_OBJECT, in_words, suspicions
+from alrp_ref.data.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.recipes import get_recipe
@@ -70,7 +72,7 @@ def train(
     Returns: the model, in evaluation mode, and what it reaches on val2017; None without val2017, or on all but the
         first process.
     Raises: DataError or ValueError for input that cannot be used; Diverged if the loss is no longer finite;
-        TrainingStopped if a process that reads images was killed.
+        NothingToLearn if none of the first 50 steps has a positive; TrainingStopped if data workers have failed.
     """
     recipe, out = get_recipe(recipe), Path(out)
     if out.exists() and not out.is_dir():
@@ -81,6 +83,8 @@ def train(
         data, val = _data_sets(Path(coco), recipe, cache)
         plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
         log = log if process.is_first else lambda text: None
+        for line in in_words(problem for problem in suspicions(data.coco.dataset) if problem.kind != NO_OBJECT):
+            log(f"{data.annotation_file}: may be a mistake: {line}")
         with _exclusive(out) if process.is_first else contextlib.nullcontext():
             torch.manual_seed(seed)
             model = build_detector(
@@ -122,14 +126,15 @@ def _train(run: Run, val: CocoDataset | None, eval_every: int | None) -> tuple[D
     """Every step of a run; what they measured is read, logged and saved when due."""
     plan, saved, saved_at = run.plan, run.start, time.perf_counter()
     steps_between_reads = STEPS_BETWEEN_READS.get(run.process.device.type, 1)
-    with _frozen_garbage(), contextlib.nullcontext() if run.log is None else contextlib.closing(run.log):
+    log = contextlib.nullcontext() if run.log is None else contextlib.closing(run.log)
+    with _frozen_garbage(), log, _stopped_by_workers():
         run.model.train()
         run.measurements.restart_clock()
-        for step, batches in _steps(run):
-            images = [target["image_id"] for _, targets in batches for target in targets]
+        for step, micro_batches in _steps(run):
+            images = [target["image_id"] for _, targets in micro_batches for target in targets]
             lr = run.learning_rate(step)
             try:
-                losses = training_step(run, batches, lr)
+                losses = training_step(run, micro_batches, lr)
             except ValueError as error:  # on a CPU the loss refuses logits and boxes that are not finite
                 raise Diverged(step, images, str(error), saved) from error
             run.measurements.add({"step": step, "epoch": step // plan.steps_per_epoch, "lr": lr}, images, losses)
@@ -157,24 +162,28 @@ def _evaluate(run: Run, val: CocoDataset | None, done: int) -> Metrics | None:
     """Evaluate on val2017, where there is one, on the first process."""
     if run.log is None or val is None:
         return None
-    metrics, detections = _validate(run.model, val, run.checkpoint.parent, run.process.device)
+    device = run.process.device
+    workers = 0 if device.type == "cpu" else run.workers  # on a CPU they would take cores from the model
+    metrics, detections = _validate(run.model, val, run.checkpoint.parent, device, workers)
     run.log.evaluation(done, {**metrics, "rho": rank_correlation(val, detections)})
     run.model.train()
     return metrics
 
 
 def _steps(run: Run) -> Iterator[tuple[int, tuple[Batch, ...]]]:
-    """The steps, each with its micro-batches. Raises: TrainingStopped, with what to do, if a data worker was killed."""
-    micro_batches = iter(run.loader)
+    """The steps, each with its micro-batches."""
+    micro_batches = batches(run.loader)
+    yield from enumerate(zip(*[micro_batches] * run.accumulate, strict=True), run.start)
+
+
+@contextlib.contextmanager
+def _stopped_by_workers() -> Iterator[None]:
+    """Turn what ends the data workers into a TrainingStopped."""
     try:
-        yield from enumerate(zip(*[micro_batches] * run.accumulate, strict=True), run.start)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise TrainingStopped(
-            f"training stopped: a process that reads images was killed, mostly for want of memory ({error}). Give the "
-            "same command again, with fewer --workers if that was it"
-        ) from error
+        with failures_explained():
+            yield
+    except WorkersFailed as error:
+        raise TrainingStopped(f"training stopped: {error}") from error
 
 
 @contextlib.contextmanager
@@ -203,18 +212,21 @@ def _exclusive(out: Path) -> Iterator[None]:
         yield
 
 
-def validate(model: Detector, data: CocoDataset, out: Path | None, device: torch.device) -> Metrics:
+def validate(
+    model: Detector, data: CocoDataset, out: Path | None, device: torch.device, workers: int | None = None
+) -> Metrics:
     """Evaluate a detector on a split; with `out`, write `detections.json` and `metrics.json` there.
 
-    Args: `data`, made with ``keep_empty=True``, so that what is found on images without objects counts, too.
+    Args: `data`, made with ``keep_empty=True``, so that what is found on images without objects counts, too; `workers`,
+        as for `detect`.
     """
-    return _validate(model, data, out, device)[0]
+    return _validate(model, data, out, device, workers)[0]
 
 
 def _validate(
-    model: Detector, data: CocoDataset, out: Path | None, device: torch.device
+    model: Detector, data: CocoDataset, out: Path | None, device: torch.device, workers: int | None
 ) -> tuple[Metrics, list[dict[str, Any]]]:
-    detections = detect(model.eval(), data, device)
+    detections = detect(model.eval(), data, device, workers=workers)
     metrics = evaluate(data.annotation_file, detections)
     if out is not None:
         for name, content in (("detections", detections), ("metrics", metrics.to_dict())):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from alrp_ref.detection.criteria import Losses
 from alrp_ref.exact.processes import summed
 from alrp_ref.training.distributed import gather
-from alrp_ref.training.errors import Diverged
+from alrp_ref.training.errors import Diverged, NothingToLearn
 from alrp_ref.training.gradient_balance import GradientBalance
 
 
@@ -28,11 +28,12 @@ class Measurements:
     host has found it more. So each step leaves one small tensor on the device, and `read` transfers those of many steps
     together.
 
-    Args: `criteria` of the detector, by their prefix in the log; `batch_size` over all processes.
+    Args: `criteria` of the detector, by their prefix in the log; `batch_size` over all processes; `patience`, the
+        number of steps without a positive, from the first of the run, after which it stops; 0 for any number.
     """
 
-    def __init__(self, criteria: Mapping[str, nn.Module], batch_size: int):
-        self.criteria, self.batch_size = criteria, batch_size
+    def __init__(self, criteria: Mapping[str, nn.Module], batch_size: int, patience: int = 0):
+        self.criteria, self.batch_size, self.patience = criteria, batch_size, patience
         self.gradient_balances = {prefix: GradientBalance(criterion) for prefix, criterion in criteria.items()}
         self._steps: list[_Step] = []
         self._losses: list[str] = []
@@ -62,21 +63,28 @@ class Measurements:
 
         `images_per_s` of each is the mean over the steps that are read together.
 
-        Raises: Diverged, on all processes, for the first step at which the losses of one were not finite; `saved` is
-            the step of the last checkpoint.
+        Raises, on all processes: Diverged for the first step at which the losses of one were not finite; `saved` is
+            the step of the last checkpoint. NothingToLearn if `patience` is at an end.
         """
         values = torch.stack([step.values for step in self._steps])  # (steps, columns)
         is_finite = values[:, : len(self._losses)].isfinite().all(dim=1)
-        failed = summed((~is_finite).to(values))  # on how many processes
-        table = torch.cat([values, failed[:, None]], dim=1).tolist()  # the only wait for the device
+        # Without a positive the localisation part is exactly 0.
+        loc = [column for column, name in enumerate(self._losses) if name.endswith("loc")]
+        has_positive = (values[:, loc] != 0).any(dim=1)
+        counts = summed(torch.stack([~is_finite, has_positive], dim=1).to(values))  # on how many processes
+        table = torch.cat([values, counts], dim=1).tolist()  # the only wait for the device
         steps, self._steps = self._steps, []
         speed = {"images_per_s": len(steps) * self.batch_size / (time.perf_counter() - self._began)}
         self.restart_clock()
         rows = []
-        for step, (*numbers, failed_here) in zip(steps, table, strict=True):
+        for step, (*numbers, failed, positive) in zip(steps, table, strict=True):
             measured = dict(zip([*self._losses, *self._others], numbers, strict=True))
-            if failed_here:
+            if failed:
                 self._stop(step, measured, saved)
+            if positive:
+                self.patience = 0
+            elif self.patience and step.row["step"] + 1 >= self.patience:
+                raise NothingToLearn(int(step.row["step"]) + 1)
             rows.append(step.row | measured | speed)
         return rows
 

@@ -12,17 +12,21 @@ from torch.optim import SGD, Optimizer
 from torch.utils.data import DataLoader
 
 from alrp_ref.data import CocoDataset, collate
+from alrp_ref.data.workers import Batch, make_loader
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.saved_model import describe, save_checkpoint
 from alrp_ref.training import distributed
 from alrp_ref.training.checkpoint import resume
-from alrp_ref.training.log import RunLog
+from alrp_ref.training.log import RunLog, read_metrics
 from alrp_ref.training.measurements import Measurements
 from alrp_ref.training.plan import Plan
 from alrp_ref.training.sampling import SeededDataset, StepSampler
 from alrp_ref.training.schedule import learning_rate
 from alrp_ref.training.shared_balance import SharedBalance
+
+STEPS_WITHOUT_POSITIVE = 50
+"""A run without a positive in so many steps from its first on, or in all of its steps, learns nothing, and stops."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,8 @@ class Run:
     """Of each step."""
     loader: DataLoader
     """This process's micro-batches, from step `start` on."""
+    workers: int
+    """Processes that were asked for to read images."""
     accumulate: int
     """Micro-batches of a step in each process."""
     shared_balance: SharedBalance
@@ -86,12 +92,19 @@ def prepare(
     if start:
         log(f"resuming from step {start} of {checkpoint}")
     log(_summary(recipe, plan, len(data), process, accumulate))
+    run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
+    has_learned = start >= STEPS_WITHOUT_POSITIVE or any(
+        row["step"] < start and (row["loss_loc"] or row.get("loss_rpn_loc"))
+        for row in read_metrics(out / "metrics.csv")
+    )
+    patience = 0 if has_learned else min(STEPS_WITHOUT_POSITIVE, plan.total_steps)
     return Run(
         model=model,
         parallel=model if process.world == 1 else nn.parallel.DistributedDataParallel(model),
         optimiser=optimiser,
         learning_rate=_schedule(model, plan),
-        loader=_loader(data, plan, start, process, accumulate=accumulate, workers=workers, seed=seed),
+        loader=_loader(data, recipe, plan, start, process, accumulate=accumulate, workers=workers, seed=seed, log=log),
+        workers=workers,
         accumulate=accumulate,
         shared_balance=SharedBalance(model.criteria.values(), accumulate),
         plan=plan,
@@ -99,8 +112,8 @@ def prepare(
         start=start,
         checkpoint=checkpoint,
         identity=identity,
-        measurements=Measurements(model.criteria, plan.batch_size),
-        log=RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None,
+        measurements=Measurements(model.criteria, plan.batch_size, patience),
+        log=run_log,
     )
 
 
@@ -116,6 +129,7 @@ def _schedule(model: Detector, plan: Plan) -> Callable[[int], float]:
 
 def _loader(
     data: CocoDataset,
+    recipe: Recipe,
     plan: Plan,
     start: int,
     process: distributed.Process,
@@ -123,6 +137,7 @@ def _loader(
     accumulate: int,
     workers: int,
     seed: int,
+    log: Callable[[str], None],
 ) -> DataLoader:
     sampler = StepSampler(
         len(data),
@@ -134,12 +149,16 @@ def _loader(
         world=process.world,
         accumulate=accumulate,
     )
-    return DataLoader(
+    images = plan.batch_size // (process.world * accumulate)
+    return make_loader(
         SeededDataset(data, seed),
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=workers,
+        sampler,
+        collate,
+        workers=workers,
+        batch=Batch(size=images * 3 * recipe.train_size**2, tensors=1 + 2 * images),  # pixels of 8 bits
+        processes=process.world,
         pin_memory=process.device.type == "cuda",
+        log=log,
     )
 
 

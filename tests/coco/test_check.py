@@ -4,6 +4,7 @@ The fuzz test draws 1,000 data sets; HYPOTHESIS_PROFILE=long, 100,000.
 """
 
 import csv
+import errno
 import io
 import json
 import random
@@ -21,8 +22,19 @@ from PIL import ExifTags, Image
 
 from alrp_ref.cli import main
 from alrp_ref.data import CocoDataset, check_data, train_transform
-from alrp_ref.data.annotations import LEFT_OUT, STOPS, WORKS
+from alrp_ref.data.annotations import ASKS, LEFT_OUT, STOPS, WORKS
 from alrp_ref.data.check import SHOWN, as_csv
+from alrp_ref.data.suspicions import (
+    BEYOND,
+    FRACTIONS,
+    NO_OBJECT,
+    OTHER_NUMBERS,
+    SAME_FILE,
+    TINY,
+    TWICE,
+    pointless,
+    suspicions,
+)
 from alrp_ref.detection import RECIPES
 from alrp_ref.io import DataError
 
@@ -33,7 +45,7 @@ def content():
     return {
         "images": [{"id": 5, "file_name": "5.jpg", "width": 40, "height": 30}],
         "annotations": [{"id": 1} | annotation(5, 7, [10, 5, 20, 10])],
-        "categories": [{"id": 7, "name": "dog"}, {"id": 90, "name": "emu"}],
+        "categories": [{"id": 7, "name": "dog"}],
     }
 
 
@@ -60,7 +72,7 @@ def check(root: Path):
 def test_a_sound_data_set_has_no_problem(coco, capsys):
     """The counts are there, and nothing else; the command ends with 0."""
     found = check(coco)
-    assert str(found) == "val2017: 1 images, 1 annotations, 2 categories" and found.problems == []
+    assert str(found) == "val2017: 1 images, 1 annotations, 1 categories" and found.problems == []
     assert main(["check-data", "--coco", str(coco), "--split", "val2017"]) == 0
     assert capsys.readouterr().out.endswith("Nothing here stops a run.\n")
 
@@ -133,6 +145,17 @@ def test_a_name_that_is_too_long_and_a_folder_that_is_closed_are_listed(coco, co
     write(coco, content)
     found = [p for p in check(coco).problems if p.effect == STOPS]
     assert [p.image_id for p in found] == [6] and "File name too long" in found[0].reason
+
+
+def test_too_many_open_files_are_no_fault_of_an_image(coco, monkeypatch):
+    """The check stops and names the limit, instead of a list of images that are in order."""
+
+    def fails(path):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(DataError, match=r"5\.jpg cannot be opened: too many files are open; give fewer --workers"):
+        check(coco)
 
 
 def test_an_exif_tag_that_cannot_be_read_stops_nothing(coco):
@@ -210,11 +233,23 @@ ANNOTATIONS = {
     ),
     "three numbers": (add("annotations", bbox=[1, 2, 3]), STOPS, "annotations that are malformed", "not four numbers"),
     "flat image": (change("images", width=0), STOPS, "images that are malformed", "not in 1 to 1,000,000"),
-    "hash for an id": (
-        change("images", id=2**60 + 1),
+    "half an id": (
+        change("images", id=2.5),
         STOPS,
         "images that are malformed",
-        "9,007,199,254,740,992 or more",
+        "an id that is neither a whole number nor a text",
+    ),
+    "box as an object": (
+        change("annotations", bbox={"x": 1, "y": 2, "width": 3, "height": 4}),
+        STOPS,
+        "annotations that are malformed",
+        "a bbox that is not four numbers x, y, width, height",
+    ),
+    "null for a box": (
+        change("annotations", bbox=None),
+        STOPS,
+        "annotations that are malformed",
+        "a bbox that is not four numbers x, y, width, height",
     ),
     "no character": (change("images", file_name="\ud800.jpg"), STOPS, "images that are malformed", "can show"),
     "half a pixel": (change("images", width=40.5), STOPS, "images that are malformed", "not a whole number"),
@@ -237,6 +272,78 @@ def test_an_annotation_with_a_fault_is_named_or_works(coco, content, fault, effe
         assert target["boxes"].tolist() == [[10, 5, 30, 15]]
 
 
+def several(content, boxes):
+    """Boxes, ten in each image of 400 x 300 pixels, as the annotations of a set that looks sound."""
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 400, "height": 300} for i in range(1 + len(boxes) // 10)]
+    annotations = [{"id": n, "image_id": n // 10, "category_id": 7, "bbox": box} for n, box in enumerate(boxes)]
+    return content | {"images": images, "annotations": annotations}
+
+
+def random_boxes(count=94):
+    """x, y, width, height inside an image of 400 x 300 pixels."""
+    draws = np.random.default_rng(0)
+    corners = np.sort(draws.uniform(0, [[390], [290]], (count, 2, 2)), axis=2)
+    return [[float(x1), float(y1), float(x2 - x1) + 10, float(y2 - y1) + 10] for (x1, x2), (y1, y2) in corners]
+
+
+# How boxes are written, from x, y, width, height; and what is asked or said.
+WRITTEN = {
+    "fractions": (lambda x, y, w, h: [x / 400, y / 300, w / 400, h / 300], STOPS, "are they fractions of it?"),
+    "corners": (lambda x, y, w, h: [x, y, x + w, y + h], STOPS, "as x1, y1, x2, y2: are they?"),
+    "corners, y first": (lambda x, y, w, h: [y, x, y + h, x + w], STOPS, "as y1, x1, y2, x2: are they?"),
+    "y first": (lambda x, y, w, h: [y, x, h, w], STOPS, "y, x, height, width"),
+    "centres": (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], STOPS, "centre x, centre y, width, height"),
+    "percent": (lambda x, y, w, h: [x / 4, y / 3, w / 4, h / 3], ASKS, "are they percent of the image?"),
+}
+
+
+@pytest.mark.parametrize("form, effect, question", WRITTEN.values(), ids=list(WRITTEN))
+def test_boxes_that_are_written_otherwise_are_noticed(content, form, effect, question):
+    """All boxes together tell it: what would make all of them wrong for certain stops a run, the rest is asked."""
+    found = list(suspicions(several(content, [form(*box) for box in random_boxes()])))
+    (problem,) = (p for p in found if p.kind in (FRACTIONS, OTHER_NUMBERS))
+    assert problem.effect == effect and question in problem.reason
+    assert [p.reason for p in pointless(several(content, [form(*box) for box in random_boxes()]))] == (
+        [problem.reason] if effect == STOPS else []
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3, 94])
+def test_boxes_as_cocos_are_not_suspicious(content, count):
+    """Also if a few are cut off by the edge of their image, or one is there twice."""
+    boxes = random_boxes(count)
+    kinds = {p.kind for p in suspicions(several(content, boxes))}
+    assert not kinds
+    boxes[0] = [0, 0, 402, 200]
+    kinds = {p.kind for p in suspicions(several(content, [*boxes, boxes[-1]])) if p.kind != TWICE}
+    assert kinds == {BEYOND}
+
+
+def test_what_may_be_a_mistake_is_counted(coco, content, capsys):
+    """Boxes beyond their image, below a pixel, there twice; a file under two ids; a class without a box."""
+    add("annotations", id=2, bbox=[30, 5, 20, 10])(content)
+    add("annotations", id=3, bbox=[5, 5, 0.5, 9])(content)
+    add("annotations", id=4)(content)
+    add("images", id=6)(content)
+    add("annotations", id=5, image_id=6)(content)
+    add("categories", id=90, name="emu")(content)
+    write(coco, content)
+    found = check(coco)
+    kinds = Counter(p.kind for p in found.problems if p.effect == ASKS)
+    assert kinds == dict.fromkeys((BEYOND, TINY, TWICE, SAME_FILE, NO_OBJECT), 1) and not found.stops
+    assert main(["check-data", "--coco", str(coco), "--split", "val2017"]) == 0
+    out = capsys.readouterr().out
+    assert "may be a mistake\n" in out and "image 5 has the same file: was a set merged with another" in out
+    assert "no box is a 'emu'" in out and "bbox [30, 5, 20, 10] in 40 x 30 pixels" in out
+
+
+def test_a_set_with_every_box_twice_is_asked_about(content):
+    """As of two annotators, or of an export that was done twice."""
+    boxes = [box for box in random_boxes(20) for _ in range(2)]
+    (reason,) = (p.reason for p in suspicions(several(content, boxes)) if p.kind == "every box twice")
+    assert reason.startswith("20 of 40 boxes are there before")
+
+
 def test_crowds_and_images_without_boxes_are_evaluated(coco, content):
     """What training does without still counts in the evaluation: the data set for it has the image."""
     content["annotations"][0]["iscrowd"] = 1
@@ -244,9 +351,11 @@ def test_crowds_and_images_without_boxes_are_evaluated(coco, content):
     assert len(CocoDataset(coco, "val2017", keep_empty=True)) == 1
 
 
-def test_category_ids_may_have_gaps(coco):
+def test_category_ids_may_have_gaps(coco, content):
     """Ids 7 and 90 are labels 0 and 1, as COCO's own 80 ids up to 90 are 0 to 79."""
-    assert check(coco).problems == [] and CocoDataset(coco, "val2017").category_ids == [7, 90]
+    content["categories"].append({"id": 90, "name": "emu"})
+    write(coco, content)
+    assert not check(coco).stops and CocoDataset(coco, "val2017").category_ids == [7, 90]
 
 
 @pytest.mark.parametrize("recipe", ["alrp_tiny", "alrp_retinanet_r50_500"])
@@ -297,6 +406,17 @@ def test_the_report_shows_a_few_of_each_kind_and_the_csv_all(coco, content, caps
         "boxes without area": 38,
     }
     assert as_csv([check(coco)]) == file.read_text()
+
+
+def test_the_list_of_a_check_overwrites_nothing_else(coco, capsys):
+    """`--out` replaces a former list, and leaves the annotations, an image or any other file alone."""
+    annotations, listed = coco / "annotations" / "instances_val2017.json", coco / "found.csv"
+    arguments = ["check-data", "--coco", str(coco), "--split", "val2017", "--out"]
+    for file in (annotations, coco / "val2017" / "5.jpg"):
+        before = file.read_bytes()
+        assert main([*arguments, str(file)]) == 2 and file.read_bytes() == before
+    assert "`alrp check-data` did not write it" in capsys.readouterr().err
+    assert main([*arguments, str(listed)]) == main([*arguments, str(listed)]) == 0 and listed.stat().st_size > 0
 
 
 def test_every_cut_of_a_photograph_is_found(coco):

@@ -115,7 +115,7 @@ def test_ap_equals_pycocotools(seed):
     if not detections:
         return
     oracle = pycocotools(gt, detections)
-    coco = hotcoco.COCO(_ground_truth(gt))
+    coco = hotcoco.COCO(_ground_truth(gt)[0])
     ours = hotcoco.COCOeval(coco, coco.load_res(detections), "bbox")
     ours.evaluate()
     ours.accumulate()
@@ -166,9 +166,9 @@ def test_threshold_is_where_the_error_is_least(seed):
 def test_official_olrp_of_each_class(area, dets):
     """oLRP, its parts and its threshold are the LRP authors' to 1e-9 for each class, area range and limit."""
     expected = json.loads((OFFICIAL / "expected.json").read_text())
-    truth = _ground_truth(OFFICIAL / "gt.json")
+    truth, numbers = _ground_truth(OFFICIAL / "gt.json")
     detections = json.loads((OFFICIAL / "dets.json").read_text())
-    rows = _rows(detections, {i["id"] for i in truth["images"]}, {c["id"] for c in truth["categories"]})
+    rows = _rows(detections, numbers)
     coco = hotcoco.COCO(truth)
     evaluator = hotcoco.COCOeval(coco, coco.load_res(rows), "bbox")
     evaluator.params.area_rng, evaluator.params.area_rng_lbl = [list(AREA_RANGES[area])], ["all"]

@@ -1,7 +1,10 @@
 """Training resumes exactly, and stops where it should."""
 
 import gc
+import json
 import os
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from alrp_ref.io import DataError
 from alrp_ref.reports.curves import loss_curves
 from alrp_ref.training import TrainingStopped, loop, prepare, train
 from alrp_ref.training import step as training_step
+from alrp_ref.training.errors import NothingToLearn
 from alrp_ref.training.log import PARTS, RPN_PARTS, RunLog, read_metrics
 from alrp_ref.training.measurements import Measurements
 
@@ -113,13 +117,48 @@ def test_a_loss_that_is_read_later_is_named_by_its_own_step(shapes, recipe, tmp_
         assert not (tmp_path / "checkpoint.pt").exists()
 
 
+def without_positives(shapes, root: Path) -> Path:
+    """The shapes, with boxes of half a pixel: no anchor is matched with them."""
+    shutil.copytree(shapes, root)
+    for file in (root / "annotations").iterdir():
+        content = json.loads(file.read_text())
+        for annotation in content["annotations"]:
+            annotation["bbox"][2:] = [0.5, 0.5]
+        file.write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize("loss", ["alrp", "focal"])
+def test_a_run_without_a_positive_stops_and_says_so(shapes, recipe, tmp_path, monkeypatch, loss):
+    """After so many steps, or at the end of a shorter run; after an interruption, too; with the likely cause."""
+    data, recipe = without_positives(shapes, tmp_path / "data"), replace(recipe, loss=loss)
+    monkeypatch.setattr(prepare, "STEPS_WITHOUT_POSITIVE", 5)
+    with pytest.raises(NothingToLearn, match=r"in its first 5 steps no anchor was matched .* fractions of the image"):
+        quietly(recipe, data, tmp_path / "long", steps=20)
+    assert load_checkpoint(tmp_path / "long" / "checkpoint.pt")["step"] == 3  # the end of the first epoch
+    with pytest.raises(NothingToLearn, match="first 5 steps"):
+        quietly(recipe, data, tmp_path / "long", steps=20)
+    with pytest.raises(NothingToLearn, match="first 4 steps"):
+        quietly(recipe, data, tmp_path / "short", steps=4)
+
+
+def test_what_may_be_a_mistake_is_logged_before_the_first_step(shapes, recipe, tmp_path):
+    """A line for each kind, with the number and the first of it."""
+    said = []
+    with pytest.raises(NothingToLearn):
+        quietly(recipe, without_positives(shapes, tmp_path / "data"), tmp_path / "run", steps=1, log=said.append)
+    assert any(
+        re.search(r"instances_train2017\.json: may be a mistake: boxes below a pixel: \d+ \(", line) for line in said
+    )
+
+
 def test_a_trained_model_can_be_loaded(shapes, recipe, tmp_path):
     """It has the names of the classes and the very weights, and in one memory layout detects the same."""
     trained, _ = quietly(recipe, shapes, tmp_path, steps=2)
     loaded, _ = load_model(tmp_path / "checkpoint.pt")
     assert loaded.class_names == ["circle", "ring", "square", "star", "triangle"] and not loaded.training
-    weights = loaded.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in trained.state_dict().items())
+    weights, others = ([*model.named_parameters(), *model.named_buffers()] for model in (trained, loaded))
+    assert all(torch.equal(value, other) for (_, value), (_, other) in zip(weights, others, strict=True))
     images = torch.randn(1, 3, 64, 64)
     loaded.to(memory_format=torch.channels_last)  # as in training; another layout rounds differently
     (one,), (other,) = (model.detect(images, score_threshold=0.0) for model in (trained, loaded))

@@ -1,0 +1,105 @@
+"""One form for what tools write in many: ids of any kind, numbers as 160.0, null, placeholders among the classes."""
+
+import numbers
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+ImageId = int | str
+"""Ids are whole numbers of any size, or texts."""
+
+
+def normalised(content: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """The content of an annotation file in the form that the rest of the package reads, and classes left out of it.
+
+    - A whole number is an int, also if it is written as 160.0.
+    - `image_id` and `category_id` are equal to the `id` they mean, also if one is written as a text and the other not.
+    - An annotation without an `id` gets its place; `area` and `iscrowd` that are null are left out.
+    - A class without a box that others have for their `supercategory` is left out: Roboflow writes one.
+
+    Nothing is refused here, and `content` is not changed: what cannot be read stays as it is, for
+    :func:`alrp_ref.data.annotations.stops` to name.
+    """
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in KEYS):
+        return content, []
+    images = [_with_whole_numbers(image, ("id", "width", "height")) for image in content["images"]]
+    categories = [_with_whole_numbers(category, ("id",)) for category in content["categories"]]
+    image_ids, category_ids = (Ids(_ids(entries)) for entries in (images, categories))
+    annotations = [
+        _annotation(number, annotation, image_ids, category_ids)
+        for number, annotation in enumerate(content["annotations"], 1)
+    ]
+    left_out = _placeholders(categories, annotations)
+    categories = [category for category in categories if not any(category is one for one in left_out)]
+    return content | {"images": images, "annotations": annotations, "categories": categories}, left_out
+
+
+KEYS = ("images", "annotations", "categories")
+
+
+def id_order(id: ImageId) -> tuple[bool, ImageId]:
+    """A key to sort ids by: numbers first, then texts."""
+    return isinstance(id, str), id
+
+
+class Ids:
+    """Ids of one kind, found by whatever way they are written."""
+
+    def __init__(self, ids: Iterable[ImageId]):
+        self.known = set(ids)
+        times = Counter(map(str, self.known))
+        self._by_text = {str(id): id for id in self.known if times[str(id)] == 1}
+
+    def find(self, value: Any) -> Any:
+        """The id that `value` means: one that is equal, else one with the same text; `value` if there is none."""
+        value = whole(value)
+        if not isinstance(value, int | str) or isinstance(value, bool) or value in self.known:
+            return value
+        return self._by_text.get(str(value), value)
+
+
+def whole(value: Any) -> Any:
+    """A whole number as an int, also one written as 160.0; anything else as it is."""
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Integral) or (isinstance(value, numbers.Real) and float(value).is_integer()):
+        return int(value)
+    return value
+
+
+def _ids(entries: list) -> list[ImageId]:
+    found = (entry.get("id") for entry in entries if isinstance(entry, dict))
+    return [id for id in found if isinstance(id, int | str) and not isinstance(id, bool)]
+
+
+def _with_whole_numbers(entry: Any, keys: tuple[str, ...]) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    return entry | {key: whole(entry[key]) for key in keys if key in entry}
+
+
+def _annotation(number: int, annotation: Any, image_ids: Ids, category_ids: Ids) -> Any:
+    if not isinstance(annotation, dict):
+        return annotation
+    one = {key: value for key, value in annotation.items() if value is not None or key not in ("id", "area", "iscrowd")}
+    one["id"] = whole(one.get("id", number))
+    for key, ids in (("image_id", image_ids), ("category_id", category_ids)):
+        if key in one:
+            one[key] = ids.find(one[key])
+    return one
+
+
+def _placeholders(categories: list, annotations: list) -> list[dict[str, Any]]:
+    """Categories without an annotation that are the `supercategory` of another one."""
+    entries = [one for one in categories if isinstance(one, dict) and isinstance(one.get("id"), int | str)]
+    headings = [
+        one
+        for one in entries
+        if any(other.get("supercategory") == one.get("name") for other in entries if other is not one)
+    ]
+    if not headings:
+        return []
+    used = {
+        a["category_id"] for a in annotations if isinstance(a, dict) and isinstance(a.get("category_id"), int | str)
+    }
+    return [one for one in headings if one["id"] not in used]

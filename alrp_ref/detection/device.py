@@ -1,0 +1,29 @@
+"""The device that a command runs on, checked before anything else is done."""
+
+import torch
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device of that name, tried out; None: the NVIDIA or AMD GPU if there is one, otherwise the CPU.
+
+    Raises: ValueError, saying what is there, for a name that PyTorch does not know or a device that cannot be used.
+    """
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        (torch.ones(1, device=device) + 1).item()  # whatever a device lacks, it says here
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError, AttributeError, TypeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"device must be {_there()} on this machine, got {name!r}: {reason:.120}") from error
+    return device
+
+
+def _there() -> str:
+    """The devices that can be used, in words."""
+    names = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    if hasattr(torch, "xpu") and torch.xpu.is_available():
+        names.append("xpu")
+    return " or ".join(names)

@@ -1,0 +1,144 @@
+"""`alrp predict`: pictures in, drawings and detections out. It overwrites nothing but what it wrote itself."""
+
+import glob
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+from torchvision.ops import box_convert
+
+from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.draw_boxes import draw_boxes
+from alrp_ref.detection.preprocess import read_image
+from alrp_ref.io import DataError, write_atomic
+
+OURS = ("Software", "alrp predict")
+"""The text that marks a drawing in its file."""
+
+
+def find_pictures(named: Iterable[str | os.PathLike]) -> list[Path]:
+    """The picture files that are meant: files, folders (what is in them, by name), patterns with `*`, `?`, `[]`.
+
+    Raises: DataError for a name that stands for no picture.
+    """
+    pictures: list[Path] = []
+    for name in map(str, named):
+        path = Path(name)
+        found = [path] if path.exists() else [Path(one) for one in sorted(glob.glob(name, recursive=True))]
+        if not found:
+            raise DataError(f"no image at {name}: give picture files, folders of them, or a pattern in quotes")
+        for one in found:
+            inside = _pictures_in(one) if one.is_dir() else [one]
+            if one.is_dir() and not inside and one == path:
+                raise DataError(f"{one} holds no picture file that PIL can read")
+            pictures += inside
+    return list(dict.fromkeys(pictures))  # each once
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in known and path.is_file())
+
+
+def drawings(pictures: Sequence[Path], out: Path) -> list[Path]:
+    """The file that each picture is drawn in: its name with .png, after its own suffix if two would be the same.
+
+    Raises: ValueError if two would be the same nevertheless, or if a file is there that `alrp predict` did not write.
+    """
+    stems = Counter(path.stem.casefold() for path in pictures)
+    targets = [out / f"{path.stem if stems[path.stem.casefold()] == 1 else path.name}.png" for path in pictures]
+    times = Counter(str(target).casefold() for target in targets)
+    if again := next((target for target in targets if times[str(target).casefold()] > 1), None):
+        raise ValueError(f"two of the pictures would be drawn in {again}: give each its own --out")
+    for target in targets:
+        refuse_input(target, pictures)
+        if os.path.lexists(target) and not _is_ours(target):
+            raise ValueError(f"{target} is there, and `alrp predict` did not write it: give another folder by --out")
+    return targets
+
+
+def refuse_input(target: Path, inputs: Iterable[Path]) -> None:
+    """Raise ValueError if a file that is to be written is one of the files that are read, by whatever path."""
+    if not target.exists():
+        return
+    for path in inputs:
+        if path.exists() and os.path.samefile(target, path):
+            raise ValueError(f"{target} would be written over {path}, which is read: give another --out")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return image.info.get(OURS[0]) == OURS[1]
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+
+
+def check_json(path: Path, inputs: Iterable[Path]) -> None:
+    """Raise ValueError if a file for detections is there already and does not look like one."""
+    refuse_input(path, inputs)
+    if os.path.lexists(path):
+        head = path.read_bytes()[:1] if path.is_file() else b""
+        if head != b"[":
+            raise ValueError(f"{path} is there, and holds no list of detections: give --json another name")
+
+
+def predict_files(
+    model: Detector,
+    category_ids: Sequence[Any],
+    pictures: Sequence[Path],
+    targets: Sequence[Path],
+    *,
+    threshold: float,
+    json_file: Path | None = None,
+    log: Callable[[str], None] = print,
+) -> list[str]:
+    """Draw what the detector finds on each picture, turned upright; boxes are in the pixels that one sees.
+
+    With `json_file`, all detections are written there in COCO's format: `image_id` is the number that is the name of
+    the file, as in COCO, or the name itself where not all are numbers; `file_name` is added.
+
+    Returns: the faults of pictures that cannot be read; the others are drawn all the same.
+    """
+    rows, faults = [], []
+    has_numbers = all(path.stem.isdecimal() for path in pictures)
+    for path, target in zip(pictures, targets, strict=True):
+        try:
+            image = read_image(path, upright=True)
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+            log(str(error))
+            continue
+        (found,) = model.predict([image], score_threshold=threshold)
+        write_atomic(target, _png(draw_boxes(image, found, model.class_names)))
+        log(f"{path}: {len(found['labels'])} found, drawn in {target}")
+        for box, score, label in zip(*(found[k].tolist() for k in ("boxes", "scores", "labels")), strict=True):
+            log(f"  {model.class_names[label]:<16} {score:.2f}   " + "  ".join(f"{side:6.1f}" for side in box))
+        rows += _in_cocos_format(found, int(path.stem) if has_numbers else path.name, path.name, category_ids)
+    if json_file is not None:
+        write_atomic(json_file, json.dumps(rows))
+        log(f"{len(rows)} detections in COCO's format: {json_file}")
+    return faults
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer, mark = io.BytesIO(), PngImagePlugin.PngInfo()
+    mark.add_text(*OURS)
+    image.save(buffer, format="PNG", pnginfo=mark)
+    return buffer.getvalue()
+
+
+def _in_cocos_format(
+    found: dict[str, Tensor], image_id: int | str, file_name: str, category_ids: Sequence[Any]
+) -> list[dict[str, Any]]:
+    boxes = box_convert(found["boxes"].double(), "xyxy", "xywh").tolist()
+    return [
+        {"image_id": image_id, "file_name": file_name, "category_id": category_ids[label], "bbox": box, "score": score}
+        for box, label, score in zip(boxes, found["labels"].tolist(), found["scores"].tolist(), strict=True)
+    ]

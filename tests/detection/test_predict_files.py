@@ -1,0 +1,183 @@
+"""`alrp predict` takes pictures as people have them, and never writes over a file that it did not write itself."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from detection.small import SMALL
+from PIL import ExifTags, Image, ImageDraw
+
+from alrp_ref import cli
+from alrp_ref.detection import build_detector
+from alrp_ref.detection.device import choose_device
+from alrp_ref.detection.predict_files import find_pictures
+from alrp_ref.detection.preprocess import TURNS, read_image
+from alrp_ref.detection.saved_model import save_model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A detector of two classes that was not trained: it finds something everywhere."""
+    model = build_detector(replace(SMALL["alrp_tiny"], test_size=(64, 64)), num_classes=2)
+    model.class_names = ["cat", "安全帽"]
+    path = tmp_path_factory.mktemp("model") / "checkpoint.pt"
+    save_model(path, model, ["first", 7])
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder that the command is given in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def photograph(path: str, **options) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (48, 32), "green").save(path, **options)
+    return path
+
+
+def predict(checkpoint, *arguments) -> int:
+    return cli.main(["predict", "--checkpoint", str(checkpoint), "--threshold", "0.0001", *map(str, arguments)])
+
+
+def same(path):
+    return path
+
+
+def by_way_of_a_folder(path):
+    (path.parent / "sub").mkdir()
+    return path.parent / "sub" / ".." / path.name
+
+
+def by_a_link(path):
+    (path.parent / "elsewhere").mkdir()
+    link = path.parent / "elsewhere" / path.name
+    link.symlink_to(path.resolve())
+    return link
+
+
+def by_a_second_name(path):
+    (path.parent / "elsewhere").mkdir()
+    os.link(path, path.parent / "elsewhere" / path.name)
+    return path.parent / "elsewhere" / path.name
+
+
+@pytest.mark.parametrize("way", [same, by_way_of_a_folder, by_a_link, by_a_second_name])
+def test_a_picture_is_never_written_over(checkpoint, folder, capsys, way):
+    """By its own path, a detour, a link or a second name of the same file: refused before the first picture."""
+    first, given = photograph("other/first.png"), way(photograph("street.png"))
+    before = Path("street.png").read_bytes()
+    assert predict(checkpoint, "--out", ".", first, given) == 2
+    assert "would be written over" in capsys.readouterr().err
+    assert Path("street.png").read_bytes() == before and not Path("first.png").exists()
+
+
+def test_a_folder_that_is_a_link_to_that_of_the_pictures_is_no_way_round(checkpoint, folder):
+    """The file counts, not its path."""
+    photograph("photos/street.png")
+    Path("drawn").symlink_to("photos")
+    assert predict(checkpoint, "--out", "drawn", "photos/street.png") == 2
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(checkpoint, folder, capsys):
+    """A drawing of a former call is, a picture that only has its name is not."""
+    photograph("a/street.jpg")
+    assert predict(checkpoint, "--out", "out", "a/street.jpg") == 0 and predict(checkpoint, "--out", "out", "a") == 0
+    mine = photograph("out/street.png").read_bytes()
+    assert predict(checkpoint, "--out", "out", "a/street.jpg") == 2
+    assert "`alrp predict` did not write it" in capsys.readouterr().err and Path("out/street.png").read_bytes() == mine
+
+
+def test_detections_are_not_written_over_a_picture_a_checkpoint_or_annotations(checkpoint, folder):
+    """`--json` overwrites a list of detections, and nothing else."""
+    photograph("a.jpg")
+    Path("instances.json").write_text('{"images": []}')
+    for file in ("a.jpg", checkpoint, "instances.json"):
+        before = Path(file).read_bytes()
+        assert predict(checkpoint, "--json", file, "a.jpg") == 2 and Path(file).read_bytes() == before
+    Path("found.json").write_text("[]")
+    assert predict(checkpoint, "--json", "found.json", "a.jpg") == 0 and len(Path("found.json").read_text()) > 100
+
+
+def test_pictures_that_would_be_drawn_over_each_other_are_refused(checkpoint, folder, capsys):
+    """Two of the same name, before the first is drawn; two that differ in their suffix keep it."""
+    photograph("a/1.png"), photograph("b/1.png"), photograph("a/1.jpg")
+    assert predict(checkpoint, "a/1.png", "b/1.png") == 2
+    assert "two of the pictures would be drawn in predictions/1.png" in capsys.readouterr().err
+    assert predict(checkpoint, "a/1.png", "a/1.jpg") == 0
+    assert sorted(path.name for path in Path("predictions").iterdir()) == ["1.jpg.png", "1.png.png"]
+
+
+def test_folders_and_patterns_are_taken(folder):
+    """Files, what a folder holds by name, patterns that no shell expanded; each once, and no other files."""
+    for name in ("b.JPG", "a.png", "deep/c.jpeg", "odd[1].png"):
+        photograph(name)
+    Path("notes.txt").write_text("no picture")
+    assert find_pictures(["."]) == [Path("a.png"), Path("b.JPG"), Path("odd[1].png")]
+    assert find_pictures(["**/*.jpeg", "a.png", "a.*"]) == [Path("deep/c.jpeg"), Path("a.png")]
+    assert find_pictures(["odd[1].png"]) == [Path("odd[1].png")]
+
+
+def test_a_picture_that_is_broken_does_not_cost_the_others(checkpoint, folder, capsys):
+    """They are drawn; the command ends with 2 and names it."""
+    photograph("photos/a.png"), photograph("photos/c.png")
+    Path("photos/b.png").write_bytes(b"no picture")
+    assert predict(checkpoint, "photos") == 2
+    assert "1 of 3 pictures cannot be read, photos/b.png" in capsys.readouterr().err
+    assert sorted(path.name for path in Path("predictions").iterdir()) == ["a.png", "c.png"]
+
+
+@pytest.mark.parametrize("tag", [1, *TURNS])
+def test_a_photograph_is_turned_as_its_tag_asks(tmp_path, tag):
+    """Whatever the tag, upright is what PIL's own `exif_transpose` gives; without `upright` nothing is turned."""
+    from PIL import ImageOps
+
+    stored = Image.new("RGB", (40, 24), "black")
+    ImageDraw.Draw(stored).rectangle((0, 0, 9, 5), fill="white")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = tag
+    stored.save(tmp_path / "phone.png", exif=exif)
+    with Image.open(tmp_path / "phone.png") as image:
+        expected = ImageOps.exif_transpose(image).convert("RGB")
+    assert read_image(tmp_path / "phone.png", upright=True).tobytes() == expected.tobytes()
+    assert read_image(tmp_path / "phone.png").size == (40, 24)
+
+
+def test_detections_of_a_phones_photograph_are_those_of_the_upright_one(checkpoint, folder):
+    """Drawn upright, with boxes in the pixels that one sees."""
+    upright = Image.effect_noise((32, 48), 60).convert("RGB")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Path("a").mkdir(), Path("b").mkdir()
+    upright.save("a/1.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save("b/1.png", exif=exif)
+    for name in "ab":
+        assert predict(checkpoint, "--out", f"out_{name}", "--json", f"{name}.json", name) == 0
+    assert Path("a.json").read_text() == Path("b.json").read_text()
+    with Image.open("out_b/1.png") as drawn:
+        assert drawn.size == (32, 48)
+
+
+def test_detections_are_in_cocos_format(checkpoint, folder):
+    """The category ids of the checkpoint, x, y, width, height, and COCO's image ids where all names are numbers."""
+    photograph("photos/000000000139.jpg")
+    assert predict(checkpoint, "--json", "found.json", "photos") == 0
+    rows = json.loads(Path("found.json").read_text())
+    assert {row["image_id"] for row in rows} == {139} and {row["category_id"] for row in rows} <= {"first", 7}
+    assert all(len(row["bbox"]) == 4 and row["bbox"][0] + row["bbox"][2] <= 48.01 for row in rows)
+    assert predict(checkpoint, "--json", "found.json", "photos", photograph("street.jpg")) == 0
+    rows = json.loads(Path("found.json").read_text())
+    assert {row["image_id"] for row in rows} == {"000000000139.jpg", "street.jpg"}
+
+
+@pytest.mark.parametrize("name", ["gpu", "0", "meta", "CUDA", "", *(["cuda"] if not torch.cuda.is_available() else [])])
+def test_a_device_that_is_not_there_is_named_with_those_that_are(name):
+    """Every command checks it in the same way, before anything else."""
+    with pytest.raises(ValueError, match=r"device must be cpu.* on this machine, got '" + name):
+        choose_device(name)
