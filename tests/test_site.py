@@ -58,7 +58,7 @@ def pages(site: Path) -> dict[Path, Page]:
 
 
 def test_every_link_inside_the_site_leads_somewhere(site):
-    """Each relative link of each page is a file of the site, and its fragment is on that page."""
+    """Each relative link is a file of the site, its fragment is on that page, and source files are shown as pages."""
     found = pages(site)
     for path, page in found.items():
         for link in page.links:
@@ -66,7 +66,7 @@ def test_every_link_inside_the_site_leads_somewhere(site):
             if re.match(r"[a-z]+:", address) or link == "#":
                 continue
             target = (path.parent / unquote(address)).resolve() if address else path.resolve()
-            assert target.exists(), (path.name, link)
+            assert target.exists() and target.suffix != ".py", (path.name, link)
             if fragment and target.suffix == ".html":
                 assert unquote(fragment) in found[target].ids, (path.name, link)
 

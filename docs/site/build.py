@@ -70,11 +70,9 @@ def gather(folder: Path, numbers: list[str] | None) -> None:
         if numbers is None or path.name[:2] in numbers:
             notebook = nbformat.read(path, as_version=4)
             prepare(notebook)
-            for cell in notebook.cells:
-                cell.source = cell.source.replace("](../README.md", "](../index.md")
             nbformat.write(notebook, folder / "notebooks" / path.name)
-    for path in (folder / "figures").glob("*.md"):
-        path.write_text(re.sub(r"\]\(data\)", "](data/README.md)", path.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in [*folder.rglob("*.md"), *folder.rglob("*.ipynb")]:
+        _mend_links(path, folder)
     for name in interactive.PICTURES:
         (folder / "interactive").mkdir(exist_ok=True)
         (folder / "interactive" / f"{name}.html").write_text(interactive.html(name), encoding="utf-8")
@@ -83,6 +81,29 @@ def gather(folder: Path, numbers: list[str] | None) -> None:
     )
     _copy(mathjax, folder / "_static" / "mathjax.js")
     _copy(HERE / "style.css", folder / "_static" / "style.css")
+
+
+def _mend_links(page: Path, folder: Path) -> None:
+    """Links to source files lead to pages that show them, links to folders to their README, within the site."""
+
+    def mended(found: re.Match) -> str:
+        target = (page.parent / found[1]).resolve()
+        if target.suffix == ".py" and target.is_relative_to(folder):
+            _show_source(target, folder)
+            return f"]({found[1]}.md)"
+        if (target / "README.md").exists() and target != folder:
+            return f"]({found[1]}/README.md)"
+        return found[0].replace("](../README.md", "](../index.md")
+
+    text = page.read_text(encoding="utf-8")
+    page.write_text(re.sub(r"\]\(([^)\s:#]+)\)", mended, text), encoding="utf-8")
+
+
+def _show_source(path: Path, folder: Path) -> None:
+    """A page with the text of a source file, beside it."""
+    title = path.relative_to(folder).as_posix()
+    text = f"---\norphan: true\nnosearch: true\n---\n\n# `{title}`\n\n```{{literalinclude}} {path.name}\n```\n"
+    path.with_name(f"{path.name}.md").write_text(text, encoding="utf-8")
 
 
 def _copy(source: Path, target: Path) -> None:
