@@ -33,11 +33,11 @@ def interpolate(ell: Tensor, s_pos: Tensor) -> Tensor:
     return torch.empty_like(ell).index_copy(0, lowest_first, ell[lowest_first].cummin(0).values)
 
 
-@torch.compiler.disable  # the number of positives is data: with an error for each of them, alrp_loss knows it
 def ap_loss(
     logits: Tensor,
     targets: Tensor,
     *,
+    num_positives: int | None = None,
     delta: float = 1.0,
     interpolated: bool = True,
     rank_scope: RankScope = "process",
@@ -51,6 +51,8 @@ def ap_loss(
     Args:
         logits: scores before the sigmoid, of all examples in one list.
         targets: integers, 1 positive, 0 negative, -1 ignored.
+        num_positives: how many targets are 1. If it is given, a GPU is not waited for to count them, and
+            `torch.compile(fullgraph=True)` takes the loss.
         delta: half width of the step function, in logits, above 0.
         interpolated: use interpolated precision, as the release does; the plain formula if False.
         rank_scope: as for `alrp_ref.alrp_loss`.
@@ -59,7 +61,8 @@ def ap_loss(
 
     Shape: `logits`, `targets` (n,) -> scalar in [0, 1], in float32 or, for float64 logits, float64.
     Returns: the loss; zero, and connected to `logits`, where there are no positives.
-    Raises: ValueError, naming the argument, for wrong shapes, dtypes, labels, non-finite logits, `delta` <= 0.
+    Raises: ValueError, naming the argument, for wrong shapes, dtypes, labels, non-finite logits, another number of
+        positives, `delta` <= 0.
     Source: Eqs. (2) and (4), Section 2.1; AP Loss (CVPR 2019).
 
     Example:
@@ -67,8 +70,22 @@ def ap_loss(
         >>> ap_loss(logits, torch.tensor([0, 1, 0]), delta=0.5)
         tensor(0.6667, grad_fn=<_GivenGradientBackward>)
     """
-    wrong = checks.loss_input(logits, targets, delta, validate=validate)
-    positives, s_pos, s_neg = examples(logits, targets)
+    compute = _ap_loss if num_positives is not None else _ap_loss_uncompiled
+    return compute(logits, targets, num_positives, delta, interpolated, rank_scope, validate)
+
+
+@torch.compiler.allow_in_graph  # one node for torch.compile, which cannot look into StepMatrix's operators
+def _ap_loss(
+    logits: Tensor,
+    targets: Tensor,
+    num_positives: int | None,
+    delta: float,
+    interpolated: bool,
+    rank_scope: RankScope,
+    validate: bool,
+) -> Tensor:
+    wrong = checks.loss_input(logits, targets, delta, num_positives=num_positives, validate=validate)
+    positives, s_pos, s_neg = examples(logits, targets, num_positives)
     scope = Scope(rank_scope, s_pos)
     s_pos = scope.gather(s_pos)
     if s_pos.numel() == 0:
@@ -83,6 +100,9 @@ def ap_loss(
     return checks.nan_if(wrong, scope.scale_for_ddp_mean(loss))
 
 
+_ap_loss_uncompiled = torch.compiler.disable(_ap_loss)  # how many positives there are is data: the graph breaks here
+
+
 class APLoss(nn.Module):
     """`ap_loss` as a module; see there for formula, arguments, shapes and errors."""
 
@@ -90,9 +110,9 @@ class APLoss(nn.Module):
         super().__init__()
         self.delta, self.interpolated, self.rank_scope = delta, interpolated, rank_scope
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, targets: Tensor, num_positives: int | None = None) -> Tensor:
         options = {"delta": self.delta, "interpolated": self.interpolated, "rank_scope": self.rank_scope}
-        return ap_loss(logits, targets, **options)
+        return ap_loss(logits, targets, num_positives=num_positives, **options)
 
     def extra_repr(self) -> str:
         return f"delta={self.delta}, interpolated={self.interpolated}, rank_scope={self.rank_scope!r}"

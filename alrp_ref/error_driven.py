@@ -155,10 +155,14 @@ def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None =
 
 class _GivenGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, value: Tensor, logits: Tensor, positives: Tensor, *grad: Tensor) -> Tensor:
-        ctx.save_for_backward(positives, *grad)
-        ctx.dtype = logits.dtype
+    def forward(value: Tensor, logits: Tensor, positives: Tensor, *grad: Tensor) -> Tensor:
         return value.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # apart, as torch.func needs it
+        _, logits, *saved = inputs
+        ctx.save_for_backward(*saved)
+        ctx.dtype = logits.dtype
 
     @staticmethod
     @once_differentiable

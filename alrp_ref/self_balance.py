@@ -6,6 +6,7 @@ r"""Self-balance: the weight of the localisation part, renewed every epoch (Sect
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -28,13 +29,15 @@ class SelfBalance(nn.Module):
     gives :math:`w \mathcal L_{loc}` the same size. The ratio is one of means, not a mean of ratios.
 
     Args:
-        period: steps in an epoch. None keeps `initial_weight` for ever: the first epoch never ends.
+        period: steps in an epoch. None keeps `initial_weight` for ever: the first epoch never ends. A step is a call of
+            `update`, or of all calls within `accumulate()` one.
         initial_weight: the weight of the first epoch.
 
     The window closes *with* its last step, and that step already uses the new weight: so does the release.
     Steps without positives on any process do not count, nor do steps whose loss is not finite: such a step is skipped
-    by a loss scaler. Weight and window are saved in `state_dict`. A cast of the module to 16 bits leaves them in
-    float32, because sums over an epoch would stop growing.
+    by a loss scaler. Weight, window and period are saved in `state_dict`. Loading a state with another period warns:
+    weight and window are those of the state, and the window ends at this module's period. A cast of the module to 16
+    bits leaves both in float32, because sums over an epoch would stop growing.
     Source: Section 4.2.
     """
 
@@ -58,6 +61,19 @@ class SelfBalance(nn.Module):
                 setattr(self, name, before[name].to(value.device))
         return self
 
+    # A tensor, because averages of weights (EMA) go through the values of state_dict(); 0 stands for None.
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.period or 0)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        saved = int(state)
+        if saved and self.period and saved != self.period:
+            warnings.warn(f"saved with period {saved}, continues with period {self.period}", stacklevel=2)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        state_dict.setdefault(prefix + "_extra_state", self.get_extra_state())  # older states have no period
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     @torch.no_grad()
     def update(self, cls: Tensor, loc: Tensor, *, has_positives: bool = True) -> Tensor:
         """Count one training step and return the weight to use in it.
@@ -75,7 +91,7 @@ class SelfBalance(nn.Module):
             self.count_step(losses)
         else:
             self._micro_batches.append(losses)
-        return self.weight
+        return self.weight.clone()  # for a backward pass that may come after the next step
 
     @contextlib.contextmanager
     def accumulate(self) -> Iterator[None]:
@@ -102,8 +118,8 @@ class SelfBalance(nn.Module):
         cls_sum, loc_sum, steps = self.window
         full = steps >= (float("inf") if self.period is None else self.period)
         # A window without any localisation error has no ratio: the weight stays.
-        # A new tensor, not the old one overwritten: a loss may still be waiting for its backward pass.
-        self.weight = torch.where(full & (loc_sum > 0), (cls_sum + loc_sum) / loc_sum, self.weight)
+        # In place: a captured CUDA graph reads and writes the same memory in each step.
+        self.weight.copy_(torch.where(full & (loc_sum > 0), (cls_sum + loc_sum) / loc_sum, self.weight))
         self.window *= ~full
 
     def extra_repr(self) -> str:
@@ -130,14 +146,18 @@ class ALRPLoss(nn.Module):
     .. math:: \mathcal L = \mathcal L_{cls} + w\, \mathcal L_{loc}
 
     Args:
-        period: training steps per epoch, usually `len(data_loader)`: how often the weight is renewed. None
-            keeps `initial_weight` for ever.
+        period: how often the weight is renewed: the number of calls in an epoch, usually `len(data_loader)`. With
+            gradient accumulation over K calls it is so, too; if each K of them are within one
+            ``with criterion.self_balance.accumulate():``, it is `len(data_loader) // K`. None keeps `initial_weight`
+            for ever.
         initial_weight: weight of the localisation part in the first epoch.
         delta, loc_step, rank_scope: as for `alrp_loss`.
 
     Shape, errors: as for `alrp_loss`. In training mode each call with gradients enabled counts as one step of the
     self-balance, and all calls within `self_balance.accumulate()` together as one. Its statistics are averaged over
-    processes where `torch.distributed` runs, and saved in `state_dict`.
+    processes where `torch.distributed` runs, each of which must then call it in each training step, and saved in
+    `state_dict`. Activation checkpointing (`torch.utils.checkpoint`) belongs around the model, not around this module:
+    a call that is computed again is counted again.
     Returns: `BalancedALRP(cls, loc, rank, loc_weight)`, and as a property `total`. `cls`, `loc` and `rank` are those of
         `alrp_loss`.
     Source: Eqs. (9) to (13), Section 4; self-balance, Section 4.2.
@@ -167,7 +187,7 @@ class ALRPLoss(nn.Module):
         """
         if self.training and torch.is_grad_enabled():
             self.self_balance.update(out.cls, out.loc, has_positives=out.rank.numel() > 0)
-        return BalancedALRP(*out, loc_weight=self.self_balance.weight.to(out.loc.dtype))
+        return BalancedALRP(*out, loc_weight=self.self_balance.weight.to(out.loc.dtype, copy=True))
 
     def extra_repr(self) -> str:
         return f"delta={self.delta}, loc_step={self.loc_step!r}, rank_scope={self.rank_scope!r}"

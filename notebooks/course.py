@@ -142,8 +142,8 @@ def explore(draw: Drawing, **controls: widgets.Widget) -> None:
 
     for name, control in controls.items():
         control.description = control.description or name.replace("_", " ")
-        control.style.description_width = "13em"
-        control.layout.width = "36em"
+        control.style.description_width = "18em"
+        control.layout.width = "42em"
         control.observe(redraw, names="value")
     redraw()
     panel = _Explorer([*controls.values(), picture, numbers])

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -18,12 +19,17 @@ import nbformat
 import pytest
 import torch
 
+from alrp_ref import pairwise
+
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 sys.path.insert(0, str(NOTEBOOKS))
 
+import check_my_alrp  # noqa: E402
 import course  # noqa: E402
 import execute  # noqa: E402
+import my_alrp  # noqa: E402
 import paper_map  # noqa: E402
+import where  # noqa: E402
 
 matplotlib.use("agg")  # the solutions' pictures open no windows
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -42,9 +48,9 @@ def tags(cell) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
-def test_the_course_has_twelve_notebooks_from_00_to_11():
-    """The course has twelve notebooks, 00 to 11."""
-    assert [path.name[:3] for path in PATHS] == [f"{number:02d}_" for number in range(12)]
+def test_the_course_has_thirteen_notebooks_from_00_to_12():
+    """The course has thirteen notebooks, 00 to 12."""
+    assert [path.name[:3] for path in PATHS] == [f"{number:02d}_" for number in range(13)]
 
 
 @every_notebook
@@ -307,3 +313,60 @@ def test_code_on_the_page_is_that_of_the_package(path: Path):
 def test_the_map_is_up_to_date():
     """After a new test or function, `make notebooks` draws it anew."""
     assert paper_map.paper_map() in pages(NOTEBOOKS / "00_start_here.ipynb"), "run `make notebooks`"
+
+
+def _right() -> dict:
+    """The eight functions of `my_alrp.py`, written."""
+
+    def lrp_error(s_pos, s_neg, e_loc):
+        boxes = e_loc + pairwise.others_above(s_pos) @ e_loc
+        return (pairwise.n_fp(s_pos, s_neg) + boxes) / pairwise.rank(s_pos, s_neg)
+
+    def target(s_pos, s_neg, e_loc):
+        return e_loc / pairwise.rank(s_pos, s_neg)
+
+    def score_gradients(s_pos, s_neg, e_loc):
+        p = pairwise.distribution(s_pos, s_neg)
+        return pairwise.gradient(lrp_error(s_pos, s_neg, e_loc), target(s_pos, s_neg, e_loc), p)
+
+    def parts(s_pos, s_neg, e_loc):
+        cls = pairwise.n_fp(s_pos, s_neg) / pairwise.rank(s_pos, s_neg)
+        return cls.mean(), (lrp_error(s_pos, s_neg, e_loc) - cls).mean()
+
+    own = {f.__name__: f for f in (lrp_error, target, score_gradients, parts)}
+    return {name: getattr(pairwise, name) for name in ("step", "n_fp", "rank", "distribution")} | own
+
+
+def test_the_readers_own_loss_is_open_as_it_comes_and_right_once_written():
+    """All functions of `my_alrp.py` are open; written right, all tests of notebook 12 are green."""
+    assert check_my_alrp.verdicts(my_alrp) == dict.fromkeys(check_my_alrp.NAMES, "not written yet")
+    assert check_my_alrp.verdicts(SimpleNamespace(**_right())) == dict.fromkeys(check_my_alrp.NAMES, "right")
+
+
+@pytest.mark.parametrize("name", check_my_alrp.NAMES)
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda got: got + 0.01, "is off by 0.01"),
+        (lambda got: got[:-1] if got.ndim else got[None], "has the shape"),
+        (lambda got: got.no_such_thing, "raises AttributeError"),
+    ],
+)
+def test_a_wrong_function_of_the_readers_loss_is_named(name, spoil, said):
+    """One wrong function is found, and only this one; the verdict says what is wrong with it."""
+
+    def wrong(*arguments):
+        got = _right()[name](*arguments)
+        return tuple(map(spoil, got)) if isinstance(got, tuple) else spoil(got)
+
+    verdicts = check_my_alrp.verdicts(SimpleNamespace(**_right() | {name: wrong}))
+    assert said in verdicts.pop(name)
+    assert set(verdicts.values()) == {"right"}
+
+
+@every_notebook
+def test_the_picture_of_the_course_is_lit_at_this_chapter(path):
+    """The first cell has the picture of the course with its own step lit, drawn as where.py draws it, with words."""
+    number = int(path.name[:2])
+    assert where.link(number) in cells(path)[0].source
+    assert (where.FOLDER / f"{number:02d}.svg").read_text(encoding="utf-8") == where.picture(number)

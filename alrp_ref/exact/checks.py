@@ -11,12 +11,18 @@ from torch import Tensor
 
 
 def loss_input(
-    logits: Tensor, targets: Tensor, delta: float, loc_errors: Tensor | None = None, *, validate: bool = False
+    logits: Tensor,
+    targets: Tensor,
+    delta: float,
+    loc_errors: Tensor | None = None,
+    *,
+    num_positives: int | None = None,
+    validate: bool = False,
 ) -> Tensor | None:
     """Raise ValueError unless these fit together.
 
     logits (n,) finite, or -inf where ignored, targets (n,) in {1, 0, -1}, delta > 0, loc_errors (|P|,) finite and not
-    negative, one for each positive.
+    negative, one for each positive, num_positives the number of positives.
 
     Returns: None, but on a GPU without `validate`, where the host does not wait for values, whether any is wrong: a
         boolean scalar, for `nan_if`. Shapes, dtypes and devices raise there, too.
@@ -40,9 +46,21 @@ def loss_input(
     wrong = [_wrong_values("logits", ranked, -largest, largest, "be finite", wait)]
     least = -1 if targets.dtype.is_signed else 0  # -1 would wrap around in an unsigned comparison
     wrong += [_wrong_values("targets", targets, least, 1, "be 1 (positive), 0 (negative) or -1 (ignored)", wait)]
+    if num_positives is not None:
+        wrong.append(_wrong_number(num_positives, targets, wait))
     if loc_errors is not None:
         wrong += _wrong_errors(loc_errors, logits, targets, wait)
     return None if wait else torch.stack(wrong).any()
+
+
+def _wrong_number(num_positives: int, targets: Tensor, wait: bool) -> Tensor:
+    found = (targets == 1).sum()
+    if isinstance(num_positives, bool) or not isinstance(num_positives, int | torch.SymInt) or num_positives < 0:
+        raise ValueError(f"num_positives must be a number of positives or None, got {num_positives!r}")
+    is_wrong = found != num_positives
+    if wait and is_wrong:
+        raise ValueError(f"num_positives must be the {int(found)} positives in targets, got {num_positives}")
+    return is_wrong
 
 
 def _wrong_errors(loc_errors: Tensor, logits: Tensor, targets: Tensor, wait: bool) -> list[Tensor]:

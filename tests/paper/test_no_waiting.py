@@ -37,10 +37,12 @@ def test_alrp_loss_with_self_balance_reads_no_value(dtype, loc_step, fake):
 
 
 def test_ap_loss_reads_one_value_the_number_of_positives(fake):
-    """No argument tells it: the only value that AP Loss waits for."""
+    """It is the only value that AP Loss waits for; with `num_positives` there is none."""
     logits, targets, *_ = batch()
     with pytest.raises(DynamicOutputShapeException, match="nonzero"):
         ap_loss(logits, targets)
+    ap_loss(logits, targets, num_positives=20).backward()
+    assert logits.grad.shape == logits.shape
 
 
 def test_a_read_would_be_seen(fake):
@@ -68,8 +70,9 @@ def test_alrp_loss_with_self_balance_compiles_to_one_graph():
             assert_close(of_compiled, of_eager, 1e-6)
 
 
-def test_ap_loss_breaks_the_graph_once():
-    """Compiled code calls it as it is."""
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, where a graph breaks
+def test_ap_loss_breaks_the_graph_where_it_counts():
+    """Without `num_positives`, compiled code calls it as it is."""
     logits, targets, *_ = batch()
     compiled = torch.compile(lambda x: ap_loss(2 * x, targets), backend="aot_eager")
     assert torch.equal(compiled(logits), ap_loss(2 * logits, targets))

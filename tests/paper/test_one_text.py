@@ -15,6 +15,7 @@ from alrp_ref.exact.step_matrix import StepMatrix
 FILES = ("ranking", "error_driven", "ap", "alrp", "localisation", "self_balance")
 MODULES = {name: importlib.import_module(f"alrp_ref.{name}") for name in FILES}
 CHECKS = {"theorem_1", "theorem_2"}  # the two theorems check a loss; they are no part of it
+OF_TORCH = {"extra_repr", "get_extra_state", "set_extra_state"}  # torch.nn.Module's, for printing and for saving
 
 
 def public_functions() -> dict[str, Callable]:
@@ -28,7 +29,7 @@ def public_functions() -> dict[str, Callable]:
                 found[f"{file}.{name}"] = value
             elif inspect.isclass(value) and issubclass(value, torch.nn.Module):
                 methods = {key: method for key, method in vars(value).items() if inspect.isfunction(method)}
-                public = {key: m for key, m in methods.items() if not key.startswith("_") and key != "extra_repr"}
+                public = {key: m for key, m in methods.items() if not key.startswith("_") and key not in OF_TORCH}
                 found |= {f"{file}.{name}.{key}": method for key, method in public.items()}
     return found
 

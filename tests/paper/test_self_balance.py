@@ -80,6 +80,27 @@ def test_resuming_is_exact(stop):
     assert before + run(second, steps[stop:]) == uninterrupted
 
 
+def test_another_period_does_not_load_in_silence():
+    """It warns with both periods, and keeps weight and window; None, on either side, and the same period do not."""
+    saved = SelfBalance(7)
+    run(saved, random_steps(3))
+    for period in (7, None):
+        SelfBalance(period).load_state_dict(saved.state_dict())
+    SelfBalance(7).load_state_dict(SelfBalance(None).state_dict())
+    loaded = SelfBalance(5)
+    with pytest.warns(UserWarning, match="saved with period 7, continues with period 5"):
+        loaded.load_state_dict(saved.state_dict())
+    assert loaded.period == 5 and torch.equal(loaded.window, saved.window)
+
+
+def test_a_state_without_a_period_loads():
+    """States saved before the period was part of them still load, strictly."""
+    state = SelfBalance(7).state_dict()
+    del state["_extra_state"]
+    SelfBalance(5).load_state_dict(state)
+    assert all(isinstance(value, torch.Tensor) for value in ALRPLoss(7).state_dict().values())  # as averages expect
+
+
 def test_its_state_is_part_of_the_criterions():
     """ALRPLoss saves weight and window with the model it is part of."""
     state = ALRPLoss(period=10).state_dict()

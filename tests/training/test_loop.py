@@ -157,8 +157,8 @@ def test_a_trained_model_can_be_loaded(shapes, recipe, tmp_path):
     trained, _ = quietly(recipe, shapes, tmp_path, steps=2)
     loaded, _ = load_model(tmp_path / "checkpoint.pt")
     assert loaded.class_names == ["circle", "ring", "square", "star", "triangle"] and not loaded.training
-    weights = loaded.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in trained.state_dict().items())
+    weights, others = ([*model.named_parameters(), *model.named_buffers()] for model in (trained, loaded))
+    assert all(torch.equal(value, other) for (_, value), (_, other) in zip(weights, others, strict=True))
     images = torch.randn(1, 3, 64, 64)
     loaded.to(memory_format=torch.channels_last)  # as in training; another layout rounds differently
     (one,), (other,) = (model.detect(images, score_threshold=0.0) for model in (trained, loaded))

@@ -1,0 +1,143 @@
+"""The losses inside torch's own transforms: compile, export, func, CUDA graphs; and what checkpointing does."""
+
+import pytest
+import torch
+from lists import assert_close
+from torch.utils.checkpoint import checkpoint
+
+from alrp_ref import ALRPLoss, alrp_loss, ap_loss
+from alrp_ref.exact import checks
+
+POSITIVES = 20
+
+
+def batch(device="cpu"):
+    logits = torch.randn(2000, dtype=torch.float64, device=device)
+    targets = torch.zeros(2000, dtype=torch.int8, device=device)
+    targets[torch.randperm(2000)[:POSITIVES]] = 1
+    return logits, targets, torch.rand(POSITIVES, dtype=torch.float64, device=device)
+
+
+def total(logits, targets, loc_errors):
+    out = alrp_loss(logits, targets, loc_errors)
+    return out.cls + 50 * out.loc
+
+
+def ap(logits, targets, loc_errors):
+    return ap_loss(logits, targets, num_positives=POSITIVES)
+
+
+LOSSES = pytest.mark.parametrize("loss", [total, ap])
+
+
+def gradients(loss, logits, targets, loc_errors):
+    leaves = [x.clone().requires_grad_() for x in (logits, loc_errors)]
+    loss(leaves[0], targets, leaves[1]).backward()
+    return [torch.zeros_like(x) if x.grad is None else x.grad for x in leaves]
+
+
+@LOSSES
+def test_both_losses_compile_to_one_graph(loss):
+    """`torch.compile(fullgraph=True)` gives the same loss and gradients, for a second batch too."""
+    compiled = torch.compile(lambda x, t, e: loss(1.5 * x, t, e), fullgraph=True, backend="aot_eager")
+    for _ in range(2):
+        data = batch()
+        assert_close(compiled(*data), loss(1.5 * data[0], *data[1:]), 1e-12)
+        found = gradients(compiled, *data)
+        wanted = gradients(lambda x, t, e: loss(1.5 * x, t, e), *data)
+        assert all(map(lambda a, b: assert_close(a, b, 1e-12) is None, found, wanted))
+
+
+@LOSSES
+def test_both_losses_have_gradients_in_torch_func(loss):
+    """`torch.func.grad` and `grad_and_value` give what `backward()` gives."""
+    logits, targets, loc_errors = batch()
+    found, value = torch.func.grad_and_value(loss, argnums=(0, 2))(logits, targets, loc_errors)
+    assert value == loss(logits, targets, loc_errors)
+    assert all(map(torch.equal, found, gradients(loss, logits, targets, loc_errors)))
+
+
+@LOSSES
+def test_both_losses_export(loss):
+    """`torch.export` makes a program that gives the same loss on other data."""
+
+    class Criterion(torch.nn.Module):
+        def forward(self, logits, targets, loc_errors):
+            return loss(logits, targets, loc_errors)
+
+    program = torch.export.export(Criterion(), batch())
+    data = batch()
+    assert_close(program.module()(*data), loss(*data), 1e-12)
+
+
+def test_the_number_of_positives_is_checked():
+    """A wrong number is an error that says the right one; no number and the right number give the same loss."""
+    logits, targets, _ = batch()
+    assert ap_loss(logits, targets, num_positives=POSITIVES) == ap_loss(logits, targets)
+    for wrong in (POSITIVES - 1, POSITIVES + 1, 0):
+        with pytest.raises(ValueError, match="num_positives must be the 20 positives"):
+            ap_loss(logits, targets, num_positives=wrong)
+    for wrong in (-1, True, 2.0):
+        with pytest.raises(ValueError, match="num_positives must be a number"):
+            ap_loss(logits, targets, num_positives=wrong)
+
+
+def test_on_a_gpu_a_wrong_number_of_positives_makes_the_loss_nan(monkeypatch):
+    """Nothing waits for the count there."""
+    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: True)
+    logits, targets, _ = batch()
+    assert ap_loss(logits, targets, num_positives=POSITIVES - 1).isnan()
+    assert ap_loss(logits, targets, num_positives=POSITIVES).isfinite()
+
+
+def test_the_weight_stays_in_its_memory():
+    """The self-balance writes weight and window in place, as a captured CUDA graph needs, and returns copies."""
+    criterion, data = ALRPLoss(period=1).double(), batch()
+    balance = criterion.self_balance
+    memory = balance.weight.data_ptr(), balance.window.data_ptr()
+    first = criterion(data[0].clone().requires_grad_(), *data[1:])
+    kept = first.loc_weight.clone()
+    criterion(*(x.requires_grad_() if x.is_floating_point() else x for x in batch()))
+    assert (balance.weight.data_ptr(), balance.window.data_ptr()) == memory
+    assert first.loc_weight == kept and balance.weight != kept
+    first.total.backward()
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_checkpointing_the_model_counts_a_step_once(use_reentrant):
+    """With `torch.utils.checkpoint` around the model, as the docstring asks, three steps count as three."""
+    criterion, (logits, targets, loc_errors) = ALRPLoss(period=None), batch()
+    weight = torch.ones((), dtype=torch.float64, requires_grad=True)
+    for _ in range(3):
+        scores = checkpoint(lambda x: weight * x, logits.requires_grad_(), use_reentrant=use_reentrant)
+        criterion(scores, targets, loc_errors).total.backward()
+    assert criterion.self_balance.window[2] == 3 and weight.grad.isfinite()
+
+
+@pytest.mark.gpu
+def test_a_step_is_captured_in_a_cuda_graph():
+    """Replays on new data give the losses, gradients and weights of the same calls, over the end of two windows."""
+    captured, plain = ALRPLoss(period=2).cuda().double(), ALRPLoss(period=2).cuda().double()
+    logits, targets, loc_errors = batch("cuda")
+    logits, loc_errors = logits.requires_grad_(), loc_errors.requires_grad_()
+
+    def step(criterion):
+        loss = criterion(logits, targets, loc_errors).total
+        return loss, *torch.autograd.grad(loss, (logits, loc_errors))
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        step(ALRPLoss(period=2).cuda().double())  # torch asks for a warm-up
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        results = step(captured)
+    captured.load_state_dict(plain.state_dict())
+    for _ in range(5):
+        with torch.no_grad():
+            for tensor, new in zip((logits, targets, loc_errors), batch("cuda"), strict=True):
+                tensor.copy_(new)
+        graph.replay()
+        for of_graph, of_call in zip(results, step(plain), strict=True):
+            assert_close(of_graph, of_call, 1e-12)
+        assert torch.equal(captured.self_balance.weight, plain.self_balance.weight)
