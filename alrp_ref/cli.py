@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
 
 if TYPE_CHECKING:
     from alrp_ref.data import Layout
@@ -36,8 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error}: the detectors need more packages: pip install 'alrp-ref[detection]'")
     try:
         return args.command(args)
-    except URLError as error:
-        return _fail(f"the download of the backbone's weights failed ({error.reason}); see --backbone-weights")
     except (DataError, TrainingStopped, ValueError, OSError) as error:
         return _fail(_message(error))
     except KeyboardInterrupt:
