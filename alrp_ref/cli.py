@@ -10,7 +10,10 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.error import URLError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alrp_ref.data import Layout
 
 from alrp_ref import __version__
 
@@ -34,8 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error}: the detectors need more packages: pip install 'alrp-ref[detection]'")
     try:
         return args.command(args)
-    except URLError as error:
-        return _fail(f"the download of the backbone's weights failed ({error.reason}); see --backbone-weights")
     except (DataError, TrainingStopped, ValueError, OSError) as error:
         return _fail(_message(error))
     except KeyboardInterrupt:
@@ -82,6 +83,18 @@ def _parser() -> argparse.ArgumentParser:
     def add_device(command: argparse.ArgumentParser) -> None:
         command.add_argument("--device", help='"cpu", "cuda", "mps", ... (default: an NVIDIA GPU if there is one)')
 
+    def add_data(command: argparse.ArgumentParser, names: Sequence[str] = ("train", "val")) -> None:
+        folders = "annotations/, train2017/, val2017/"
+        command.add_argument(
+            "--coco",
+            type=Path,
+            metavar="DIR",
+            help=f"folder with {folders}, or one that Roboflow, CVAT, Label Studio, ... exported in COCO's format",
+        )
+        for name in names:
+            command.add_argument(f"--{name}-annotations", type=Path, metavar="FILE", help="or an annotation file ...")
+            command.add_argument(f"--{name}-images", type=Path, metavar="DIR", help="... and the folder of its images")
+
     def add_run_options(command: argparse.ArgumentParser) -> None:
         length = command.add_mutually_exclusive_group()
         length.add_argument("--steps", type=int, help="steps instead of the recipe's epochs; the schedule is scaled")
@@ -113,14 +126,14 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     check = add("check-data", _check_data, "look at every annotation and image of a data set before a run")
-    check.add_argument("--coco", type=Path, required=True, help="folder with annotations/, train2017/, val2017/")
+    add_data(check)
     check.add_argument("--split", choices=("train2017", "val2017"), help="one of them only (default: both)")
     check.add_argument("--workers", type=int, help="threads that read images (default: one for each core)")
     check.add_argument("--out", type=Path, metavar="FILE", help="CSV file for all that is found")
 
     train = add("train", _train, "train a detector on data in COCO's layout; the same command again resumes")
     train.add_argument("--recipe", required=True, help="one of those that `alrp recipes` lists")
-    train.add_argument("--coco", type=Path, required=True, help="folder with annotations/, train2017/, val2017/")
+    add_data(train)
     train.add_argument("--out", type=Path, help="folder of the run (default runs/RECIPE)")
     train.add_argument("--batch-size", type=int, help="images per step over all processes; scales the learning rate")
     train.add_argument(
@@ -148,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RECIPE",
         help='those that `alrp recipes` lists, or "NAME:FIELD=VALUE", which takes the learning rate of NAME',
     )
-    compare.add_argument("--coco", type=Path, required=True, help="folder with annotations/, train2017/, val2017/")
+    add_data(compare)
     compare.add_argument("--out", type=Path, default=Path("runs/comparison"), help="folder (default runs/comparison)")
     compare.add_argument("--seeds", type=int, default=3, help="runs of each recipe (default 3)")
     compare.add_argument("--budget", type=int, required=True, metavar="STEPS", help="training steps of each run")
@@ -161,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--checkpoint", type=Path, help="the checkpoint.pt of a run")
     weights.add_argument("--official-checkpoint", type=Path, metavar="FILE", help="or the release's .pth of --recipe")
     evaluate.add_argument("--recipe", help="of the official checkpoint: one that `alrp recipes` lists")
-    evaluate.add_argument("--coco", type=Path, required=True, help="folder with annotations/ and val2017/")
+    add_data(evaluate, ("val",))
     evaluate.add_argument("--workers", type=int, help="processes that read images (default: up to 8; on a CPU none)")
     evaluate.add_argument("--out", type=Path, help="folder for detections.json, metrics.json and report.html")
     add_device(evaluate)
@@ -224,14 +237,13 @@ def _download(args: argparse.Namespace) -> int:
 def _check_data(args: argparse.Namespace) -> int:
     from alrp_ref.data import check_data
     from alrp_ref.data.check import as_csv, is_csv_of_a_check
-    from alrp_ref.data.dataset import SPLITS
     from alrp_ref.io import write_atomic
 
     if args.out is not None and not args.out.absolute().parent.is_dir():
         raise ValueError(f"--out {args.out} must be a file in a folder that is there")
     if args.out is not None and os.path.lexists(args.out) and not is_csv_of_a_check(args.out):
         raise ValueError(f"--out {args.out} is there, and `alrp check-data` did not write it: give another name")
-    checks = check_data(args.coco, SPLITS if args.split is None else (args.split,), args.workers)
+    checks = check_data(_data(args), None if args.split is None else (args.split,), args.workers)
     print("\n" + "\n\n".join(map(str, checks)))
     if args.out is not None:
         write_atomic(args.out, as_csv(checks))
@@ -239,6 +251,27 @@ def _check_data(args: argparse.Namespace) -> int:
     stops = any(check.stops for check in checks)
     print("\nThis would stop a run: repair it first." if stops else "\nNothing here stops a run.")
     return BAD_INPUT if stops else 0
+
+
+def _data(args: argparse.Namespace) -> "Layout":
+    """The data that is meant by `--coco`, or by files given one by one; what is not COCO's own layout is printed."""
+    from alrp_ref.data.layout import Layout, Split, is_cocos
+
+    splits = {}
+    for name in ("train", "val"):
+        file, folder = (getattr(args, f"{name}_{what}", None) for what in ("annotations", "images"))
+        if (file is None) != (folder is None):
+            raise ValueError(f"--{name}-annotations FILE and --{name}-images DIR belong together")
+        if file is not None:
+            splits[name] = Split(file, folder)
+    if (args.coco is None) == (not splits):
+        raise ValueError(
+            "give the data by --coco DIR, or else by --train-annotations FILE --train-images DIR (and val)"
+        )
+    layout = Layout.of(args.coco) if args.coco is not None else Layout(**splits)
+    if not is_cocos(layout):
+        print(layout)
+    return layout
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -260,10 +293,10 @@ def _train(args: argparse.Namespace) -> int:
         )
     if args.lr is not None:
         recipe = replace(recipe, lr=args.lr)
-    out = args.out or Path("runs") / recipe.name
+    out, data = args.out or Path("runs") / recipe.name, _data(args)
     _, metrics = train(
         recipe,
-        args.coco,
+        data,
         out,
         steps=args.steps,
         epochs=args.epochs,
@@ -276,7 +309,7 @@ def _train(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     if metrics is not None:
-        print(f"\n{metrics}\n\nReport: {write_report(out, args.coco)}")
+        print(f"\n{metrics}\n\nReport: {write_report(out, data)}")
     return 0
 
 
@@ -294,7 +327,7 @@ def _compare(args: argparse.Namespace) -> int:
 
     options = _backbone(args.backbone_weights, get_recipe(args.recipes[0]))
     options |= {"workers": args.workers, "device": args.device}
-    compared = compare(args.recipes, args.coco, args.out, steps=args.budget, seeds=args.seeds, **options)
+    compared = compare(args.recipes, _data(args), args.out, steps=args.budget, seeds=args.seeds, **options)
     columns = [(name, values) for name, *values in zip(*summary(results(compared.runs)), strict=True)]
     print(f"\n{_table(columns, shutil.get_terminal_size().columns)}\n\nPage: {write_comparison(compared, args.out)}")
     return 0
@@ -316,7 +349,8 @@ def _eval(args: argparse.Namespace) -> int:
         raise ValueError("--official-checkpoint needs --recipe, and a checkpoint of `alrp train` knows its own")
     if not is_official:
         model, _ = load_model(checkpoint)
-    data = CocoDataset(args.coco, "val2017", keep_empty=True)
+    layout = _data(args)
+    data = CocoDataset(layout, "val2017", keep_empty=True)
     if is_official:
         model = load_official_model(args.official_checkpoint, args.recipe, data.class_names)
     if args.out is not None:
@@ -335,7 +369,7 @@ def _eval(args: argparse.Namespace) -> int:
     seconds = time.perf_counter() - began
     print(f"{metrics}\n\n{len(data)} images, {len(data) / seconds:.1f} images/s, the evaluation included")
     if args.out is not None:
-        print(f"Report: {write_report(args.out, args.coco, checkpoint)}")
+        print(f"Report: {write_report(args.out, layout, checkpoint)}")
     return 0
 
 

@@ -4,11 +4,13 @@ from alrp_ref.data.check import check_data
 from alrp_ref.data.dataset import CocoDataset
 from alrp_ref.data.download import download
 from alrp_ref.data.hold_out import hold_out
+from alrp_ref.data.layout import Layout
 from alrp_ref.data.shapes import make_shapes
 from alrp_ref.data.transforms import collate, readable_transform, train_transform
 
 __all__ = [
     "CocoDataset",
+    "Layout",
     "check_data",
     "collate",
     "download",

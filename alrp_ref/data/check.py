@@ -29,7 +29,9 @@ from alrp_ref.data.annotations import (
     left_out,
     stops,
 )
-from alrp_ref.data.dataset import SPLITS, annotation_file, fault_of_size, read_annotations
+from alrp_ref.data.dataset import fault_of_size, read_annotations
+from alrp_ref.data.image_folder import ImageFolder
+from alrp_ref.data.layout import SPLITS, Layout, is_cocos
 from alrp_ref.data.normalise import normalised
 from alrp_ref.data.suspicions import suspicions
 from alrp_ref.data.transforms import ZOOM_OUT
@@ -74,12 +76,14 @@ class Check:
         return "\n".join(lines)
 
 
-def check_data(root: str | os.PathLike[str], splits: Sequence[str] = SPLITS, workers: int | None = None) -> list[Check]:
+def check_data(
+    root: str | os.PathLike[str] | Layout, splits: Sequence[str] | None = None, workers: int | None = None
+) -> list[Check]:
     """Look at every annotation and every image of a data set in COCO's layout, on all cores, with a progress bar.
 
     Args:
-        root: folder with ``annotations/`` and the image folders.
-        splits: those to look at.
+        root: folder with ``annotations/`` and the image folders, or what else :class:`CocoDataset` takes.
+        splits: those to look at; None: both, or the one that is there in a layout other than COCO's.
         workers: threads that read images; None: one for each core.
 
     Returns: what was found in each split. If nothing stops a run, then :class:`CocoDataset` reads the whole split.
@@ -88,9 +92,13 @@ def check_data(root: str | os.PathLike[str], splits: Sequence[str] = SPLITS, wor
     """
     if workers is not None and workers < 0:
         raise ValueError(f"workers must be 0 or more, got {workers}")
+    layout = Layout.of(root)
+    if splits is None:
+        there = dict(zip(SPLITS, (layout.train, layout.val), strict=True))
+        splits = SPLITS if is_cocos(layout) else [name for name, split in there.items() if split is not None]
     for split in splits:  # what is not there at all is said at once
-        annotation_file(Path(root), split)
-    return [_check_split(Path(root), split, workers) for split in splits]
+        layout.split(split)
+    return [_check_split(layout, split, workers) for split in splits]
 
 
 def as_csv(checks: Sequence[Check]) -> str:
@@ -111,40 +119,42 @@ def is_csv_of_a_check(path: Path) -> bool:
     return False
 
 
-def _check_split(root: Path, split: str, workers: int | None) -> Check:
-    content, headings = normalised(read_annotations(annotation_file(root, split)))
+def _check_split(layout: Layout, split: str, workers: int | None) -> Check:
+    file, images_in = layout.split(split)
+    folder = ImageFolder(images_in)
+    content, headings = normalised(read_annotations(file))
     found = list(stops(content))
     if any(problem.kind == NOT_COCO for problem in found):
         return Check(split, {}, found)
-    found += [*left_out(content), *suspicions(content)]
+    found += [*left_out(content), *suspicions(content, lambda name: str(folder.find(name)))]
     for one in headings:
         reason = f"{one.get('name')!r} is only the supercategory of other classes, and no box is one"
         found.append(Problem(LEFT_OUT, "classes that are headings", reason))
     images = [image for image in content["images"] if fault_of_image(image) is None]
     if sum(problem.kind == NO_BOX for problem in found) == len(images):
         found.append(Problem(STOPS, "no box to learn from", f"none of {len(images):,} images has one"))
-    found += _problems_of_images(root / split, images, workers)
+    found += _problems_of_images(folder, images, workers)
     effects = (STOPS, ASKS, LEFT_OUT, WORKS)
     found.sort(key=lambda problem: (effects.index(problem.effect), problem.kind))
     return Check(split, {key: len(content[key]) for key in ("images", "annotations", "categories")}, found)
 
 
-def _problems_of_images(folder: Path, images: list[dict[str, Any]], workers: int | None) -> list[Problem]:
+def _problems_of_images(folder: ImageFolder, images: list[dict[str, Any]], workers: int | None) -> list[Problem]:
     """Decode every image, one thread per core: PIL leaves Python to the others while it decodes."""
     pool = ThreadPoolExecutor(os.cpu_count() if workers is None else max(1, workers))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # LARGE says it in our words
             looks = pool.map(partial(_look, folder), images)
-            bar = tqdm(looks, desc=folder.name, total=len(images), unit=" images", dynamic_ncols=True)
+            bar = tqdm(looks, desc=folder.folder.name, total=len(images), unit=" images", dynamic_ncols=True)
             return list(chain.from_iterable(bar))
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C too
 
 
-def _look(folder: Path, listed: dict[str, Any]) -> list[Problem]:
+def _look(folder: ImageFolder, listed: dict[str, Any]) -> list[Problem]:
     """What is to be said about one image."""
-    about, path = (listed["file_name"], listed["id"]), folder / listed["file_name"]
+    about, path = (listed["file_name"], listed["id"]), folder.find(listed["file_name"])
     try:
         with open_image(path) as image:
             found = [Problem(WORKS, kind, reason, *about) for kind, reason in _oddities(image, path.suffix)]
@@ -154,7 +164,7 @@ def _look(folder: Path, listed: dict[str, Any]) -> list[Problem]:
             to_rgb(image)
             return found
     except FileNotFoundError:
-        return [Problem(STOPS, "images that are missing", f"not in {folder}", *about)]
+        return [Problem(STOPS, "images that are missing", folder.reason_missing(listed["file_name"]), *about)]
     except ValueError as error:
         if getattr(error.__cause__, "errno", None) in (errno.EMFILE, errno.ENFILE):  # no fault of the image
             raise DataError(

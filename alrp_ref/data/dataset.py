@@ -16,12 +16,13 @@ from torchvision import tv_tensors
 from torchvision.datasets import VisionDataset
 
 from alrp_ref.data.annotations import read_boxes, stops
+from alrp_ref.data.image_folder import ImageFolder, is_of_another_computer
+from alrp_ref.data.layout import SPLITS, Layout
 from alrp_ref.data.normalise import ImageId, id_order, normalised
 from alrp_ref.data.suspicions import pointless
 from alrp_ref.detection.preprocess import orientation, read_image
 from alrp_ref.io import DataError, read_json, without_garbage_collection
 
-SPLITS = ("train2017", "val2017")
 TURNED = (5, 6, 7, 8)  # EXIF's orientations by a quarter turn
 
 
@@ -44,7 +45,8 @@ class CocoDataset(VisionDataset):
     and treats crowds as COCO defines.
 
     Args:
-        root: folder with ``annotations/`` and the image folders.
+        root: folder with ``annotations/`` and the image folders, or in another layout that :class:`Layout` finds, or a
+            :class:`Layout`, which names each file.
         split: ``"train2017"`` or ``"val2017"``.
         transform: called as ``transform(image, target)``; see :func:`alrp_ref.data.train_transform`.
         keep_empty: keep images that have no usable box (evaluation needs them, training does not).
@@ -58,7 +60,7 @@ class CocoDataset(VisionDataset):
 
     def __init__(
         self,
-        root: str | os.PathLike[str],
+        root: str | os.PathLike[str] | Layout,
         split: str,
         transform: Callable[[Image.Image, dict], Any] | None = None,
         keep_empty: bool = False,
@@ -66,8 +68,9 @@ class CocoDataset(VisionDataset):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
-        self.annotation_file = annotation_file(Path(root), split)
-        super().__init__(Path(root) / split, transforms=transform)
+        self.annotation_file, images = Layout.of(root).split(split)
+        super().__init__(images, transforms=transform)
+        self._folder = ImageFolder(images)
         with without_garbage_collection():
             self._read(usable_content(self.annotation_file), keep_empty)
         if not self.ids:
@@ -134,13 +137,15 @@ class CocoDataset(VisionDataset):
         if image_id in self._cached:
             return Image.fromarray(self._cached[image_id])
         index = self._index_of[image_id]
-        path = Path(self.root) / self._files[index]
+        path = self._folder.find(self._files[index])
         try:
             image = read_image(path)
         except FileNotFoundError:
+            remedy = "download the image again, or remove it from the annotations"
+            if is_of_another_computer(self._files[index]):
+                remedy = self._folder.reason_missing(self._files[index])
             raise DataError(
-                f"{path} is missing, but {self.annotation_file} lists it (image id {image_id}); "
-                "download the image again, or remove it from the annotations"
+                f"{path} is missing, but {self.annotation_file} lists it (image id {image_id}); {remedy}"
             ) from None
         except ValueError as error:
             raise DataError(f"{error} (image id {image_id}); download the image again") from error
@@ -173,18 +178,9 @@ def fault_of_size(image: Image.Image, listed: Sequence[int]) -> str | None:
     return f"{fault} (its EXIF tag asks viewers to turn it: store it upright)" if turned else fault
 
 
-def annotation_file(root: Path, split: str) -> Path:
-    if not root.is_dir():
-        raise DataError(f"{root} is no folder; give the one that holds COCO's annotations/ and {split}/")
-    path = root / "annotations" / f"instances_{split}.json"
-    if not path.is_file():
-        raise DataError(
-            f"{path} is missing; a COCO folder holds annotations/instances_{split}.json and {split}/: "
-            "check the folder's name, or download and unpack COCO's annotations there"
-        )
-    if not (root / split).is_dir():
-        raise DataError(f"{root / split} is missing; download and unpack COCO's {split} images there")
-    return path
+def annotation_file(root: str | os.PathLike[str] | Layout, split: str) -> Path:
+    """The annotation file of a split. Raises: DataError if it, or the folder of the images, is not there."""
+    return Layout.of(root).split(split).annotations
 
 
 def usable_content(path: Path) -> dict[str, Any]:

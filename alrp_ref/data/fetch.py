@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from alrp_ref.io import DataError, explain_io_errors, human_size, partial_path
+from alrp_ref.io import DataError, explain_io_errors, human_size, partial_path, proxy_in_words
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -69,6 +69,7 @@ class _Arriving:
     def __init__(self, url: str, part: Path, size: int | None, bar: tqdm):
         self.url, self.part, self.size, self.bar = url, part, size, bar
         self.etag: str | None = None
+        self.has_answered = False
 
     def receive(self) -> None:
         """Ask once for what is missing. Raises: _Dropped or DataError, when `part` is not whole by then."""
@@ -107,10 +108,12 @@ class _Arriving:
             if self.etag is not None and not self.etag.startswith("W/"):
                 headers["If-Range"] = self.etag  # if the file was replaced meanwhile, all of the new one comes
         try:
-            return urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=TIMEOUT)
+            response = urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=TIMEOUT)
+            self.has_answered = True
+            return response
         except urllib.error.HTTPError as error:
             error.close()
-            answer = f"the server answered {error.code} {error.reason}"
+            answer = f"the server answered {error.code} {error.reason}{proxy_in_words(self.url)}"
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 self.part.unlink(missing_ok=True)  # it is as long as the file or longer, and nothing says which
             elif error.code not in MAY_PASS:
@@ -119,7 +122,13 @@ class _Arriving:
                 ) from None
             raise _Dropped(answer) from None
         except (OSError, http.client.HTTPException) as error:
-            raise _Dropped(f"no connection ({_reason(error)})") from None
+            proxy = proxy_in_words(self.url)
+            if proxy and not self.has_answered:  # more tries would not mend a wrong setting
+                raise DataError(
+                    f"{self.url}: no connection ({_reason(error)}){proxy}: correct or unset it, and give the same "
+                    "command again"
+                ) from None
+            raise _Dropped(f"no connection ({_reason(error)}){proxy}") from None
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

@@ -5,14 +5,15 @@ import os
 from pathlib import Path
 
 from alrp_ref.data.dataset import CocoDataset
+from alrp_ref.data.layout import Layout
 from alrp_ref.io import DataError, write_atomic
 
 
-def hold_out(coco: str | os.PathLike, out: str | os.PathLike, every: int) -> Path:
+def hold_out(coco: str | os.PathLike | Layout, out: str | os.PathLike, every: int) -> Path:
     """Divide the training images of a data set: in the new one, every so manieth, by increasing id, is for validation.
 
     Args:
-        coco: folder in COCO's layout.
+        coco: folder in COCO's layout, or what else `CocoDataset` takes.
         out: folder of the new set, in the same layout; its image folders are links to the old training images.
         every: 10 holds a tenth out.
 

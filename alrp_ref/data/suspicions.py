@@ -129,16 +129,17 @@ def _about_each_box(usable: list[dict[str, Any]], images: dict) -> Iterator[Prob
         return
     boxes, sizes = _arrays(usable, images)
     corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
-    seen = set()
-    beyond, tiny = _reaches_beyond(corners, sizes), (boxes[:, 2:] < 1).any(axis=1)
-    for annotation, is_beyond, is_tiny in zip(usable, beyond.tolist(), tiny.tolist(), strict=True):
-        kinds = [
-            kind for kind, holds in ((BEYOND, is_beyond), (TINY, is_tiny), (TWICE, _what(annotation) in seen)) if holds
-        ]
-        seen.add(_what(annotation))
-        image = images[annotation["image_id"]]
-        reason = f"bbox {annotation['bbox']} in {image['width']} x {image['height']} pixels"
-        for kind in kinds:
+    whats = list(map(_what, usable))
+    is_first = np.zeros(len(usable), dtype=bool)
+    is_first[list({what: n for n, what in reversed(list(enumerate(whats)))}.values())] = True
+    for kind, holds in (
+        (BEYOND, _reaches_beyond(corners, sizes)),
+        (TINY, (boxes[:, 2:] < 1).any(axis=1)),
+        (TWICE, ~is_first),
+    ):
+        for annotation in (usable[n] for n in holds.nonzero()[0]):
+            image = images[annotation["image_id"]]
+            reason = f"bbox {annotation['bbox']} in {image['width']} x {image['height']} pixels"
             yield Problem(ASKS, kind, reason, image["file_name"], image["id"], annotation.get("id"))
 
 

@@ -1,17 +1,15 @@
 """Backbones: images in, the feature maps C2, C3, C4, C5 (strides 4, 8, 16, 32) out."""
 
 import os
-import pickle
 from collections import OrderedDict
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.ops import Conv2dNormActivation
 
+from alrp_ref.detection.backbone_weights import download_weights, load_weights_file
 from alrp_ref.detection.deformable import DeformableConv2d
 
 STRIDES = (4, 8, 16, 32)
@@ -75,10 +73,12 @@ def resnet(
     `pretrained` downloads torchvision's first ImageNet weights. (For ResNet the release starts from the same.)
     `deformable` replaces the 3x3 convolutions of layer2 to layer4 by deformable ones.
     """
-    network = models.get_model(name, weights="IMAGENET1K_V1" if pretrained else None)
+    network = models.get_model(name)
+    if pretrained:
+        network.load_state_dict(download_weights(name))
     network.fc = nn.Identity()
     if weights_file is not None:
-        _load(network, weights_file, drop="fc.")
+        load_weights_file(network, weights_file)
     if deformable:
         for block in (*network.layer2, *network.layer3, *network.layer4):
             block.conv2 = DeformableConv2d(block.conv2)
@@ -97,9 +97,12 @@ def mobilenet_v2(pretrained: bool, weights_file: str | os.PathLike | None) -> Ba
 
     These layers have the largest feature maps and few weights. Frozen, they need no backward pass.
     """
-    features = models.mobilenet_v2(weights="IMAGENET1K_V1" if pretrained else None).features
+    network = models.mobilenet_v2()
+    if pretrained:
+        network.load_state_dict(download_weights("mobilenet_v2"))
+    features = network.features
     if weights_file is not None:
-        _load(features, weights_file, drop="classifier.", prefix="features.")
+        load_weights_file(features, weights_file)
     return Backbone(features.named_children(), {"3": 24, "6": 32, "13": 96, "17": 320}, frozen=map(str, range(4)))
 
 
@@ -140,25 +143,12 @@ def build_backbone(name: str, *, pretrained: bool = False, weights_file: str | o
     Args:
         name: one of `BACKBONES`.
         pretrained: download torchvision's ImageNet weights.
-        weights_file: or read them from a file, a state dict with torchvision's names.
+        weights_file: or read them from a file, a state dict with torchvision's names; see `load_weights_file`.
 
     Raises:
-        ValueError: an unknown name, or weights that do not fit.
-        FileNotFoundError: no such file.
+        ValueError: an unknown name.
+        DataError: weights that cannot be had, or are those of another network; the file is named.
     """
     if name not in BACKBONES:
         raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got {name!r}")
     return BACKBONES[name](pretrained, weights_file)
-
-
-def _load(network: nn.Module, weights_file: str | os.PathLike, *, drop: str, prefix: str = "") -> None:
-    """Load a torchvision state dict, without its classifier (`drop`) and without `prefix` in its names."""
-    path = Path(weights_file)
-    if not path.is_file():
-        raise FileNotFoundError(f"no backbone weights at {path}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = {name.removeprefix(prefix): value for name, value in state.items() if not name.startswith(drop)}
-        network.load_state_dict(state)
-    except (RuntimeError, pickle.UnpicklingError, AttributeError, EOFError) as error:
-        raise ValueError(f"{path} does not hold weights of this backbone: {error}") from error

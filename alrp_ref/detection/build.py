@@ -29,8 +29,8 @@ def build_detector(
         backbone_weights: or read the backbone's weights from a file with torchvision's names.
 
     Raises:
-        ValueError: an unknown recipe, a number of classes below 1, or weights that do not fit.
-        FileNotFoundError: no such file.
+        ValueError: an unknown recipe, or a number of classes below 1.
+        DataError: weights that cannot be had, or do not fit; the file is named.
     """
     recipe = get_recipe(recipe)
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:

@@ -1,9 +1,7 @@
-"""Save and load trained detectors: atomic writes, verified checksums. Load the models of the release."""
+"""Save and load trained detectors, with atomic writes. Load the models of the release."""
 
 import io
 import os
-import pickle
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -15,6 +13,7 @@ from alrp_ref.detection.build import build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.official_weights import load_official_checkpoint
 from alrp_ref.detection.recipes import Recipe
+from alrp_ref.detection.torch_file import read_torch_file
 from alrp_ref.io import DataError, write_atomic
 
 FORMAT = 1
@@ -37,38 +36,13 @@ def describe(model: Detector, category_ids: list[int]) -> dict[str, Any]:
 
 def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """Read a checkpoint. Raises: DataError, naming the file, if it is missing or not one of ours."""
-    content = _read(Path(path), "the checkpoint.pt that `alrp train` wrote")
+    content = read_torch_file(Path(path), "the checkpoint.pt that `alrp train` wrote")
     if content.get("format") != FORMAT:
         raise DataError(f"{path} is not a checkpoint of `alrp train` (format {FORMAT})")
     wrong = [name for name, kind in PARTS.items() if not isinstance(content.get(name), kind)]
     if wrong:
         raise DataError(f"{path} is not a checkpoint of `alrp train`: its {', '.join(wrong)} is missing or damaged")
     return content
-
-
-def _read(path: Path, wanted: str) -> dict[str, Any]:
-    if not path.is_file():
-        raise DataError(f"{path} is {'a folder' if path.exists() else 'missing'}: give {wanted}")
-    try:
-        _check_sums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own message advises to load it without the safety check
-        raise DataError(f"{path} is not a checkpoint: it is damaged, or holds more than tensors and numbers") from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error) or "it ends too early"  # the error for an empty file has no message
-        raise DataError(f"{path} cannot be read as a checkpoint: {reason.splitlines()[0]}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} is not a checkpoint: it holds a {type(content).__name__}; give {wanted}")
-    return content
-
-
-def _check_sums(path: Path) -> None:
-    """Verify the CRC-32 of each tensor. torch.save writes it, but torch.load does not verify it."""
-    if not zipfile.is_zipfile(path):
-        return  # the format before torch 1.6 has no checksums; torch.load reports anything else
-    with zipfile.ZipFile(path) as file:
-        if (altered := file.testzip()) is not None:
-            raise DataError(f"{path} was altered since it was written, or is damaged: {altered} is not what it was")
 
 
 def load_model(path: str | os.PathLike) -> tuple[Detector, dict[str, Any]]:
@@ -104,6 +78,6 @@ def load_official_model(path: str | os.PathLike, recipe: str | Recipe, class_nam
         another configuration.
     """
     model = build_detector(recipe, num_classes=len(class_names))
-    load_official_checkpoint(model, _read(Path(path), "a .pth file of the release"))
+    load_official_checkpoint(model, read_torch_file(Path(path), "a .pth file of the release"))
     model.class_names = list(class_names)
     return model.eval()

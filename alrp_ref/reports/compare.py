@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from alrp_ref.data import CocoDataset, hold_out
-from alrp_ref.data.dataset import SPLITS, annotation_file
+from alrp_ref.data import CocoDataset, Layout, hold_out
+from alrp_ref.data.dataset import annotation_file
+from alrp_ref.data.layout import SPLITS
 from alrp_ref.detection import Recipe
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation import METRICS, evaluate, rank_correlation
@@ -48,7 +49,7 @@ class Run:
     """One training run and its folder; `backbone` names the source of the initial weights."""
 
     recipe: Recipe
-    coco: Path
+    coco: Path | Layout
     folder: Path
     steps: int
     seed: int
@@ -107,7 +108,7 @@ class Comparison(NamedTuple):
 
 def compare(
     recipes: Sequence[str | Recipe],
-    coco: str | os.PathLike,
+    coco: str | os.PathLike | Layout,
     out: str | os.PathLike,
     *,
     steps: int,
@@ -134,7 +135,7 @@ def compare(
     Raises: ValueError for recipes that cannot be compared, DataError for results of another comparison in `out`, and
         the errors of `train`.
     """
-    recipes, coco, out = [get_recipe(recipe) for recipe in recipes], Path(coco), Path(out)
+    recipes, coco, out = [get_recipe(recipe) for recipe in recipes], Layout.of(coco), Path(out)
     bases = {recipe.name: get_recipe(recipe.name.split(":")[0]) if ":" in recipe.name else recipe for recipe in recipes}
     _check(recipes, bases, steps, seeds)
     if out.exists() and not out.is_dir():
@@ -166,7 +167,7 @@ def compare(
     return Comparison(runs, [run for runs_by_rate in tried.values() for run in runs_by_rate.values()])
 
 
-def sweep_runs(recipe: Recipe, coco: Path, out: Path, steps: int, backbone: str) -> dict[int, Run]:
+def sweep_runs(recipe: Recipe, coco: Path | Layout, out: Path, steps: int, backbone: str) -> dict[int, Run]:
     """All runs that a sweep may need for a recipe, by half decades from its own learning rate."""
     runs = {}
     for k in range(-MAX_HALF_DECADES, MAX_HALF_DECADES + 1):

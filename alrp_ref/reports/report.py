@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from alrp_ref.data import CocoDataset
+from alrp_ref.data import CocoDataset, Layout
 from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.detection.saved_model import load_checkpoint
 from alrp_ref.evaluation import precision_curves, true_positives
@@ -26,7 +26,9 @@ EXAMPLES = 8
 METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
 
 
-def write_report(run: str | os.PathLike, coco: str | os.PathLike, checkpoint: str | os.PathLike | None = None) -> Path:
+def write_report(
+    run: str | os.PathLike, coco: str | os.PathLike | Layout, checkpoint: str | os.PathLike | None = None
+) -> Path:
     """Write `report.html` and its pictures as PNG files.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from alrp_ref.data import CocoDataset, train_transform
+from alrp_ref.data import CocoDataset, Layout, train_transform
 from alrp_ref.data.dataset import usable_content
 from alrp_ref.data.suspicions import NO_OBJECT, in_words, suspicions
 from alrp_ref.data.workers import WorkersFailed, batches, failures_explained
@@ -36,7 +36,7 @@ logged. On a CPU reading is free, and the log has every step as soon as it is do
 
 def train(
     recipe: str | Recipe,
-    coco: str | os.PathLike,
+    coco: str | os.PathLike | Layout,
     out: str | os.PathLike,
     *,
     steps: int | None = None,
@@ -55,7 +55,8 @@ def train(
 
     Args:
         recipe: a name of `RECIPES`, or a `Recipe`.
-        coco: folder in COCO's layout; trains on train2017, evaluates on val2017 where that exists.
+        coco: folder in COCO's layout, or what else `CocoDataset` takes; trains on train2017, evaluates on val2017 where
+            that exists.
         out: folder of the run: `checkpoint.pt`, `metrics.csv`, `evaluations.csv`, `tensorboard/`, and of the last
             evaluation `detections.json` and `metrics.json`.
         steps, epochs: a shorter (or longer) run than the recipe's, its schedule scaled in proportion.
@@ -81,7 +82,7 @@ def train(
     process = distributed.start(device)
     try:
         _check_micro_batches(recipe, process.world, accumulate)
-        data, val = _data_sets(Path(coco), recipe, cache)
+        data, val = _data_sets(Layout.of(coco), recipe, cache)
         plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
         log = log if process.is_first else lambda text: None
         found = suspicions(usable_content(data.annotation_file)) if process.is_first else ()
@@ -113,12 +114,12 @@ def _check_micro_batches(recipe: Recipe, world: int, accumulate: int) -> None:
         raise ValueError('accumulate ranks each micro-batch by itself, and rank_scope "global" ranks the whole batch')
 
 
-def _data_sets(coco: Path, recipe: Recipe, cache: bool) -> tuple[CocoDataset, CocoDataset | None]:
+def _data_sets(layout: Layout, recipe: Recipe, cache: bool) -> tuple[CocoDataset, CocoDataset | None]:
     """What is trained on, and what is evaluated on, if there is such a split. Raises: DataError if they do not fit."""
-    data = CocoDataset(coco, "train2017", train_transform(recipe), cache=cache)
-    if not (coco / "annotations" / "instances_val2017.json").is_file():
+    data = CocoDataset(layout, "train2017", train_transform(recipe), cache=cache)
+    if layout.val is None:
         return data, None
-    val = CocoDataset(coco, "val2017", keep_empty=True)
+    val = CocoDataset(layout, "val2017", keep_empty=True)
     if (val.category_ids, val.class_names) != (data.category_ids, data.class_names):
         raise DataError(f"{val.annotation_file} has other categories than {data.annotation_file}; make them the same")
     return data, val

@@ -366,6 +366,20 @@ def test_no_connection_at_all_is_said(root, server, archives):
     assert says(error).startswith(f"{url}: no connection (Connection refused), 6 times")
 
 
+def test_a_proxy_that_does_not_answer_is_named_at_once(root, archives, monkeypatch):
+    """With its variable and without its password; more tries would not mend a wrong setting."""
+    monkeypatch.setattr("urllib.request._opener", None)  # the one that knows the variables of before
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
+    monkeypatch.setattr("alrp_ref.data.fetch.time.sleep", lambda seconds: pytest.fail("it waited"))
+    url = "http://data.example/val2017.zip"
+    with pytest.raises(DataError) as error:
+        download(root, "val2017", {**archives, "val2017": replace(archives["val2017"], url=url)})
+    assert "no connection (Connection refused), by way of the proxy 127.0.0.1:9 (of the variable http_proxy)" in says(
+        error
+    )
+    assert "secret" not in says(error)
+
+
 # The server
 
 

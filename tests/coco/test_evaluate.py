@@ -210,6 +210,53 @@ def test_the_published_example_of_the_coco_api(shared):
     assert {name: round(metrics[name], 6) for name in olrp} == olrp
 
 
+IDS = {
+    "from 0": (lambda i: i - 1, lambda c: c - 1),
+    "negative": (lambda i: i - 100, lambda c: c - 2),
+    "hashed": (lambda i: 2**63 + 2654435761 * i, lambda c: 2**70 + c),
+    "floats": (float, float),
+    "texts": ("img_{:03}".format, "class {:03}".format),
+}
+
+
+@pytest.mark.parametrize("image, category", IDS.values(), ids=list(IDS))
+def test_every_metric_is_the_same_whatever_the_ids(image, category):
+    """Of images, categories, annotations and detections; AP is pycocotools' on the same set with COCO's own ids."""
+    gt, detections = random_set(3)
+    plain, oracle = evaluate(gt, detections), pycocotools(gt, detections).stats
+    others = {
+        "images": [one | {"id": image(one["id"])} for one in gt["images"]],
+        "annotations": [
+            one | {"id": -one["id"], "image_id": image(one["image_id"]), "category_id": category(one["category_id"])}
+            for one in gt["annotations"]
+        ],
+        "categories": [one | {"id": category(one["id"])} for one in gt["categories"]],
+    }
+    found = [d | {"image_id": image(d["image_id"]), "category_id": category(d["category_id"])} for d in detections]
+    assert str(evaluate(others, found).to_dict()) == str(plain.to_dict())
+    assert [plain[name] for name in ("AP", "AP50", "AP75")] == oracle[:3].tolist()
+
+
+def test_detections_may_have_their_ids_in_another_form():
+    """As texts where the ground truth has numbers, or as 1.0."""
+    gt, detections = random_set(3)
+    found = [d | {"image_id": str(d["image_id"]), "category_id": float(d["category_id"])} for d in detections]
+    assert str(evaluate(gt, found).to_dict()) == str(evaluate(gt, detections).to_dict())
+
+
+def test_annotations_and_detections_of_what_is_not_evaluated_do_not_count():
+    """Boxes of an image that is not listed, and detections of a class that is only a heading."""
+    gt, detections = random_set(3)
+    plain = str(evaluate(gt, detections).to_dict())
+    more = gt["annotations"] + [gt["annotations"][0] | {"id": 900, "image_id": 900}]
+    for one in gt["categories"]:
+        one["supercategory"] = "things"
+    heading = {"id": 90, "name": "things", "supercategory": "none"}
+    found = [*detections, detections[0] | {"category_id": 90}]
+    gt = gt | {"annotations": more, "categories": [heading, *gt["categories"]]}
+    assert str(evaluate(gt, found).to_dict()) == plain
+
+
 TOY_GT = {
     "images": [{"id": 1, "width": 100, "height": 100, "file_name": "1.jpg"}],
     "annotations": [

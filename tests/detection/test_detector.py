@@ -9,7 +9,6 @@ from detection.small import EMPTY, SMALL, batch, confident
 from PIL import Image
 from torch import Tensor
 from torch.testing import assert_close
-from torchvision.models import mobilenet_v2
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from alrp_ref import SelfBalance
@@ -332,21 +331,6 @@ def test_bad_calls_are_named():
     for field in ("detector", "backbone", "loss", "assigner"):
         with pytest.raises(ValueError, match=f"{field} must be one of .*, got 'nonesuch'"):
             build_detector(replace(RECIPES["alrp_tiny"], **{field: "nonesuch"}))
-
-
-def test_backbone_weights_come_from_a_file(tmp_path: Path):
-    """A file with torchvision's names gives the backbone its weights; a missing or another file is named."""
-    donor = build_detector("alrp_mobilenet_320", num_classes=2).backbone.body
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
-        build_detector("alrp_mobilenet_320", backbone_weights=tmp_path / "nowhere.pth")
-    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"other\.pth does not hold weights of this backbone"):
-        build_detector("alrp_mobilenet_320", backbone_weights=tmp_path / "other.pth")
-    network = mobilenet_v2()
-    network.features[:18].load_state_dict(donor.state_dict())
-    torch.save(network.state_dict(), tmp_path / "mobilenet.pth")
-    whole = build_detector("alrp_mobilenet_320", num_classes=2, backbone_weights=tmp_path / "mobilenet.pth")
-    assert_close(whole.backbone.body.state_dict(), donor.state_dict(), rtol=0, atol=0)
 
 
 def test_shared_backbone_weights_fit(shared: Path):

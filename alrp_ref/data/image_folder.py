@@ -1,0 +1,81 @@
+"""Find an image by the name that annotations have for it, which may be that of another computer."""
+
+import contextlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+
+class ImageFolder:
+    """A folder of images, in which files are found by the names that tools write.
+
+    Tried one after the other: the name as it is; without what only the computer of the export had (scheme, host, drive,
+    folders), with `/` for a backslash, with letters for `%20` and the like; the same letters in another normal form.
+
+    Args: `folder`; it is read only when a name is not found as it is.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._listings: dict[Path, dict[str, Path]] = {}
+
+    def find(self, name: str) -> Path:
+        """The file that `name` means; if there is none, where it would be by its name."""
+        direct = self.folder / name
+        with contextlib.suppress(OSError, ValueError):  # a name that no disk can hold: reading it says why
+            if direct.is_file():
+                return direct
+            for other in other_names(name):
+                path = self.folder / other
+                if path.is_file():
+                    return path
+                if (alike := self._listing(path.parent).get(_letters(path.name))) is not None:
+                    return alike
+        return direct
+
+    def _listing(self, folder: Path) -> dict[str, Path]:
+        """The files of a folder by the letters of their names, whatever the locale makes of these."""
+        if folder not in self._listings:
+            names = os.listdir(os.fsencode(folder)) if folder.is_dir() else []
+            alike = {_letters(name.decode("utf-8", "surrogateescape")): folder / os.fsdecode(name) for name in names}
+            self._listings[folder] = alike
+        return self._listings[folder]
+
+    def reason_missing(self, name: str) -> str:
+        """Why an image is not there, in words."""
+        if is_of_another_computer(name):
+            bare = list(other_names(name))[-1]
+            return (
+                f"{name!r} is a name that the tool which exported the annotations wrote, and {bare!r} is not in "
+                f"{self.folder} either: give the folder of the images, or export with their bare names"
+            )
+        return f"not in {self.folder}"
+
+
+def is_of_another_computer(name: str) -> bool:
+    """Whether a name has a scheme, a drive, a backslash or an escape, or begins at the root."""
+    return bool(re.search(r"://|\\|%[0-9A-Fa-f]{2}|^[A-Za-z]:|^/", name))
+
+
+def other_names(name: str) -> Iterator[str]:
+    """Paths inside a folder that a name may mean, the longest first."""
+    texts = [name, unquote(name)]
+    if "://" in name or "?" in name:
+        address = urlsplit(name)
+        texts += [unquote(address.path), *(value for _, value in parse_qsl(address.query))]  # ?d=local/files/1.jpg
+    seen = set()
+    for text in texts:
+        parts = [part for part in re.split(r"[/\\]", text) if part not in ("", ".", "..") and not part.endswith(":")]
+        for first in range(len(parts)):
+            path = "/".join(parts[first:])
+            if path not in seen:
+                seen.add(path)
+                yield path
+
+
+def _letters(name: str) -> str:
+    """A name in one normal form: a Mac writes an accent as a letter of its own."""
+    return unicodedata.normalize("NFC", name)
