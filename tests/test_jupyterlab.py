@@ -15,11 +15,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
+
+from alrp_ref import giou_error, iou_error
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-NOTEBOOK = "05_alrp_loss.ipynb"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 1000  # Playwright counts in milliseconds
 # What a cell raises is shown as stderr or as error, which depends on JupyterLab's version; the course writes neither.
@@ -35,14 +37,14 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs a browser: apt-ge
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path, notebook_name):
     """The address of a JupyterLab server over a copy of the notebooks; the one to open has no outputs yet."""
     shutil.copytree(NOTEBOOKS, tmp_path / "notebooks", ignore=shutil.ignore_patterns(".*", "__pycache__"))
-    notebook = nbformat.read(NOTEBOOKS / NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOKS / notebook_name, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.update(outputs=[], execution_count=None)
-    nbformat.write(notebook, tmp_path / "notebooks" / NOTEBOOK)
+    nbformat.write(notebook, tmp_path / "notebooks" / notebook_name)
     settings = {  # every cell is in the page, however far down, and no dialogue is in the way
         "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
         "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -67,7 +69,7 @@ def lab(tmp_path):
     server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/status?token={token}", server, tmp_path / "log")
-        yield f"http://127.0.0.1:{port}/lab/tree/{NOTEBOOK}?token={token}"
+        yield f"http://127.0.0.1:{port}/lab/tree/{notebook_name}?token={token}"
     finally:
         try:
             os.killpg(server.pid, signal.SIGTERM)  # its kernels end with it
@@ -110,6 +112,7 @@ def page(lab):
         browser.close()
 
 
+@pytest.mark.parametrize("notebook_name", ["05_alrp_loss.ipynb"])
 def test_a_slider_moves_the_numbers_and_the_picture(page):
     """All cells of 05 run in JupyterLab; an arrow key on a slider, or a number typed, changes numbers and picture."""
     assert page.locator(ERRORS).all_inner_texts() == []
@@ -142,4 +145,37 @@ def test_a_slider_moves_the_numbers_and_the_picture(page):
     readout.press("Enter")
     third = seen_after(second)
     assert re.search(r"aLRP +0\.5300", third[1])  # these are R1's boxes, as in the paper's Figure 1
+    assert page.locator(ERRORS).all_inner_texts() == []
+
+
+@pytest.mark.parametrize("notebook_name", ["04_the_lrp_metric.ipynb"])
+def test_an_interactive_picture_lives_in_jupyterlab(page):
+    """The picture of the two boxes takes an arrow key and a mouse, and its errors are those of the package."""
+    assert page.locator(ERRORS).all_inner_texts() == []
+    picture = page.locator(".alrp-picture", has=page.get_by_role("slider", name="place of the prediction"))
+    picture.wait_for()
+
+    def boxes() -> list[torch.Tensor]:
+        shown = [picture.get_by_role("slider", name=f"place of the {name}") for name in ("prediction", "object")]
+        corners = [[float(v) for v in handle.get_attribute("aria-valuetext").split(",")] for handle in shown]
+        return [torch.tensor([one], dtype=torch.float64) for one in corners]
+
+    def errors() -> list[float]:
+        return [float(picture.locator(f"tr[data-row='{kind}'] td").last.inner_text()) for kind in ("IoU", "GIoU")]
+
+    handle = picture.get_by_role("slider", name="place of the prediction")
+    handle.scroll_into_view_if_needed()
+    before = boxes()[0]
+    handle.press("ArrowLeft")
+    assert (boxes()[0] - before).tolist() == [[-5, 0, -5, 0]]
+
+    spot = handle.bounding_box()
+    page.mouse.move(spot["x"] + 20, spot["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(spot["x"] + 20, spot["y"] + 320, steps=5)
+    page.mouse.up()
+    prediction, truth = boxes()
+    assert prediction[0, 1] > before[0, 1] + 50
+    expected = [error(prediction, truth).item() for error in (iou_error, giou_error)]
+    assert errors() == pytest.approx(expected, abs=0.01)  # the corners were rounded to whole numbers
     assert page.locator(ERRORS).all_inner_texts() == []

@@ -4,6 +4,7 @@
 """
 
 import ast
+import base64
 import contextlib
 import importlib
 import io
@@ -27,6 +28,7 @@ sys.path.insert(0, str(NOTEBOOKS))
 import check_my_alrp  # noqa: E402
 import course  # noqa: E402
 import execute  # noqa: E402
+import interactive  # noqa: E402
 import my_alrp  # noqa: E402
 import paper_map  # noqa: E402
 import where  # noqa: E402
@@ -62,11 +64,20 @@ def test_it_was_run_from_top_to_bottom(path):
 @every_notebook
 def test_cells_that_print_or_draw_have_outputs(path):
     """A cell that prints, shows or draws has an output: the notebook was not stripped."""
-    speaks = {"print", "table", "show", "still", "explore", "check", "plt.show", "display"}
+    speaks = {"print", "table", "show", "still", "explore", "check", "plt.show", "display", "interactive.widget"}
     for cell in cells(path, "code"):
         calls = [node.value for node in ast.parse(_python(cell.source)).body if isinstance(node, ast.Expr)]
         if any(isinstance(call, ast.Call) and ast.unparse(call.func) in speaks for call in calls):
             assert cell.outputs, cell.source
+
+
+@every_notebook
+def test_an_interactive_picture_has_its_still(path):
+    """Where no script runs, an interactive picture is the still that `stills.py` draws of it."""
+    for cell in cells(path, "code"):
+        if found := re.search(r'interactive\.widget\("(\w+)"\)', cell.source):
+            still = (interactive.FOLDER / f"{found[1]}.png").read_bytes()
+            assert base64.b64decode(cell.outputs[0].data["image/png"]) == still, "run `make notebooks`"
 
 
 @every_notebook

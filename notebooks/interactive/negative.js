@@ -2,16 +2,16 @@
 import { alrpLoss, apLoss } from "./losses.js";
 import { NEGATIVE, POSITIVE, arrow, canvas, choice, clip, digits, draggable, frame, html, set, svg, table } from "./draw.js";
 
-const POS = [2.4, 0.4, -1.8];
+const POS = [3, 1.2, 0]; // the list of chapters 01 and 02
 const ERRORS = [0.8, 0.3, 0.2];
-const OTHERS = [1.2, -0.6];
-const [LEFT, RIGHT, UNIT] = [-4, 4, 55];
-const x = (score) => 240 + UNIT * score;
+const OTHERS = [0.9, -1, -2.5];
+const [LEFT, RIGHT, UNIT] = [-4, 5, 50];
+const x = (score) => 215 + UNIT * score;
 
 function render({ el }) {
-  const picture = canvas(480, 190, "A score axis with three positives and three negatives; arrows are the updates of the scores");
+  const picture = canvas(480, 190, "A score axis with three positives and four negatives; arrows are the updates of the scores");
   const numbers = table(["", "score", "rank", "precision", "update"]);
-  let [moved, loss] = [3.2, "aLRP Loss"];
+  let [moved, loss] = [2, "AP Loss"];
   const buttons = choice(["AP Loss", "aLRP Loss"], (name) => ((loss = name), redraw()));
   const arrows = svg("g");
   const handle = svg("rect", { y: 107, width: 22, height: 22, rx: 3, fill: NEGATIVE });
