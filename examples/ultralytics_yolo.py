@@ -4,14 +4,12 @@ What is replaced: `v8DetectionLoss`, that is, binary cross entropy, CIoU and the
 their three gains. The task-aligned assigner and the decoding of boxes stay. The branch that gives a distribution for
 each side of a box is trained through the box that it decodes to.
 
-- The logits are sigmoid logits, so nothing changes at inference.
-- Ultralytics multiplies its loss by the batch size, and its learning rates are meant for that. aLRP Loss is a mean over
-  the positives of the list and is not multiplied.
-- The criterion is a module of the model here, so its weight moves with `.to(device)` and is in `state_dict()`.
-  Ultralytics' own trainer leaves the criterion out of its checkpoints: after a resume the weight is that of the start
-  until the next window ends.
-- In Ultralytics' trainer: give a `DetectionTrainer` whose `get_model` returns `ALRPYolo`, and call
-  `YOLO("yolov8n.yaml").train(trainer=..., data=...)`.
+- Inference: the logits are sigmoid logits and there is no branch of objectness, so nothing changes.
+- Ultralytics multiplies its loss by the batch size. aLRP Loss is a mean over the positives of the list and is not
+  multiplied. Gradients of accumulated batches are added up, so with SGD set `nbs` to the batch size.
+- In Ultralytics' own trainer: ``YOLO("yolov8n.yaml").train(trainer=ALRPTrainer, data=...)``. It leaves the criterion
+  out of its checkpoints: after a resume the weight of the boxes is the first one, until an epoch of steps is over.
+- The list is long enough for the first weight of 50: an image of 640 pixels has 8,400 points for each class.
 
     python examples/ultralytics_yolo.py --steps 40
 """
@@ -20,10 +18,12 @@ import torch
 from shapes import Targets, datasets, loader, parser, train
 from torch import Tensor, nn
 from ultralytics.cfg import get_cfg
+from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import v8DetectionLoss
 from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.tal import make_anchors
+from ultralytics.utils.torch_utils import unwrap_model
 
 from alrp_ref import ALRPLoss, flatten_batch
 from alrp_ref.self_balance import BalancedALRP
@@ -48,7 +48,8 @@ class ALRPCriterion(nn.Module):
         """The parts of the loss. Shape: `preds["scores"]` (B, C, N), `preds["boxes"]` (B, 4 R, N)."""
         logits, yolo = preds["scores"].mT, self.yolo
         points, strides = make_anchors(preds["feats"], yolo.stride, 0.5)
-        boxes = strides * yolo.bbox_decode(points, preds["boxes"].mT)  # corners, in pixels
+        # Corners in pixels; in float32, since float16 has steps of half a pixel from 512 on.
+        boxes = strides * yolo.bbox_decode(points, preds["boxes"].mT.float())
 
         height, width = (side * yolo.stride[0].item() for side in preds["feats"][0].shape[2:])
         truth = torch.cat([batch["batch_idx"].view(-1, 1), batch["cls"].view(-1, 1), batch["bboxes"]], dim=1)
@@ -72,10 +73,26 @@ class ALRPYolo(DetectionModel):
 
     def __init__(self, *args, period: int | None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.period, self.args = period, get_cfg()  # a trainer of Ultralytics puts its own settings into args
+        self.period, self.args = period, get_cfg()  # ALRPTrainer sets both to its own
 
     def init_criterion(self) -> ALRPCriterion:
         return ALRPCriterion(self, self.period)
+
+
+class ALRPTrainer(DetectionTrainer):
+    """Ultralytics' trainer with a model that is an `ALRPYolo`."""
+
+    def get_model(self, cfg=None, weights=None, verbose: bool = True) -> ALRPYolo:
+        model = ALRPYolo(cfg, nc=self.data["nc"], ch=self.data["channels"], verbose=verbose, period=None)
+        if weights:
+            model.load(weights)
+        # The number of batches is known later, and still before the first loss, which makes the criterion.
+        self.add_callback("on_train_start", set_period)
+        return model
+
+
+def set_period(trainer: DetectionTrainer) -> None:
+    unwrap_model(trainer.model).period = len(trainer.train_loader)
 
 
 def as_batch(images: list[Tensor], targets: Targets) -> dict[str, Tensor]:
