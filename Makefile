@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test test-paper test-fast test-all notebooks figures lint clean
+.PHONY: help install demo lab test test-paper test-fast test-all notebooks figures site lint clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ notebooks: $(STAMP)  ## run the notebooks and keep their outputs; a second run c
 
 figures: $(STAMP)  ## make the paper's figures and tables again
 	$(BIN)/alrp figures
+
+site: $(STAMP)  ## build the course, the API and the documentation as a static site in site/
+	$(BIN)/python docs/site/build.py site
 
 clean:  ## remove .venv and caches (runs/ stays: it may hold hours of training)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build dist

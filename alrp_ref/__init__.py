@@ -10,14 +10,36 @@ Above them stand `detection`, `data`, `evaluation`, `training` and `reports`, wh
 imports only what is below it.
 """
 
-from alrp_ref import pairwise
-from alrp_ref.alrp import alrp_loss
-from alrp_ref.ap import APLoss, ap_loss
-from alrp_ref.batch import flatten_batch
-from alrp_ref.localisation import giou_error, iou_error
-from alrp_ref.lrp import optimal_lrp
-from alrp_ref.self_balance import ALRPLoss, SelfBalance
-from alrp_ref.verification import verify
+from typing import TYPE_CHECKING
+
+from alrp_ref.lazy import lazy
+
+if TYPE_CHECKING:
+    from alrp_ref import pairwise
+    from alrp_ref.alrp import alrp_loss
+    from alrp_ref.ap import APLoss, ap_loss
+    from alrp_ref.batch import flatten_batch
+    from alrp_ref.localisation import giou_error, iou_error
+    from alrp_ref.lrp import optimal_lrp
+    from alrp_ref.self_balance import ALRPLoss, SelfBalance
+    from alrp_ref.verification import verify
+else:
+    homes = {
+        "ALRPLoss": "self_balance",
+        "APLoss": "ap",
+        "SelfBalance": "self_balance",
+        "alrp_loss": "alrp",
+        "ap_loss": "ap",
+        "flatten_batch": "batch",
+        "giou_error": "localisation",
+        "iou_error": "localisation",
+        "optimal_lrp": "lrp",
+        "pairwise": "pairwise",
+        "verify": "verification",
+    }
+    __getattr__ = lazy(__name__, homes)
+
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "ALRPLoss",

@@ -1,6 +1,6 @@
 """The command line, `alrp`: its commands are listed by `alrp --help`.
 
-Nothing heavier than torch is imported before a command needs it.
+Nothing is imported before a command needs it, torch included.
 """
 
 import argparse
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from alrp_ref.data import Layout
 
+from alrp_ref import __version__
+
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -26,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files that this terminal cannot show
-    if args.command in (_doctor, _verify) or (args.command is _bench and args.name == "gpu"):
+    if args.command in (_doctor, _recipes, _verify) or (args.command is _bench and args.name == "gpu"):
         return _light(args)
     try:
         from alrp_ref.io import DataError
@@ -70,6 +72,7 @@ def _fail(message: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="alrp", description="Detectors trained with aLRP Loss.")
+    parser.add_argument("--version", action="version", version=f"alrp_ref {__version__}")
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="command")
 
     def add(name: str, function, text: str) -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import json
 import os
 import shutil
@@ -52,6 +53,18 @@ def read_json(path: str | os.PathLike) -> Any:
         return json.loads(Path(path).read_bytes())
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+@contextlib.contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Make millions of objects in a third of the time: else Python looks through all of them again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import FocalCriterion
 from alrp_ref.io import locked
 from alrp_ref.reports.compare import Run as ComparedRun
+from alrp_ref.reports.tables import read_table, write_table
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.plan import with_batch_size
 from figures import runs
@@ -168,8 +169,8 @@ class Studies:
 STUDIES = ("rates", "losses", "photographs", "longer", "table2", "table3", "table4", "figure4")
 
 
-def collect(folder: Path) -> None:
-    """Write the evaluations of every run in a folder to `data/length/results.csv`, run by run."""
+def collect(folder: Path, results: Path = RESULTS) -> None:
+    """Write the evaluations of every run in a folder to `results`, run by run; rows of runs that are elsewhere stay."""
     rows = []
     for path in sorted(folder.glob("*/evaluations.csv")):
         name, total_steps, seed = path.parent.name.rsplit("_", 2)
@@ -178,9 +179,16 @@ def collect(folder: Path) -> None:
             values = {column: "" if math.isnan(row[column]) else f"{row[column]:.4f}" for column in COLUMNS}
             identity = {"recipe": name, "loss": loss, "seed": seed, "steps": row["step"], "total_steps": total_steps}
             rows.append(identity | values)
+    here = {_run_of(row) for row in rows}
+    elsewhere = [row for row in read_table(results) if _run_of(row) not in here] if results.exists() else []
     if rows:
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_table(RESULTS, rows)
+        results.parent.mkdir(parents=True, exist_ok=True)
+        write_table(results, sorted(elsewhere + rows, key=lambda row: (*_run_of(row), int(row["steps"]))))
+
+
+def _run_of(row: dict) -> tuple[str, int, int]:
+    """What tells a row's run from all others: recipe, length and seed."""
+    return row["recipe"], int(row["total_steps"]), int(row["seed"])
 
 
 def main() -> None:

@@ -8,16 +8,23 @@ import pytest
 from alrp_ref import cli
 
 
-def test_help_imports_nothing_heavy():
-    """`import alrp_ref.cli` followed by --help does not import torchvision, matplotlib or tensorboard."""
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--help"], ("train", "eval", "predict", "demo", "doctor")),
+        (["recipes"], ("alrp_tiny", "alrp_foveabox_r50_500")),
+    ],
+)
+def test_help_and_recipes_wait_for_nothing(arguments, said):
+    """They import neither torch and NumPy nor any other package."""
     program = (
         "import sys\nfrom alrp_ref import cli\n"
-        "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "print([name for name in ('torchvision', 'matplotlib', 'tensorboard') if name in sys.modules])"
+        f"try:\n    cli.main({arguments})\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('torch', 'numpy', 'torchvision', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert all(command in done.stdout for command in ("train", "eval", "predict", "demo", "doctor"))
+    assert all(word in done.stdout for word in said)
 
 
 @pytest.mark.parametrize(

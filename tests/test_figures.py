@@ -36,6 +36,7 @@ from figures import (
     table5,
     toy,
 )
+from figures.train import collect
 
 FIGURES = Path(__file__).parents[1] / "figures"
 DRAWINGS = make.drawings()
@@ -354,3 +355,22 @@ def test_what_cannot_be_drawn_is_named(arguments, message, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert cli.main(["figures", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_results_of_runs_that_lie_elsewhere_are_kept(tmp_path):
+    """`collect` replaces the rows of the runs in its folder, adds new ones, and keeps all others, in one order."""
+    columns = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho")
+
+    def results_of(folder, ap):
+        (tmp_path / folder).mkdir(parents=True)
+        row = ",".join(["10", str(ap), *["0.5"] * (len(columns) - 1)])
+        (tmp_path / folder / "evaluations.csv").write_text(f"step,{','.join(columns)}\n{row}\n")
+
+    results = tmp_path / "results.csv"
+    results_of("here/alrp_10_1", 0.25)
+    results_of("there/alrp_10_0", 0.125)
+    results_of("there/ap_10_0", 0.75)
+    for folder in ("here", "there", "here"):
+        collect(tmp_path / folder, results)
+    rows = [(row["recipe"], row["seed"], row["AP"]) for row in runs.read_table(results)]
+    assert rows == [("alrp", "0", "0.1250"), ("alrp", "1", "0.2500"), ("ap", "0", "0.7500")]

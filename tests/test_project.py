@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import alrp_ref
+from alrp_ref import detection
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "alrp_ref"
@@ -113,12 +114,25 @@ def test_public_functions_say_shape_and_source(name):
 
 
 def test_the_losses_import_without_torchvision():
-    """`pip install .` is enough for the losses: they import where nothing but torch and numpy can be imported."""
+    """`pip install .` is enough for the losses: all names import where nothing but torch and numpy can be imported."""
     blocked = ["torchvision", "cv2", "matplotlib", "pycocotools", "hotcoco", "PIL", "tqdm", "tensorboard"]
     block = f"import sys; sys.modules.update(dict.fromkeys({blocked}))"
-    code = f"{block}; import alrp_ref; print(alrp_ref.alrp_loss.__name__)"
+    code = f"{block}; import alrp_ref; print(*(getattr(alrp_ref, name).__name__ for name in alrp_ref.__all__))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert run.stdout.strip() == "alrp_loss"
+    assert run.stdout.replace("alrp_ref.pairwise", "pairwise").split() == alrp_ref.__all__
+
+
+@pytest.mark.parametrize("package", [alrp_ref, detection])
+def test_what_is_imported_late_is_what_a_type_checker_sees(package):
+    """The names that a package gives when asked are those of its `__all__`, and of its imports for type checkers."""
+    assert sorted(package.homes) == sorted(package.__all__)
+    path = Path(package.__file__)
+    block = next(node for node in tree(path).body if isinstance(node, ast.If))
+    seen = {name.name: node.module for node in block.body for name in node.names}
+    homes = {name: f"{package.__name__}.{home}" for name, home in package.homes.items()}
+    assert seen | {"pairwise": "alrp_ref.pairwise"} == homes | {"pairwise": "alrp_ref.pairwise"}
+    with pytest.raises(AttributeError, match="has no attribute 'colour'"):
+        _ = package.colour
 
 
 def test_every_module_is_packaged():
@@ -209,8 +223,7 @@ def test_bibtex_and_citation_file_agree():
         and fields["volume"] == re.search(r"volume: (\d+)", cff)[1]
     )
     assert fields["booktitle"] == re.search(r"collection-title: (.*)", cff)[1]
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    assert f"\nversion: {version}\n" in cff
+    assert f"\nversion: {alrp_ref.__version__}\n" in cff
 
 
 def test_the_list_of_faults_names_tests_that_exist():

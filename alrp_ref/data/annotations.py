@@ -1,13 +1,14 @@
 """What a COCO annotation file has to hold, and which of its boxes a detector can learn from."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 LONGEST_SIDE = 1_000_000  # pixels; no format that PIL reads goes so far
 NOT_COCO, NO_BOX, CROWD = "not a COCO file", "images without a box to learn from", "crowds"
+NOT_FINITE, NO_AREA = "boxes that are not finite", "boxes without area"
 OUTSIDE = "boxes outside their image"
 
 STOPS, ASKS, LEFT_OUT, WORKS = "stops a run", "may be a mistake", "left out of training", "works"
@@ -60,38 +61,61 @@ def stops(content: Any) -> Iterator[Problem]:
 def left_out(content: dict[str, list]) -> Iterator[Problem]:
     """Annotations and images without a box to learn from, as far as `stops` says nothing of them."""
     images = {image["id"]: image for image in content["images"] if fault_of_image(image) is None}
-    categories, learnable = category_ids(content), set()
-    for annotation in content["annotations"]:
-        if fault_of_annotation(annotation, categories):
-            continue
-        problem = _problem_of_box(annotation, images.get(annotation["image_id"]))
-        if problem is None:
-            learnable.add(annotation["image_id"])
+    categories = category_ids(content)
+    annotations = [a for a in content["annotations"] if fault_of_annotation(a, categories) is None]
+    listed = [a for a in annotations if a["image_id"] in images]
+    sizes = np.array([[images[a["image_id"]][side] for side in SIDES] for a in listed]).reshape(-1, 2)
+    faults = iter(read_boxes(listed, sizes).faults.tolist())
+    learnable = set()
+    for annotation in annotations:
+        ids, bbox = (annotation["image_id"], annotation["id"]), f"bbox {annotation['bbox']}"
+        if annotation["image_id"] not in images:
+            yield Problem(LEFT_OUT, "annotations of images that are not listed", bbox, None, *ids)
+        elif fault := next(faults):
+            image = images[annotation["image_id"]]
+            reason = f"{bbox} in {image['width']} x {image['height']} pixels"
+            yield Problem(WORKS if fault == CROWD else LEFT_OUT, fault, reason, image["file_name"], *ids)
         else:
-            yield problem
+            learnable.add(annotation["image_id"])
     for image_id, image in images.items():
         if image_id not in learnable:
             yield Problem(LEFT_OUT, NO_BOX, "no box is left of it", image["file_name"], image_id)
 
 
-def fault_of_box(annotation: dict[str, Any], image: dict[str, Any]) -> str | None:
-    """Why no detector can learn from an annotation's box: a kind of problem, or None if it can."""
-    if annotation.get("iscrowd", 0):
-        return CROWD  # one box round many objects is no target for a detector
-    if not all(map(is_finite, annotation["bbox"])):
-        return "boxes that are not finite"
-    if min(annotation["bbox"][2:]) <= 0:
-        return "boxes without area"
-    x1, y1, x2, y2 = corners_in(annotation["bbox"], image)
-    return None if x1 < x2 and y1 < y2 else OUTSIDE
+class Boxes(NamedTuple):
+    """Boxes as a detector reads them, and why it cannot learn from some.
+
+    Attributes:
+        corners: (n, 4) float32, x1, y1, x2, y2 in pixels, inside the image.
+        faults: (n,) text, a kind of problem, or "" for a box that a detector can learn from.
+    """
+
+    corners: np.ndarray
+    faults: np.ndarray
 
 
-def corners_in(bbox: list[float], image: dict[str, Any]) -> list[float]:
-    """COCO's x, y, width, height as x1, y1, x2, y2 inside the image, rounded to 32 bits as a detector reads them."""
-    x, y, w, h = map(float, bbox)
-    ends = 2 * (image["width"], image["height"])
-    inside = [min(max(side, 0.0), end) for side, end in zip((x, y, x + w, y + h), ends, strict=True)]
-    return np.array(inside, dtype=np.float32).tolist()
+def read_boxes(annotations: Sequence[dict[str, Any]], sizes: np.ndarray) -> Boxes:
+    """The boxes of annotations that `stops` says nothing of. Args: `sizes` (n, 2), width and height of their images."""
+    listed = [annotation["bbox"] for annotation in annotations]
+    try:
+        bbox = np.array(listed, dtype=np.float64).reshape(-1, 4)
+    except OverflowError:  # JSON's whole numbers have no limit; floats have
+        bbox = np.array([four if all(map(is_finite, four)) else [math.nan] * 4 for four in listed])
+    crowd = np.array([annotation.get("iscrowd", 0) for annotation in annotations], dtype=bool)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
+        corners = np.hstack([bbox[:, :2], bbox[:, :2] + bbox[:, 2:]])
+    corners = corners.clip(0, np.hstack([sizes, sizes])).astype(np.float32)
+    faults = np.select(
+        [
+            crowd,  # one box round many objects is no target for a detector
+            ~np.isfinite(bbox).all(axis=1),
+            (bbox[:, 2:] <= 0).any(axis=1),
+            (corners[:, :2] >= corners[:, 2:]).any(axis=1),
+        ],
+        [CROWD, NOT_FINITE, NO_AREA, OUTSIDE],
+        default="",
+    )
+    return Boxes(corners, faults)
 
 
 def _stops_of_entries(key: str, entries: list, fault_of: Callable[[Any], str | None]) -> Iterator[Problem]:
@@ -167,25 +191,17 @@ def _not_a_box(value: Any) -> str | None:
     return None if is_box else "that is not four numbers x, y, width, height"
 
 
+FIELDS_OF_ANNOTATION = dict.fromkeys(("id", "image_id", "category_id"), _not_an_id) | {"bbox": _not_a_box}
+
+
 def category_ids(content: dict[str, list]) -> set[int | str]:
     """The ids of the classes that are well formed."""
     return {category["id"] for category in content["categories"] if fault_of_category(category) is None}
 
 
-def _problem_of_box(annotation: dict[str, Any], image: dict[str, Any] | None) -> Problem | None:
-    ids, bbox = (annotation["image_id"], annotation["id"]), f"bbox {annotation['bbox']}"
-    if image is None:
-        return Problem(LEFT_OUT, "annotations of images that are not listed", bbox, None, *ids)
-    if fault := fault_of_box(annotation, image):
-        reason = f"{bbox} in {image['width']} x {image['height']} pixels"
-        return Problem(WORKS if fault == CROWD else LEFT_OUT, fault, reason, image["file_name"], *ids)
-    return None
-
-
 def fault_of_annotation(annotation: Any, categories: set) -> str | None:
     """What is wrong with an entry of `annotations`, or None; `categories` are the ids of the classes."""
-    ids = dict.fromkeys(("id", "image_id", "category_id"), _not_an_id)
-    if fault := _fault_of_fields(annotation, ids | {"bbox": _not_a_box}):
+    if fault := _fault_of_fields(annotation, FIELDS_OF_ANNOTATION):
         return fault
     if not _is_number(annotation.get("area", 0)):
         return "has an area that is not a number"

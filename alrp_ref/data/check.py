@@ -158,7 +158,7 @@ def _look(folder: ImageFolder, listed: dict[str, Any]) -> list[Problem]:
     try:
         with open_image(path) as image:
             found = [Problem(WORKS, kind, reason, *about) for kind, reason in _oddities(image, path.suffix)]
-            if fault := fault_of_size(image, listed):
+            if fault := fault_of_size(image, (listed["width"], listed["height"])):
                 found.append(Problem(STOPS, "images of another size", fault, *about))
             image.draft("L", (1, 1))  # a JPEG in an eighth of its size: read to its end in two thirds of the time
             to_rgb(image)

@@ -3,7 +3,8 @@
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from pycocotools.coco import COCO
 from torchvision import tv_tensors
 from torchvision.datasets import VisionDataset
 
-from alrp_ref.data.annotations import corners_in, fault_of_box, stops
+from alrp_ref.data.annotations import read_boxes, stops
 from alrp_ref.data.image_folder import ImageFolder, is_of_another_computer
 from alrp_ref.data.layout import SPLITS, Layout
 from alrp_ref.data.normalise import ImageId, id_order, normalised
 from alrp_ref.data.suspicions import pointless
 from alrp_ref.detection.preprocess import orientation, read_image
-from alrp_ref.io import DataError, read_json
+from alrp_ref.io import DataError, read_json, without_garbage_collection
 
 TURNED = (5, 6, 7, 8)  # EXIF's orientations by a quarter turn
 
@@ -70,19 +71,46 @@ class CocoDataset(VisionDataset):
         self.annotation_file, images = Layout.of(root).split(split)
         super().__init__(images, transforms=transform)
         self._folder = ImageFolder(images)
-        self.coco = _index(_usable_content(self.annotation_file))
-        self.ids: list[ImageId] = sorted(self.coco.imgs, key=id_order)
-        self.category_ids: list[ImageId] = sorted(self.coco.cats, key=id_order)
-        self.class_names: list[str] = [self.coco.cats[c]["name"] for c in self.category_ids]
-        self._label_of = {category: label for label, category in enumerate(self.category_ids)}
-        if not keep_empty:
-            self.ids = [i for i in self.ids if any(self._usable(i))]
+        with without_garbage_collection():
+            self._read(usable_content(self.annotation_file), keep_empty)
         if not self.ids:
             raise DataError(f"{self.annotation_file} has no image with a usable box; check its annotations")
         self._cached: dict[ImageId, np.ndarray] = {}
         if cache:
-            _refuse_large(sum(3 * self.coco.imgs[i]["width"] * self.coco.imgs[i]["height"] for i in self.ids))
+            _refuse_large(3 * int(self.sizes.prod(axis=1).sum()))
             self._cached = {i: np.asarray(self.read_image(i)) for i in self.ids}
+
+    def _read(self, content: dict[str, list], keep_empty: bool) -> None:
+        """Keep what training needs, in arrays: a data worker that looks at an object of Python copies its memory."""
+        images = {image["id"]: image for image in content["images"]}
+        names = {category["id"]: category["name"] for category in content["categories"]}
+        self.category_ids: list[ImageId] = sorted(names, key=id_order)
+        self.class_names: list[str] = [names[category] for category in self.category_ids]
+        label_of = {category: label for label, category in enumerate(self.category_ids)}
+
+        ids = sorted(images, key=id_order)
+        row_of = {image_id: row for row, image_id in enumerate(ids)}
+        sizes = np.array([[images[i]["width"], images[i]["height"]] for i in ids], dtype=np.int64).reshape(-1, 2)
+        annotations = [a for a in content["annotations"] if a["image_id"] in images]
+        rows = np.array([row_of[a["image_id"]] for a in annotations], dtype=np.int64)
+        labels = np.array([label_of[a["category_id"]] for a in annotations], dtype=np.int64)
+        corners, faults = read_boxes(annotations, sizes[rows])
+
+        order = np.argsort(rows, kind="stable")  # boxes image by image, each image's in the order of the file
+        order = order[faults[order] == ""]
+        count = np.bincount(rows[order], minlength=len(ids))
+        kept = np.arange(len(ids)) if keep_empty else count.nonzero()[0]
+        self.ids: list[ImageId] = [ids[row] for row in kept]
+        self.sizes = sizes[kept]
+        self._files = [images[image_id]["file_name"] for image_id in self.ids]
+        self._boxes, self._labels = corners[order], labels[order]
+        self._end = count[kept].cumsum()  # images that are left out have no boxes
+        self._index_of = {image_id: index for index, image_id in enumerate(self.ids)}
+
+    @cached_property
+    def coco(self) -> COCO:
+        """pycocotools' index of the whole annotation file, which is read again when this is first asked for."""
+        return _index(usable_content(self.annotation_file))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -92,18 +120,15 @@ class CocoDataset(VisionDataset):
         image, target = self.read_image(image_id), self.target(image_id)
         return (image, target) if self.transforms is None else self.transforms(image, target)
 
-    def _usable(self, image_id: ImageId) -> Iterator[dict[str, Any]]:
-        """The annotations of an image whose boxes a detector can learn from."""
-        image = self.coco.imgs[image_id]
-        return (a for a in self.coco.imgToAnns[image_id] if fault_of_box(a, image) is None)
-
     def target(self, image_id: ImageId) -> dict[str, Any]:
         """The target, as in an item without transform, of the image with COCO's id `image_id`."""
-        info, usable = self.coco.imgs[image_id], list(self._usable(image_id))
-        boxes = torch.tensor([corners_in(a["bbox"], info) for a in usable], dtype=torch.float32).reshape(-1, 4)
+        index = self._index_of[image_id]
+        own = slice(self._end[index - 1] if index else 0, self._end[index])
+        width, height = self.sizes[index].tolist()
+        boxes = torch.from_numpy(self._boxes[own].copy())
         return {
-            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(info["height"], info["width"])),
-            "labels": torch.tensor([self._label_of[a["category_id"]] for a in usable], dtype=torch.int64),
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
+            "labels": torch.from_numpy(self._labels[own].copy()),
             "image_id": image_id,
         }
 
@@ -111,20 +136,21 @@ class CocoDataset(VisionDataset):
         """Read the RGB image with COCO's id `image_id`. Raises: DataError when it is missing or broken."""
         if image_id in self._cached:
             return Image.fromarray(self._cached[image_id])
-        listed = self.coco.imgs[image_id]
-        path = self._folder.find(listed["file_name"])
+        index = self._index_of[image_id]
+        name = self._files[index]
+        path = self._folder.find(name)
         try:
             image = read_image(path)
         except FileNotFoundError:
             remedy = "download the image again, or remove it from the annotations"
-            if is_of_another_computer(listed["file_name"]):
-                remedy = self._folder.reason_missing(listed["file_name"])
+            if is_of_another_computer(name):
+                remedy = self._folder.reason_missing(name)
             raise DataError(
                 f"{path} is missing, but {self.annotation_file} lists it (image id {image_id}); {remedy}"
             ) from None
         except ValueError as error:
             raise DataError(f"{error} (image id {image_id}); download the image again") from error
-        if fault := fault_of_size(image, listed):
+        if fault := fault_of_size(image, self.sizes[index].tolist()):
             raise DataError(f"{path} (image id {image_id}) {fault}, as {self.annotation_file} says")
         return image
 
@@ -139,9 +165,12 @@ def _refuse_large(size: int) -> None:
         )
 
 
-def fault_of_size(image: Image.Image, listed: dict[str, Any]) -> str | None:
-    """What is wrong if an image has not the size that the annotations list: its boxes would be misplaced."""
-    wanted = (listed["width"], listed["height"])
+def fault_of_size(image: Image.Image, listed: Sequence[int]) -> str | None:
+    """What is wrong if an image has not the size that the annotations list: its boxes would be misplaced.
+
+    Args: `listed`, width and height in pixels.
+    """
+    wanted = tuple(listed)
     if image.size == wanted:
         return None
     fault = f"has {image.width} x {image.height} pixels, not {wanted[0]} x {wanted[1]}"
@@ -155,12 +184,10 @@ def annotation_file(root: str | os.PathLike[str] | Layout, split: str) -> Path:
     return Layout.of(root).split(split).annotations
 
 
-def _usable_content(path: Path) -> dict[str, Any]:
+def usable_content(path: Path) -> dict[str, Any]:
     """What an annotation file holds, normalised. Raises: DataError if something in it stops a run."""
     content, _ = normalised(read_annotations(path))
     _refuse(path, content)
-    for annotation in content["annotations"]:
-        annotation.pop("segmentation", None)  # most of what COCO's annotations take, and each worker's copy
     return content
 
 

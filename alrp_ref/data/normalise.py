@@ -79,7 +79,7 @@ def _with_whole_numbers(entry: Any, keys: tuple[str, ...]) -> Any:
 
 
 def _annotation(number: int, annotation: Any, image_ids: Ids, category_ids: Ids) -> Any:
-    if not isinstance(annotation, dict):
+    if not isinstance(annotation, dict) or _is_plain(annotation, image_ids, category_ids):
         return annotation
     one = {key: value for key, value in annotation.items() if value is not None or key not in ("id", "area", "iscrowd")}
     one["id"] = whole(one.get("id", number))
@@ -87,6 +87,19 @@ def _annotation(number: int, annotation: Any, image_ids: Ids, category_ids: Ids)
         if key in one:
             one[key] = ids.find(one[key])
     return one
+
+
+def _is_plain(annotation: dict[str, Any], image_ids: Ids, category_ids: Ids) -> bool:
+    """Whether nothing is to be done, as for all of COCO's own annotations."""
+    return (
+        type(annotation.get("id")) is int
+        and type(image := annotation.get("image_id")) is int
+        and image in image_ids.known
+        and type(category := annotation.get("category_id")) is int
+        and category in category_ids.known
+        and annotation.get("area", 0) is not None
+        and annotation.get("iscrowd", 0) is not None
+    )
 
 
 def _placeholders(categories: list, annotations: list) -> list[dict[str, Any]]:

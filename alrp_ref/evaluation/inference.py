@@ -91,8 +91,8 @@ class _TestImages(Dataset):
 
     def _padded_size(self, index: int) -> tuple[int, ...]:
         """Height and width of an image as the detector gets it, from the size that the annotations list."""
-        info = self.dataset.coco.imgs[self.dataset.ids[index]]
-        size = keep_ratio_size(info["height"], info["width"], self.test_size)
+        width, height = self.dataset.sizes[index].tolist()
+        size = keep_ratio_size(height, width, self.test_size)
         return tuple(-(-side // SIZE_DIVISOR) * SIZE_DIVISOR for side in size)
 
 

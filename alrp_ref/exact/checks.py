@@ -8,6 +8,7 @@ import warnings
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import is_fake
 
 
 def loss_input(
@@ -164,7 +165,8 @@ def _same_device(name: str, tensor: Tensor, logits: Tensor) -> None:
 
 def _is_asynchronous(tensor: Tensor) -> bool:
     """Whether the host should not read a value: on a GPU it would wait, and in `torch.compile` break the graph."""
-    return tensor.device.type == "cuda" or torch.compiler.is_compiling()
+    # Inside a loss, which is one node of the graph, torch before 2.12 says that it is not compiling.
+    return tensor.device.type == "cuda" or torch.compiler.is_compiling() or is_fake(tensor)
 
 
 def _wrong_values(name: str, tensor: Tensor, low: float, high: float, rule: str, wait: bool) -> Tensor:

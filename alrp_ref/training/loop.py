@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from alrp_ref.data import CocoDataset, Layout, train_transform
+from alrp_ref.data.dataset import usable_content
 from alrp_ref.data.suspicions import NO_OBJECT, in_words, suspicions
 from alrp_ref.data.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.detection import Recipe, build_detector
@@ -90,7 +91,7 @@ def train(
         data, val = _data_sets(Layout.of(coco), recipe, cache)
         plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
         log = log if process.is_first else lambda text: None
-        found = suspicions(data.coco.dataset) if process.is_first else ()
+        found = suspicions(usable_content(data.annotation_file)) if process.is_first else ()
         for line in in_words(problem for problem in found if problem.kind != NO_OBJECT):
             log(f"{data.annotation_file}: may be a mistake: {line}")
         with _exclusive(out) if process.is_first else contextlib.nullcontext():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import alrp_ref
 from alrp_ref.alrp import alrp_loss
 from alrp_ref.ap import ap_loss
 from alrp_ref.exact.checks import exact_dtype
@@ -45,7 +46,8 @@ def verify_torch(device: str = "cpu") -> Verification:
     _require(device)
     exact = exact_dtype(torch.device(device))
     loss = port_of(alrp_loss, device, exact)
-    report = Verification(f"aLRP Loss on {_name_of(device)}\ntorch {torch.__version__}, numpy {np.__version__}")
+    versions = f"alrp_ref {alrp_ref.__version__}, torch {torch.__version__}, numpy {np.__version__}"
+    report = Verification(f"aLRP Loss on {_name_of(device)}\n{versions}")
     report.cases += on_official_lists("official aLRP Loss", loss, ALRP_PARTS, "alrp_")
     report.cases += on_official_lists("official AP Loss", port_of(_ap_loss, device, exact), AP_PARTS, "ap_")
     for size in SIZES:

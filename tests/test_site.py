@@ -1,0 +1,179 @@
+"""The static site as its reader opens it: from a folder, in a real browser, without a network."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import pytest
+import torch
+
+from alrp_ref import pairwise
+
+pytest.importorskip("sphinx", reason="needs the site's packages: pip install '.[site]'")
+pytest.importorskip("myst_nb", reason="needs the site's packages: pip install '.[site]'")
+
+ROOT = Path(__file__).parents[1]
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The whole site, built in ten seconds; warnings of Sphinx are errors."""
+    out = tmp_path_factory.mktemp("built") / "site"
+    run = subprocess.run(
+        [sys.executable, ROOT / "docs/site/build.py", out], capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr
+    return out
+
+
+class Page(HTMLParser):
+    """What a page refers to, loads and names."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.links, self.loads, self.ids, self.pictures = [], [], set(), []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.ids.add(values.get("id"))
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        if tag == "img":
+            self.pictures.append(values.get("alt"))
+        loads = values.get("href") if tag == "link" and values.get("rel") not in ("canonical",) else values.get("src")
+        if loads:
+            self.loads.append(loads)
+
+
+def pages(site: Path) -> dict[Path, Page]:
+    return {path: Page(path) for path in site.rglob("*.html")}
+
+
+def test_every_link_inside_the_site_leads_somewhere(site):
+    """Each relative link is a file of the site, its fragment is on that page, and source files are shown as pages."""
+    found = pages(site)
+    for path, page in found.items():
+        for link in page.links:
+            address, fragment = urldefrag(link)
+            if re.match(r"[a-z]+:", address) or link == "#":
+                continue
+            target = (path.parent / unquote(address)).resolve() if address else path.resolve()
+            assert target.exists() and target.suffix != ".py", (path.name, link)
+            if fragment and target.suffix == ".html":
+                assert unquote(fragment) in found[target].ids, (path.name, link)
+
+
+def test_nothing_is_loaded_from_elsewhere(site):
+    """No page loads a script, a style or a picture from another place than the site's folder."""
+    for path, page in pages(site).items():
+        for loaded in page.loads:
+            assert loaded.startswith("data:") or not re.match(r"([a-z]+:)?//", loaded), (path.name, loaded)
+
+
+def test_every_picture_has_a_text(site):
+    """Each picture of each page has an alternative text."""
+    for path, page in pages(site).items():
+        assert all(page.pictures), path.name
+
+
+@pytest.fixture
+def browser():
+    """A page of Chromium that notes what it asks of a network."""
+    driver = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    if BROWSER is None:
+        pytest.skip("needs a browser: apt-get install chromium, or Chrome")
+    with driver.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = chromium.new_page(viewport={"width": 1280, "height": 900})
+        page.asked, page.failed = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("pageerror", lambda error: page.failed.append(str(error)))
+        yield page
+        chromium.close()
+
+
+def number(picture, row: str) -> float:
+    """The last number of a row of a picture's table."""
+    return float(picture.locator(f"tr[data-row='{row}'] td").last.inner_text())
+
+
+def losses(anchors: list[dict]) -> dict[str, float]:
+    """What Python says of the anchors of the first picture."""
+    positives = [a for a in anchors if "iou" in a]
+    scores = torch.tensor([a["score"] for a in anchors], dtype=torch.float64)
+    targets = torch.tensor([int("iou" in a) for a in anchors])
+    errors = torch.tensor([2 * (1 - a["iou"]) for a in positives], dtype=torch.float64)
+    out = pairwise.alrp_loss(scores, targets, errors, delta=0.005)
+    return {
+        "cross entropy": float(torch.nn.functional.binary_cross_entropy(scores, targets.double())),
+        "IoU Loss": float(errors.mean() / 2),
+        "AP Loss": float(pairwise.ap_loss(scores, targets, delta=0.005, interpolated=False)),
+        "aLRP Loss": float(out.cls + out.loc),
+    }
+
+
+def test_a_dragged_anchor_changes_the_losses_as_in_python(site, browser):
+    """On the first page a mouse and an arrow key move an anchor, and the losses shown are Python's to four digits."""
+    browser.goto((site / "index.html").as_uri())
+    picture = browser.locator("#interactive-anchors")
+    picture.locator(".alrp-picture").wait_for()
+    assert number(picture, "aLRP Loss") == 0.53
+
+    handle = picture.get_by_role("slider", name="score of anchor 2, negative")
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    browser.mouse.move(x, y)
+    browser.mouse.down()
+    browser.mouse.move(x, y + 117, steps=5)
+    browser.mouse.up()
+    picture.get_by_role("slider", name="IoU of anchor 1", exact=True).press("ArrowDown")
+
+    anchors = json.loads(picture.get_attribute("data-anchors"))
+    assert anchors[1]["score"] < 0.6 and math.isclose(anchors[0]["iou"], 0.9)
+    for name, expected in losses(anchors).items():
+        assert number(picture, name) == pytest.approx(expected, abs=0.00006), name
+    assert browser.failed == []
+    assert all(url.startswith(("file:", "data:")) for url in browser.asked)
+
+
+def test_a_ranking_sorts_itself_step_by_step(site, browser):
+    """The buttons of the race step, play and reset it, and cross entropy, AP Loss and aLRP Loss end sorted."""
+    browser.goto((site / "index.html").as_uri())
+    picture = browser.locator("#interactive-race")
+    picture.get_by_role("button", name="step").click()
+    assert picture.get_attribute("data-step") == "1"
+    picture.get_by_role("button", name="play").click()
+    browser.wait_for_function("document.getElementById('interactive-race').dataset.step >= 3")
+    for _ in range(30):
+        picture.get_by_role("button", name="step").click()
+    ends = picture.locator("tr[data-row='AP50'] td").all_inner_texts()
+    assert ends == ["1.00"] * 3
+    picture.get_by_role("button", name="reset").click()
+    assert picture.get_attribute("data-step") == "0"
+
+
+def test_formulas_are_drawn_and_the_search_finds(site, browser):
+    """The API's formulas are pictures, and the search works where the site is a folder."""
+    browser.goto((site / "api.html").as_uri())
+    browser.locator("mjx-container svg").first.wait_for(state="attached")
+    browser.goto(f"{(site / 'search.html').as_uri()}?q=precision")
+    browser.locator("ul.search li a").first.wait_for()
+    assert browser.failed == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages_fit_their_window(site, browser, width):
+    """No page is wider than the window of a laptop or of a phone."""
+    browser.set_viewport_size({"width": width, "height": 800})
+    for path in (site / "index.html", site / "api.html", *sorted((site / "notebooks").glob("0*.html"))):
+        browser.goto(path.as_uri())
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width, path.name
