@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         add_device(command)
         command.add_argument("--seed", type=int, default=0, help="of all random draws (default 0)")
 
-    def add_backbone_weights(command: argparse.ArgumentParser) -> None:
+    def add_backbone_weights(command: argparse._ActionsContainer) -> None:
         command.add_argument(
             "--backbone-weights",
             default="imagenet",
@@ -145,7 +145,14 @@ def _parser() -> argparse.ArgumentParser:
         "one in each of K processes (default 1)",
     )
     train.add_argument("--lr", type=float, help="learning rate, as it is to be used")
-    add_backbone_weights(train)
+    begin = train.add_mutually_exclusive_group()
+    add_backbone_weights(begin)
+    begin.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="FILE",
+        help="begin from a detector: the checkpoint.pt of a run, or the release's .pth; other classes are allowed",
+    )
     train.add_argument("--eval-every", type=int, metavar="EPOCHS", help="evaluate in between, too")
     train.add_argument("--cache", action="store_true", help="keep decoded images in memory: for small data sets")
     train.add_argument(
@@ -301,7 +308,7 @@ def _train(args: argparse.Namespace) -> int:
         steps=args.steps,
         epochs=args.epochs,
         accumulate=args.accumulate,
-        **_backbone(args.backbone_weights, recipe),
+        **({"init_from": args.init_from} if args.init_from else _backbone(args.backbone_weights, recipe)),
         eval_every=args.eval_every,
         workers=args.workers,
         cache=args.cache,

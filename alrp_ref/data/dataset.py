@@ -137,13 +137,14 @@ class CocoDataset(VisionDataset):
         if image_id in self._cached:
             return Image.fromarray(self._cached[image_id])
         index = self._index_of[image_id]
-        path = self._folder.find(self._files[index])
+        name = self._files[index]
+        path = self._folder.find(name)
         try:
             image = read_image(path)
         except FileNotFoundError:
             remedy = "download the image again, or remove it from the annotations"
-            if is_of_another_computer(self._files[index]):
-                remedy = self._folder.reason_missing(self._files[index])
+            if is_of_another_computer(name):
+                remedy = self._folder.reason_missing(name)
             raise DataError(
                 f"{path} is missing, but {self.annotation_file} lists it (image id {image_id}); {remedy}"
             ) from None

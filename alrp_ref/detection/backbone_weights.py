@@ -5,18 +5,14 @@ import pickle
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError, URLError
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from alrp_ref.detection.torch_file import read_torch_file
+from alrp_ref.detection.torch_file import read_torch_file, state_dict_in
 from alrp_ref.io import DataError, proxy_in_words
-
-WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "teacher")
-"""Names by which training programs save the state dict beside other things."""
 
 
 def download_weights(name: str) -> dict[str, Tensor]:
@@ -57,7 +53,7 @@ def load_weights_file(network: nn.Module, path: str | os.PathLike) -> None:
     Raises: DataError for a file that cannot be read, or that holds weights of another network.
     """
     path = Path(path)
-    state = _unwrapped(read_torch_file(path, "a state dict with torchvision's names"))
+    state = state_dict_in(read_torch_file(path, "a state dict with torchvision's names"))
     wanted = network.state_dict()
     prefix = _prefix(state, wanted)
     parts = {name.split(".")[0] for name in wanted}
@@ -70,13 +66,6 @@ def load_weights_file(network: nn.Module, path: str | os.PathLike) -> None:
         raise DataError(
             f"{path} does not hold weights of this backbone: {' '.join(f'{reason:.200}' for reason in reasons)}"
         ) from error
-
-
-def _unwrapped(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    for name in WRAPPERS:
-        if isinstance(content.get(name), Mapping):
-            return _unwrapped(content[name])
-    return {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
 
 
 def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:

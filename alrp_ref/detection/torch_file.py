@@ -3,12 +3,17 @@
 import argparse
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from alrp_ref.io import DataError
+
+WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "teacher")
+"""Names by which training programs save the state dict beside other things."""
 
 
 def read_torch_file(path: Path, wanted: str) -> dict[str, Any]:
@@ -30,6 +35,14 @@ def read_torch_file(path: Path, wanted: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{path} is not a checkpoint: it holds a {type(content).__name__}; give {wanted}")
     return content
+
+
+def state_dict_in(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a model by their names, from what `read_torch_file` returns."""
+    for name in WRAPPERS:
+        if isinstance(content.get(name), Mapping):
+            return state_dict_in(content[name])
+    return {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
 
 
 def _check_sums(path: Path) -> None:

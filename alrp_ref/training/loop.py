@@ -17,6 +17,7 @@ from alrp_ref.data.suspicions import NO_OBJECT, in_words, suspicions
 from alrp_ref.data.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.initial_weights import load_initial_weights
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation import Metrics, detect, evaluate, rank_correlation
 from alrp_ref.io import DataError, explain_io_errors, locked, write_atomic
@@ -44,6 +45,7 @@ def train(
     accumulate: int = 1,
     backbone_weights: str | os.PathLike | None = None,
     pretrained_backbone: bool = False,
+    init_from: str | os.PathLike | None = None,
     eval_every: int | None = None,
     workers: int = 2,
     cache: bool = False,
@@ -64,6 +66,8 @@ def train(
             Each is ranked by itself: K micro-batches train as one in each of K processes.
         backbone_weights: file with the backbone's ImageNet weights.
         pretrained_backbone: or download torchvision's.
+        init_from: or begin from a detector: a `checkpoint.pt` of ours or a `.pth` of the release. What fits is loaded,
+            what does not is logged. A run that is resumed does not read it again.
         eval_every: evaluate every so many epochs, not only at the end.
         workers: processes that read and augment images.
         cache: decode all training images at the start and keep them; see `CocoDataset`.
@@ -79,6 +83,8 @@ def train(
     recipe, out = get_recipe(recipe), Path(out)
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; give the name of a folder for the run")
+    if init_from is not None and (pretrained_backbone or backbone_weights is not None):
+        raise ValueError("init_from brings the weights of the backbone along: give none beside it")
     process = distributed.start(device)
     try:
         _check_micro_batches(recipe, process.world, accumulate)
@@ -97,6 +103,8 @@ def train(
                 pretrained_backbone=pretrained_backbone,
                 backbone_weights=backbone_weights,
             )
+            if init_from is not None and not (out / "checkpoint.pt").exists():
+                log(load_initial_weights(model, init_from, data.class_names))
             options = {"accumulate": accumulate, "workers": workers, "seed": seed, "log": log}
             return _train(prepare(model, data, plan, out, process, **options), val, eval_every)
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alrp_ref import cli
-from alrp_ref.data import CocoDataset, hold_out, make_shapes
+from alrp_ref.data import CocoDataset, Layout, hold_out, make_shapes
 from alrp_ref.evaluation import evaluate
 from alrp_ref.io import DataError
 from alrp_ref.reports import compare, write_comparison
@@ -78,7 +78,7 @@ def test_learning_rates_are_chosen_on_training_images_held_out(many, recipes, tm
     compared = compare(recipes, many, tmp_path, steps=9, seeds=2, **QUIET)
     assert len(trained) == len(compared.sweep) + len(compared.runs)
     assert {run.coco for run in compared.sweep} == {tmp_path / "held_out"} and {r.steps for r in compared.sweep} == {3}
-    assert {run.coco for run in compared.runs} == {many} and {run.steps for run in compared.runs} == {9}
+    assert {run.coco for run in compared.runs} == {Layout.of(many)} and {run.steps for run in compared.runs} == {9}
     for run in compared.runs:
         assert run.recipe.lr == pytest.approx(best[run.recipe.name], rel=0.01)
 
