@@ -52,6 +52,7 @@ def test_a_read_would_be_seen(fake):
         alrp_loss(logits, targets, giou_error(boxes, truth), validate=True)
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower")  # torch's own, on Python 3.13.0
 def test_alrp_loss_with_self_balance_compiles_to_one_graph():
     """`torch.compile(fullgraph=True)` gives the same losses, gradients and weights, over the end of a window."""
     logits, targets, boxes, truth = batch()
