@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from alrp_ref.data.annotations import is_finite
+from alrp_ref.data.normalise import Ids, id_order, normalised
 from alrp_ref.evaluation import evaluate, precision_curves
 from alrp_ref.evaluation.evaluate import _ground_truth, _rows
 from alrp_ref.evaluation.metrics import METRICS
@@ -396,6 +397,19 @@ def sets(draw):
     return content, detections
 
 
+def with_numbers(gt, detections):
+    """Both with ids that pycocotools can sort and find: whole numbers in the order of the ids that are meant."""
+    content, _ = normalised(gt)
+    for key, name in (("images", "image_id"), ("categories", "category_id")):
+        ids = Ids(one["id"] for one in content[key])
+        number = {id: n for n, id in enumerate(sorted(ids.known, key=id_order), 1)}
+        for one in content[key]:
+            one["id"] = number[one["id"]]
+        for one in [*content["annotations"], *detections]:
+            one[name] = number.get(ids.find(one[name]), 0)
+    return content, detections
+
+
 @FUZZ
 @given(sets())
 def test_whatever_it_is_given_the_evaluation_refuses_or_agrees_with_pycocotools(both):
@@ -409,6 +423,7 @@ def test_whatever_it_is_given_the_evaluation_refuses_or_agrees_with_pycocotools(
         assert math.isnan(value) or 0 <= value <= 1, name
     if detections:
         # What anything finds, for pycocotools; what it needs; and scores that are true or false, which it cannot sort.
+        gt, detections = with_numbers(gt, detections)
         gt["annotations"] = [one for one in gt["annotations"] if all(map(is_finite, one["bbox"]))]
         for number, one in enumerate(gt["annotations"], 1):
             area = one["bbox"][2] * one["bbox"][3]
