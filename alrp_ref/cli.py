@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alrp_ref import __version__
+
 if TYPE_CHECKING:
     from alrp_ref.data import Layout
-
-from alrp_ref import __version__
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -361,9 +361,9 @@ def _eval(args: argparse.Namespace) -> int:
     if is_official:
         model = load_official_model(args.official_checkpoint, args.recipe, data.class_names)
     if args.out is not None:
+        read = [data.annotation_file, args.official_checkpoint if is_official else args.checkpoint]
         for name in ("detections.json", "metrics.json", "official.pt", "report.html"):
-            read = args.official_checkpoint if is_official else args.checkpoint
-            refuse_input(args.out / name, [data.annotation_file, read])
+            refuse_input(args.out / name, read)
         if args.out.is_dir() and args.out.samefile(data.root):
             raise ValueError(f"--out {args.out} is the folder of the images: give another for what is written")
         args.out.mkdir(parents=True, exist_ok=True)

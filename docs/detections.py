@@ -15,7 +15,7 @@ from PIL import Image
 from alrp_ref.data import CocoDataset
 from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.evaluation.score_iou import by_image
-from alrp_ref.reports.report import above_thresholds, read_json, with_objects
+from alrp_ref.reports.report import above_thresholds, read_result, with_objects
 
 COLUMNS, ROWS, GAP = 4, 2, 8
 SIDE = 320
@@ -25,7 +25,7 @@ SIDE = 320
 def grid(demo: Path, recipe: str = "alrp_tiny") -> Image.Image:
     """The grid of images, from the folder that `alrp demo` writes."""
     run, data = demo / recipe, CocoDataset(demo / "shapes", "val2017", keep_empty=True)
-    detections, thresholds = (read_json(run / name) for name in ("detections.json", "metrics.json"))
+    detections, thresholds = (read_result(run / name) for name in ("detections.json", "metrics.json"))
     detections, thresholds = by_image(detections), thresholds["lrp_thresholds"]
     size = (COLUMNS * (SIDE + GAP) - GAP, ROWS * (SIDE + GAP) - GAP)
     sheet = Image.new("RGB", size, "white")

@@ -64,8 +64,7 @@ def left_out(content: dict[str, list]) -> Iterator[Problem]:
     categories = category_ids(content)
     annotations = [a for a in content["annotations"] if fault_of_annotation(a, categories) is None]
     listed = [a for a in annotations if a["image_id"] in images]
-    sizes = np.array([[images[a["image_id"]][side] for side in SIDES] for a in listed]).reshape(-1, 2)
-    faults = iter(read_boxes(listed, sizes).faults.tolist())
+    faults = iter(read_boxes(listed, sizes_of_images(listed, images)).faults.tolist())
     learnable = set()
     for annotation in annotations:
         ids, bbox = (annotation["image_id"], annotation["id"]), f"bbox {annotation['bbox']}"
@@ -80,6 +79,11 @@ def left_out(content: dict[str, list]) -> Iterator[Problem]:
     for image_id, image in images.items():
         if image_id not in learnable:
             yield Problem(LEFT_OUT, NO_BOX, "no box is left of it", image["file_name"], image_id)
+
+
+def sizes_of_images(annotations: Sequence[dict[str, Any]], images: dict[int | str, dict[str, Any]]) -> np.ndarray:
+    """Width and height of the image of each annotation: (n, 2), in pixels. Args: `images`, by their id."""
+    return np.array([[images[a["image_id"]][side] for side in SIDES] for a in annotations]).reshape(-1, 2)
 
 
 class Boxes(NamedTuple):

@@ -94,8 +94,7 @@ def check_data(
         raise ValueError(f"workers must be 0 or more, got {workers}")
     layout = Layout.of(root)
     if splits is None:
-        there = dict(zip(SPLITS, (layout.train, layout.val), strict=True))
-        splits = SPLITS if is_cocos(layout) else [name for name, split in there.items() if split is not None]
+        splits = SPLITS if is_cocos(layout) else list(layout.splits)
     for split in splits:  # what is not there at all is said at once
         layout.split(split)
     return [_check_split(layout, split, workers) for split in splits]

@@ -19,7 +19,7 @@ from alrp_ref.data.annotations import read_boxes, stops
 from alrp_ref.data.image_folder import ImageFolder, is_of_another_computer
 from alrp_ref.data.layout import SPLITS, Layout
 from alrp_ref.data.normalise import ImageId, id_order, normalised
-from alrp_ref.data.suspicions import pointless
+from alrp_ref.data.suspicions import NO_OBJECT, in_words, pointless, suspicions
 from alrp_ref.detection.preprocess import orientation, read_image
 from alrp_ref.io import DataError, read_json, without_garbage_collection
 
@@ -71,8 +71,7 @@ class CocoDataset(VisionDataset):
         self.annotation_file, images = Layout.of(root).split(split)
         super().__init__(images, transforms=transform)
         self._folder = ImageFolder(images)
-        with without_garbage_collection():
-            self._read(usable_content(self.annotation_file), keep_empty)
+        self._read(usable_content(self.annotation_file), keep_empty)
         if not self.ids:
             raise DataError(f"{self.annotation_file} has no image with a usable box; check its annotations")
         self._cached: dict[ImageId, np.ndarray] = {}
@@ -80,6 +79,7 @@ class CocoDataset(VisionDataset):
             _refuse_large(3 * int(self.sizes.prod(axis=1).sum()))
             self._cached = {i: np.asarray(self.read_image(i)) for i in self.ids}
 
+    @without_garbage_collection()
     def _read(self, content: dict[str, list], keep_empty: bool) -> None:
         """Keep what training needs, in arrays: a data worker that looks at an object of Python copies its memory."""
         images = {image["id"]: image for image in content["images"]}
@@ -184,11 +184,18 @@ def annotation_file(root: str | os.PathLike[str] | Layout, split: str) -> Path:
     return Layout.of(root).split(split).annotations
 
 
+@without_garbage_collection()
 def usable_content(path: Path) -> dict[str, Any]:
     """What an annotation file holds, normalised. Raises: DataError if something in it stops a run."""
     content, _ = normalised(read_annotations(path))
     _refuse(path, content)
     return content
+
+
+@without_garbage_collection()
+def possible_mistakes(path: Path) -> list[str]:
+    """What a person should look at in an annotation file, in a line for each kind; a class may well have no box."""
+    return in_words(problem for problem in suspicions(usable_content(path)) if problem.kind != NO_OBJECT)
 
 
 def _index(content: dict[str, Any]) -> COCO:

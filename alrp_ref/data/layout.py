@@ -89,9 +89,15 @@ class Layout:
                 return Layout(str(root), train, val)
         return Layout(str(root), *(split if split.annotations.is_file() else None for split in coco))
 
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Those that are there, by COCO's names for them."""
+        both = zip(SPLITS, (self.train, self.val), strict=True)
+        return {name: split for name, split in both if split is not None}
+
     def split(self, name: str) -> Split:
         """A split by COCO's name for it. Raises: DataError if its annotations or its images are not there."""
-        split = {"train2017": self.train, "val2017": self.val}[name]
+        split = self.splits.get(name)
         if split is None:
             raise DataError(self._missing(name))
         if not split.annotations.is_file():
@@ -112,18 +118,15 @@ class Layout:
         )
 
     def __str__(self) -> str:
-        names = {"train": self.train, "val": self.val}
         return "\n".join(
-            f"{name}: {split.annotations}, images in {split.images}"
-            for name, split in names.items()
-            if split is not None
+            f"{name.removesuffix('2017')}: {split.annotations}, images in {split.images}"
+            for name, split in self.splits.items()
         )
 
 
 def is_cocos(layout: Layout) -> bool:
     """Whether a layout is COCO's own."""
-    splits = zip(SPLITS, (layout.train, layout.val), strict=True)
-    return all(split is None or split.annotations.name == f"instances_{name}.json" for name, split in splits)
+    return all(split.annotations.name == f"instances_{name}.json" for name, split in layout.splits.items())
 
 
 def _find(root: Path, split: str) -> Split | None:

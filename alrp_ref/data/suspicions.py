@@ -10,13 +10,15 @@ import numpy as np
 
 from alrp_ref.data.annotations import (
     ASKS,
+    OUTSIDE,
     STOPS,
     Problem,
     category_ids,
     fault_of_annotation,
     fault_of_category,
     fault_of_image,
-    is_finite,
+    read_boxes,
+    sizes_of_images,
 )
 
 FRACTIONS, OTHER_NUMBERS = "boxes in fractions of the image", "boxes that are not x, y, width, height"
@@ -70,15 +72,13 @@ def _usable(content: dict[str, list]) -> tuple[list[dict[str, Any]], dict[int | 
     """The annotations whose boxes say how boxes are written here, and all images, by their id."""
     images = {image["id"]: image for image in content["images"] if fault_of_image(image) is None}
     categories = category_ids(content)
-    usable = [
+    listed = [
         annotation
         for annotation in content["annotations"]
-        if fault_of_annotation(annotation, categories) is None
-        and annotation["image_id"] in images
-        and not annotation.get("iscrowd", 0)
-        and all(map(is_finite, annotation["bbox"]))
-        and min(annotation["bbox"][2:]) > 0
+        if fault_of_annotation(annotation, categories) is None and annotation["image_id"] in images
     ]
+    faults = read_boxes(listed, sizes_of_images(listed, images)).faults.tolist()
+    usable = [annotation for annotation, fault in zip(listed, faults, strict=True) if fault in ("", OUTSIDE)]
     return usable, images
 
 
@@ -156,8 +156,7 @@ def _about_files(images: Any, file_of: Callable[[str], str]) -> Iterator[Problem
 def _arrays(usable: list[dict[str, Any]], images: dict) -> tuple[np.ndarray, np.ndarray]:
     """Boxes (n, 4), and width and height of their images (n, 2)."""
     boxes = np.array([annotation["bbox"] for annotation in usable], dtype=np.float64).clip(-FAR, FAR)
-    sizes = [(images[a["image_id"]]["width"], images[a["image_id"]]["height"]) for a in usable]
-    return boxes, np.array(sizes, dtype=np.float64)
+    return boxes, sizes_of_images(usable, images).astype(np.float64)
 
 
 def _reaches_beyond(corners: np.ndarray, sizes: np.ndarray) -> np.ndarray:

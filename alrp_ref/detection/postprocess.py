@@ -1,10 +1,11 @@
-"""Post-processing: decode, clip, threshold, non-maximum suppression, keep the best."""
+"""Post-processing: decode, clip, threshold, non-maximum suppression, keep the best; COCO's format."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms, clip_boxes_to_image
+from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image
 
 from alrp_ref.detection.boxes import CODERS, BoxCoder
 
@@ -70,3 +71,15 @@ def best_detections(scores: Tensor, boxes: Tensor, score_threshold: float) -> De
             break
         looked_at *= 8
     return {"boxes": box[keep], "scores": score[keep], "labels": label[keep]}
+
+
+def coco_rows(found: Detections, image_id: int | str, category_ids: Sequence[Any]) -> list[dict[str, Any]]:
+    """The detections of an image in COCO's format: ids, "bbox" as x, y, width, height in pixels, and "score".
+
+    Args: `found`, {"boxes" (n, 4), "scores" (n,), "labels" (n,)}; `category_ids`, COCO's id of each label.
+    """
+    boxes = box_convert(found["boxes"].double(), "xyxy", "xywh").tolist()
+    return [
+        {"image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score}
+        for box, label, score in zip(boxes, found["labels"].tolist(), found["scores"].tolist(), strict=True)
+    ]

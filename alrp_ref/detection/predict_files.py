@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, PngImagePlugin
-from torch import Tensor
-from torchvision.ops import box_convert
 
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.draw_boxes import draw_boxes
+from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.preprocess import read_image
 from alrp_ref.io import DataError, write_atomic
 
@@ -120,7 +119,8 @@ def predict_files(
         log(f"{path}: {len(found['labels'])} found, drawn in {target}")
         for box, score, label in zip(*(found[k].tolist() for k in ("boxes", "scores", "labels")), strict=True):
             log(f"  {model.class_names[label]:<16} {score:.2f}   " + "  ".join(f"{side:6.1f}" for side in box))
-        rows += _in_cocos_format(found, int(path.stem) if has_numbers else path.name, path.name, category_ids)
+        ids = {"image_id": int(path.stem) if has_numbers else path.name, "file_name": path.name}
+        rows += [ids | row for row in coco_rows(found, ids["image_id"], category_ids)]
     if json_file is not None:
         write_atomic(json_file, json.dumps(rows))
         log(f"{len(rows)} detections in COCO's format: {json_file}")
@@ -132,13 +132,3 @@ def _png(image: Image.Image) -> bytes:
     mark.add_text(*OURS)
     image.save(buffer, format="PNG", pnginfo=mark)
     return buffer.getvalue()
-
-
-def _in_cocos_format(
-    found: dict[str, Tensor], image_id: int | str, file_name: str, category_ids: Sequence[Any]
-) -> list[dict[str, Any]]:
-    boxes = box_convert(found["boxes"].double(), "xyxy", "xywh").tolist()
-    return [
-        {"image_id": image_id, "file_name": file_name, "category_id": category_ids[label], "bbox": box, "score": score}
-        for box, label, score in zip(boxes, found["labels"].tolist(), found["scores"].tolist(), strict=True)
-    ]

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from torchvision.ops import box_convert
 from tqdm import tqdm
 
 from alrp_ref.data.dataset import CocoDataset
 from alrp_ref.data.workers import Batch, batches, failures_explained, make_loader
+from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.preprocess import SIZE_DIVISOR, keep_ratio_size, to_input
 
 BATCH = 16
@@ -52,13 +52,15 @@ def detect(
     images = _TestImages(dataset, model.recipe.test_size)
     if workers is None:
         workers = 0 if device.type == "cpu" else min(MAX_WORKERS, os.cpu_count() or 1)
-    loader = make_loader(images, images.batches(), _collate, workers=workers, batch=images.largest_batch())
+    alike = images.batches()
+    loader = make_loader(images, alike, _collate, workers=workers, batch=images.largest(alike))
     detections: list[dict[str, Any]] = []
     with failures_explained(), tqdm(total=len(images), unit=" images", desc="detect", disable=not progress) as bar:
         for ids, pixels, sizes, scales in batches(loader):
             found = model(pixels.to(device), image_sizes=list(sizes))
             for image_id, scale, one in zip(ids, scales, found, strict=True):
-                detections += _coco_detections(image_id, scale, one, dataset.category_ids)
+                boxes = one["boxes"].cpu().double() / torch.tensor([*scale, *scale], dtype=torch.float64)
+                detections += coco_rows(one | {"boxes": boxes}, image_id, dataset.category_ids)
             bar.update(len(ids))
     model.train(was_training)
     return detections
@@ -84,9 +86,9 @@ class _TestImages(Dataset):
             alike[self._padded_size(index)].append(index)
         return [group[k : k + BATCH] for group in alike.values() for k in range(0, len(group), BATCH)]
 
-    def largest_batch(self) -> Batch:
+    def largest(self, batches: list[list[int]]) -> Batch:
         """What the largest of the batches takes: floats of 32 bits, in one tensor."""
-        sizes = (len(batch) * math.prod(self._padded_size(batch[0])) for batch in self.batches())
+        sizes = (len(batch) * math.prod(self._padded_size(batch[0])) for batch in batches)
         return Batch(size=max(sizes, default=0) * 3 * 4, tensors=1)
 
     def _padded_size(self, index: int) -> tuple[int, ...]:
@@ -100,17 +102,6 @@ def _collate(batch: list[tuple]) -> tuple:
     """Transpose: one tuple for each quantity. The images are stacked: (B, 3, H, W)."""
     ids, pixels, sizes, scales = zip(*batch, strict=True)
     return ids, torch.stack(pixels), sizes, scales
-
-
-def _coco_detections(
-    image_id: int, scale: tuple[float, float], found: dict[str, Tensor], category_ids: list[int]
-) -> list[dict[str, Any]]:
-    boxes = found["boxes"].cpu().double() / torch.tensor([*scale, *scale], dtype=torch.float64)
-    boxes = box_convert(boxes, "xyxy", "xywh")
-    return [
-        {"image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score}
-        for box, label, score in zip(boxes.tolist(), found["labels"].tolist(), found["scores"].tolist(), strict=True)
-    ]
 
 
 def _check_classes(model: nn.Module, dataset: CocoDataset) -> None:

@@ -27,7 +27,7 @@ from alrp_ref.detection import Recipe
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation import METRICS, evaluate, rank_correlation
 from alrp_ref.io import DataError, locked, write_atomic
-from alrp_ref.reports.report import read_json
+from alrp_ref.reports.report import read_result
 from alrp_ref.training.checkpoint import check_same_run
 from alrp_ref.training.distributed import world_size
 from alrp_ref.training.errors import Diverged
@@ -64,7 +64,7 @@ class Run:
         path = self.folder / "result.json"
         if not path.is_file():
             return None
-        saved = read_json(path)
+        saved = read_result(path)
         if not isinstance(saved, dict) or "AP" not in saved:
             raise DataError(f"{path} is no result of `alrp compare`: delete it, and give the same command again")
         check_same_run(path, saved, self._identity())
@@ -85,7 +85,7 @@ class Run:
         metrics = metrics.to_dict()
         reached |= {name: metrics[name] for name in METRICS}
         val = CocoDataset(self.coco, "val2017", keep_empty=True)
-        rho = rank_correlation(val, read_json(self.folder / "detections.json"))
+        rho = rank_correlation(val, read_result(self.folder / "detections.json"))
         reached["rho"] = None if math.isnan(rho) else rho
         rows = read_metrics(self.folder / "metrics.csv")
         reached["minutes"] = sum(self.recipe.batch_size / row["images_per_s"] for row in rows) / 60

@@ -19,7 +19,7 @@ from alrp_ref.io import locked, write_atomic
 from alrp_ref.reports import curves
 from alrp_ref.reports.compare import HELD_OUT, SWEEP_SHARE, Comparison, Run
 from alrp_ref.reports.page import page, paragraph, picture, section, table
-from alrp_ref.reports.report import draw_found, draw_truth, read_json, with_objects
+from alrp_ref.reports.report import draw_found, draw_truth, read_result, with_objects
 from alrp_ref.reports.tables import write_table
 from alrp_ref.training.log import PARTS, read_metrics
 
@@ -227,12 +227,12 @@ def _identity(run: Run) -> dict[str, Any]:
 
 
 def _detections(run: Run) -> list[dict[str, Any]]:
-    return read_json(run.folder / "detections.json")
+    return read_result(run.folder / "detections.json")
 
 
 def _classes(run: Run, val: CocoDataset) -> list[Row]:
     """A row for each of the classes with most objects."""
-    per_class = read_json(run.folder / "metrics.json")["per_class"]
+    per_class = read_result(run.folder / "metrics.json")["per_class"]
     objects = Counter(a["category_id"] for a in val.coco.dataset["annotations"] if not a.get("iscrowd"))
     name_of = dict(zip(val.category_ids, val.class_names, strict=True))
     return [
@@ -268,7 +268,7 @@ def _examples(runs: Sequence[Run], val: CocoDataset) -> Figure:
     """The first validation images with objects: ground truth, and the detections of one run of each recipe."""
     shown = {name: seeds[0] for name, seeds in by_recipe(runs).items()}
     found = {name: by_image(_detections(run)) for name, run in shown.items()}
-    least = {name: read_json(run.folder / "metrics.json")["lrp_thresholds"] for name, run in shown.items()}
+    least = {name: read_result(run.folder / "metrics.json")["lrp_thresholds"] for name, run in shown.items()}
     rows = [
         [draw_truth(val, i), *(draw_found(val, i, found[name][i], least[name]) for name in shown)]
         for i in with_objects(val, EXAMPLES)

@@ -1,6 +1,5 @@
 """The report of a run: one page with its metrics, curves and example detections."""
 
-import json
 import os
 from collections.abc import Mapping
 from itertools import islice
@@ -17,7 +16,7 @@ from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.detection.saved_model import load_checkpoint
 from alrp_ref.evaluation import precision_curves, true_positives
 from alrp_ref.evaluation.score_iou import by_image, xyxy
-from alrp_ref.io import DataError, write_atomic
+from alrp_ref.io import DataError, read_json, write_atomic
 from alrp_ref.reports import curves
 from alrp_ref.reports.page import page, paragraph, picture, section, table
 from alrp_ref.training.log import read_metrics
@@ -41,7 +40,7 @@ def write_report(
     """
     run = Path(run)
     recipe = load_checkpoint(checkpoint or run / "checkpoint.pt")["recipe"]
-    detections, metrics = (read_json(run / name) for name in ("detections.json", "metrics.json"))
+    detections, metrics = (read_result(run / name) for name in ("detections.json", "metrics.json"))
     data, rows = CocoDataset(coco, "val2017", keep_empty=True), read_metrics(run / "metrics.csv")
 
     def shown(name: str, figure: Figure) -> str:
@@ -121,10 +120,10 @@ def draw_found(
     return draw_boxes(data.read_image(image_id), above_thresholds(data, found, thresholds), data.class_names)
 
 
-def read_json(path: Path) -> Any:
+def read_result(path: Path) -> Any:
     """Read a JSON file of a run. Raises: DataError, naming the file and the command that writes it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; `alrp train` and `alrp eval --out` write it") from None
     except ValueError as error:

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from alrp_ref.data import CocoDataset, Layout, train_transform
-from alrp_ref.data.dataset import usable_content
-from alrp_ref.data.suspicions import NO_OBJECT, in_words, suspicions
+from alrp_ref.data.dataset import possible_mistakes
 from alrp_ref.data.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
@@ -91,8 +90,7 @@ def train(
         data, val = _data_sets(Layout.of(coco), recipe, cache)
         plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
         log = log if process.is_first else lambda text: None
-        found = suspicions(usable_content(data.annotation_file)) if process.is_first else ()
-        for line in in_words(problem for problem in found if problem.kind != NO_OBJECT):
+        for line in possible_mistakes(data.annotation_file) if process.is_first else ():
             log(f"{data.annotation_file}: may be a mistake: {line}")
         with _exclusive(out) if process.is_first else contextlib.nullcontext():
             torch.manual_seed(seed)
