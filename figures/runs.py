@@ -55,6 +55,12 @@ def mean_results(name: str) -> dict[str, tuple[float, float]]:
     return {column: (float(np.mean(x)), (max(x) - min(x)) / 2) for column, x in values.items()}
 
 
+def at_the_end(recipe: str, total_steps: int = 10_000) -> list[dict[str, str]]:
+    """Of every seed of a long run its last evaluation."""
+    rows = [row for row in read_table(DATA / "length" / "results.csv") if row["recipe"] == recipe]
+    return [row for row in rows if row["steps"] == row["total_steps"] == str(total_steps)]
+
+
 def result(run: Run) -> dict[str, str]:
     """What a run reached on val2017: the metrics, and rho, the correlation of score and IoU."""
     metrics = json.loads((run.folder / "metrics.json").read_text())
