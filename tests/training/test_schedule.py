@@ -1,6 +1,8 @@
 """The learning rate of a step, and the weight of the boxes."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +30,22 @@ def test_the_self_balance_is_renewed_after_so_many_epochs(epochs, period):
     """A hundred images in batches of four are 25 steps; with 0 it is never renewed."""
     recipe = replace(RECIPES["alrp_tiny"], batch_size=4, self_balance_epochs=epochs)
     assert Plan.of(recipe, 100, steps=None, epochs=None).self_balance_period == period
+
+
+def test_the_schedule_in_the_docs_is_the_one_that_runs():
+    """Each row of the table in docs/paper_runs.md is the rate of that step of the paper's first recipe."""
+    recipe = RECIPES["alrp_retinanet_r50_500"]
+    plan = Plan.of(recipe, 117_266, steps=None, epochs=None)
+    text = (Path(__file__).parents[2] / "docs" / "paper_runs.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([\d.e-]+) \|", text, re.MULTILINE)
+    assert len(rows) == 10
+    assert int(rows[-1][0]) == plan.total_steps - 1
+    for step, rate in rows:
+        rate_here = learning_rate(
+            int(step),
+            plan.lr,
+            warmup_steps=plan.warmup_steps,
+            warmup_factor=recipe.warmup_factor,
+            milestones=plan.milestones,
+        )
+        assert rate_here == pytest.approx(float(rate), rel=1e-9), step
