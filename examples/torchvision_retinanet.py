@@ -11,6 +11,9 @@ loss of the centre-ness (FCOS). Backbone, anchors, matching, decoding and infere
 
     python examples/torchvision_retinanet.py --steps 40
     python examples/torchvision_retinanet.py --model fcos --steps 40
+
+AP on 100 validation images, from .000 with random weights, training on 1,600 images (`--images 1600`, seed 0, a CPU):
+RetinaNet .076 after 1,500 steps (AP50 .229, 5 minutes), FCOS .080 after 1,000 (AP50 .181, 3 minutes).
 """
 
 from collections.abc import Callable

@@ -12,6 +12,9 @@ each side of a box is trained through the box that it decodes to.
 - The list is long enough for the first weight of 50: an image of 640 pixels has 8,400 points for each class.
 
     python examples/ultralytics_yolo.py --steps 40
+
+AP on 100 validation images, from .000 with random weights, training on 1,600 images (`--images 1600`, seed 0, a CPU):
+.047 after 1,000 steps (AP50 .059, 2 minutes).
 """
 
 import torch
