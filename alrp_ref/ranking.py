@@ -29,7 +29,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alrp_ref.exact.checks import exact_dtype
+from alrp_ref.exact.checks import exact_dtype, has_nonzero_static
 from alrp_ref.exact.step_matrix import Reduce, StepMatrix
 
 
@@ -56,7 +56,7 @@ def examples(logits: Tensor, targets: Tensor, num_positives: int | None = None) 
     Source: Eq. (3), Section 2.1.
     """
     is_positive, logits = targets == 1, logits.detach()
-    if num_positives is None:
+    if num_positives is None or not has_nonzero_static(logits.device):
         positives = is_positive.nonzero()[:, 0]
     else:
         positives = is_positive.nonzero_static(size=num_positives, fill_value=0)[:, 0]

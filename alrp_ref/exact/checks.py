@@ -148,6 +148,11 @@ def exact_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+def has_nonzero_static(device: torch.device) -> bool:
+    """Whether a known number of positives is found without waiting. Apple's GPUs cannot in torch 2.11."""
+    return device.type != "mps"
+
+
 def zero(x: Tensor) -> Tensor:
     """A zero that is still connected to `x`, (n,), so that `backward()` gives zeros instead of an error."""
     return x[:0].to(torch.promote_types(x.dtype, torch.float32)).sum()  # nothing of x is in it, an ignored -inf neither
