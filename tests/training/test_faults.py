@@ -125,6 +125,20 @@ def test_a_run_killed_amid_a_file_goes_on(shapes, recipe, tmp_path, name, times)
     assert_equal_runs(tmp_path / "whole", out)
 
 
+def test_another_number_of_threads_is_said_where_a_run_resumes(shapes, recipe, tmp_path):
+    """With the variable that sets the former number; with the same number nothing is said."""
+    said = []
+    options = {"steps": 1, "workers": 0, "device": "cpu", "log": said.append}
+    torch.set_num_threads(2)
+    for _ in range(2):
+        train(recipe, shapes, tmp_path, **options)
+    assert any("resuming from step 1" in line for line in said) and not any("2 threads" in line for line in said)
+    torch.set_num_threads(1)
+    train(recipe, shapes, tmp_path, **options)
+    (line,) = (line for line in said if "2 threads" in line)
+    assert "done with 2 threads, and there are 1 now" in line and "OMP_NUM_THREADS=2" in line
+
+
 def test_a_second_run_in_the_same_folder_is_refused(shapes, recipe, tmp_path):
     """Two would write over each other's checkpoints; the first goes on."""
     told = []
