@@ -6,6 +6,7 @@ Nothing is imported before a command needs it, torch included.
 import argparse
 import io
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0, 1 if a check fails, 2 for input that cannot be used, 130 when
-    interrupted."""
+    interrupted, 128 and the number of the signal when asked to end by one (143 for SIGTERM)."""
     args = _parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -32,11 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _light(args)
     try:
         from alrp_ref.io import DataError
-        from alrp_ref.training import TrainingStopped
+        from alrp_ref.training import Preempted, TrainingStopped
     except ImportError as error:
         return _fail(f"{error}: the detectors need more packages: pip install 'alrp-ref[detection]'")
     try:
         return args.command(args)
+    except Preempted as stopped:
+        _fail(f"{stopped}. To resume: {_same_command(args.command_name, argv)}")
+        return stopped.exit_code
     except (DataError, TrainingStopped, ValueError, OSError) as error:
         return _fail(_message(error))
     except KeyboardInterrupt:
@@ -55,6 +59,13 @@ def _light(args: argparse.Namespace) -> int:
         return args.command(args)
     except (ValueError, OSError) as error:
         return _fail(_message(error))
+
+
+def _same_command(name: str, argv: Sequence[str] | None) -> str:
+    """What to type to give this command again."""
+    if "WORLD_SIZE" in os.environ:
+        return f"give the same command with `alrp_ref.cli {name} ...` again"  # what started the processes is not known
+    return shlex.join(["alrp", *(sys.argv[1:] if argv is None else argv)])
 
 
 def _message(error: Exception) -> str:

@@ -3,10 +3,12 @@
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import queues
+from multiprocessing import parent_process, queues
 from multiprocessing.connection import Listener
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +30,9 @@ PREFETCH = 2
 """Batches that each worker prepares in advance."""
 
 SHARED_MEMORY = Path("/dev/shm")
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+"""By which a batch system asks every process of a job to end, data workers too, before it kills them: SIGTERM is what
+SLURM, Kubernetes and docker send, SIGUSR1 what `sbatch --signal=USR1@60` asks for."""
 CANNOT_SEND = 74  # exit code of a worker that cannot hand over a batch
 OTHER_FILES = 64  # that a run opens beside those of its workers
 
@@ -77,7 +82,7 @@ def make_loader(
         pin_memory=pin_memory,
         timeout=TIMEOUT if possible else 0,
         prefetch_factor=PREFETCH if possible else None,
-        worker_init_fn=_end_rather_than_hang if possible else None,
+        worker_init_fn=_begin_worker if possible else None,
     )
 
 
@@ -174,13 +179,30 @@ def _limit_of_files(wanted: int, batch: Batch) -> tuple[int, str] | None:
     return max(0, hard - others - batch.tensors) // each, reason
 
 
-def _end_rather_than_hang(worker: int) -> None:
-    """In a data worker: end it if it cannot hand over a batch. Python alone would print why, and drop the batch, for
-    which the run would then wait for ever."""
+def _begin_worker(worker: int) -> None:
+    """In a data worker: end it if it cannot hand over a batch, and leave signals to the run.
+
+    Python alone would print why it cannot, and drop the batch, for which the run would then wait for ever. And batch
+    systems send their signals to every process of a job: a worker that ended by one would end the run in the middle of
+    its step.
+    """
     queues.Queue._on_queue_feeder_error = staticmethod(_end_worker)
+    if hasattr(signal, "sigwaitinfo"):  # of Linux; it tells who sent a signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        threading.Thread(target=_wait_for_end, daemon=True).start()
+
+
+def _wait_for_end() -> None:
+    """End this worker when the run asks it to by SIGTERM; other signals, and those of others, do nothing."""
+    while True:
+        received = signal.sigwaitinfo(STOP_SIGNALS)
+        if received.si_signo == signal.SIGTERM and received.si_pid == parent_process().pid:
+            os._exit(0)
 
 
 def _end_worker(error: BaseException, batch: Any) -> None:
+    if not parent_process().is_alive():  # there is nobody to hand it to
+        os._exit(0)
     print(f"alrp: a process that reads images cannot hand over a batch: {error}", file=sys.stderr, flush=True)
     os._exit(CANNOT_SEND)
 

@@ -1,8 +1,10 @@
 """Whether a run may resume from the checkpoint in its folder, and from which step."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 
 from alrp_ref.detection.detector import Detector
@@ -26,8 +28,17 @@ def check_same_run(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) ->
         )
 
 
-def resume(path: Path, identity: dict[str, Any], model: Detector, optimiser: Optimizer, total_steps: int) -> int:
+def resume(
+    path: Path,
+    identity: dict[str, Any],
+    model: Detector,
+    optimiser: Optimizer,
+    total_steps: int,
+    log: Callable[[str], None],
+) -> int:
     """Load the checkpoint of a run, if there is one, into its model and optimiser; return the next step.
+
+    What is resumed is logged, and whether the number of threads, on which the rounding of sums depends, is another now.
 
     Raises: DataError if the checkpoint is from another run or damaged.
     """
@@ -43,4 +54,14 @@ def resume(path: Path, identity: dict[str, Any], model: Detector, optimiser: Opt
         optimiser.load_state_dict(saved.get("optimiser"))
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error}; move it away to start again") from error
+    if step:
+        log(f"resuming from step {step} of {path}")
+        now = torch.get_num_threads()
+        before = saved.get("threads", now)  # earlier versions did not note it
+        if before != now and next(model.parameters()).device.type == "cpu":
+            log(
+                f"the steps before were done with {before} threads, and there are {now} now: sums are rounded "
+                "differently, so the run will not be equal, bit for bit, to one that was never stopped; for that, give "
+                f"the command with OMP_NUM_THREADS={before}"
+            )
     return step

@@ -1,6 +1,8 @@
 """What ends a training run before its last step."""
 
+import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class TrainingStopped(Exception):
@@ -33,3 +35,19 @@ class NothingToLearn(TrainingStopped):
             "the image, or in pixels of images of another size? `alrp check-data` looks at all of them; train_size, "
             "anchor_scale and assigner are fields of the recipe."
         )
+
+
+class Preempted(TrainingStopped):
+    """The process was asked to end, and has saved what it did; the message says where.
+
+    Args: `number` of the signal; the `checkpoint`, and the `steps` that it holds.
+    """
+
+    def __init__(self, number: int, checkpoint: Path, steps: int):
+        super().__init__(
+            f"training stopped: {signal.Signals(number).name} asked this process to end; {checkpoint} holds the state "
+            f"after {steps} steps"
+        )
+        self.exit_code = 128 + number
+        """What a shell gives for a process that a signal ended (143 for SIGTERM). To batch systems it is a job that was
+        preempted, which they may start again; 0 would say that the run is complete."""

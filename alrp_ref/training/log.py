@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class RunLog:
         self._csv = csv.DictWriter(self._file, columns)
         self._evaluations = out / "evaluations.csv"
         self._evaluated = [row for row in read_metrics(self._evaluations) if row["step"] <= start]
+        self._other_excepthook, threading.excepthook = threading.excepthook, self._excepthook
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start)
         self._bar = tqdm(total=stop, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
 
@@ -67,8 +69,13 @@ class RunLog:
         with explain_io_errors(self.path):
             for name, value in metrics.items():
                 self._board.add_scalar(f"val/{name}", value, done)
-        self._evaluated.append({"step": done, **metrics})
+        self._evaluated = [row for row in self._evaluated if row["step"] != done] + [{"step": done, **metrics}]
         _write_rows(self._evaluations, ("step", *metrics), self._evaluated)
+
+    @property
+    def evaluated_steps(self) -> set[float]:
+        """After how many steps there was an evaluation."""
+        return {row["step"] for row in self._evaluated}
 
     def close(self) -> None:
         """Close all files. Write errors were raised at their step, and must not hide another error now."""
@@ -76,6 +83,12 @@ class RunLog:
         for file in (self._file, self._board):
             with contextlib.suppress(OSError):
                 file.close()
+        threading.excepthook = self._other_excepthook
+
+    def _excepthook(self, thrown: threading.ExceptHookArgs) -> None:
+        """Print no traceback of TensorBoard's thread: the next `add_scalar` raises what ended it, as on a full disk."""
+        if not (issubclass(thrown.exc_type, OSError) and type(thrown.thread).__module__.startswith("tensorboard.")):
+            self._other_excepthook(thrown)
 
 
 def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:

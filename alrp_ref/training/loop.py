@@ -20,8 +20,8 @@ from alrp_ref.detection.initial_weights import load_initial_weights
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation import Metrics, detect, evaluate, rank_correlation
 from alrp_ref.io import DataError, explain_io_errors, locked, write_atomic
-from alrp_ref.training import distributed
-from alrp_ref.training.errors import Diverged, TrainingStopped
+from alrp_ref.training import distributed, preemption
+from alrp_ref.training.errors import Diverged, Preempted, TrainingStopped
 from alrp_ref.training.plan import Plan
 from alrp_ref.training.prepare import Run, prepare
 from alrp_ref.training.step import Batch, training_step
@@ -77,7 +77,8 @@ def train(
     Returns: the model, in evaluation mode, and what it reaches on val2017; None without val2017, or on all but the
         first process.
     Raises: DataError or ValueError for input that cannot be used; Diverged if the loss is no longer finite;
-        NothingToLearn if none of the first 50 steps has a positive; TrainingStopped if data workers have failed.
+        NothingToLearn if none of the first 50 steps has a positive; TrainingStopped if data workers have failed;
+        Preempted after SIGTERM or SIGUSR1, once a checkpoint holds all steps so far.
     """
     recipe, out = get_recipe(recipe), Path(out)
     if out.exists() and not out.is_dir():
@@ -136,8 +137,20 @@ def _train(run: Run, val: CocoDataset | None, eval_every: int | None) -> tuple[D
     plan, saved, saved_at = run.plan, run.start, time.perf_counter()
     steps_between_reads = STEPS_BETWEEN_READS.get(run.process.device.type, 1)
     log = contextlib.nullcontext() if run.log is None else contextlib.closing(run.log)
-    with _frozen_garbage(), log, _stopped_by_workers():
+    with _frozen_garbage(), log, _stopped_by_workers(), preemption.listening() as request:
+
+        def evaluate_between(done: int) -> None:
+            """Evaluate after `done` steps, if that is due and was not done before the run was stopped."""
+            if not eval_every or done in (0, plan.total_steps) or done % (eval_every * plan.steps_per_epoch):
+                return
+            if run.log is not None and done not in run.log.evaluated_steps:
+                request.interruptible(lambda: _evaluate(run, val, done))
+            if (number := request.on_any()) is not None:  # the others have waited for the evaluation
+                raise Preempted(number, run.checkpoint, saved)
+            run.measurements.restart_clock()
+
         run.model.train()
+        evaluate_between(run.start)
         run.measurements.restart_clock()
         for step, micro_batches in _steps(run):
             images = [target["image_id"] for _, targets in micro_batches for target in targets]
@@ -152,18 +165,23 @@ def _train(run: Run, val: CocoDataset | None, eval_every: int | None) -> tuple[D
             # saved or evaluated before it was read that all losses were finite.
             done = step + 1
             last, epoch_ends = done == plan.total_steps, done % plan.steps_per_epoch == 0
-            if not (last or epoch_ends or done % steps_between_reads == 0):
+            reads = last or epoch_ends or done % steps_between_reads == 0
+            asked = request.on_any() if reads or run.process.world == 1 else None
+            if not reads and asked is None:
                 continue
             rows = run.measurements.read(saved)
             for row in rows if run.log is not None else ():
                 run.log.step(row)
-            if last or epoch_ends or time.perf_counter() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
+            stops = asked is not None
+            if last or epoch_ends or stops or time.perf_counter() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
                 run.save(done)
                 saved, saved_at = done, time.perf_counter()
-            if eval_every and epoch_ends and not last and done // plan.steps_per_epoch % eval_every == 0:
-                _evaluate(run, val, done)
-                run.measurements.restart_clock()
-        metrics = _evaluate(run, val, plan.total_steps)
+            if stops:
+                raise Preempted(asked, run.checkpoint, done)
+            evaluate_between(done)
+        metrics = request.interruptible(lambda: _evaluate(run, val, plan.total_steps))
+        if metrics is None and request.signal is not None:
+            raise Preempted(request.signal, run.checkpoint, plan.total_steps)
     return run.model.eval(), metrics
 
 

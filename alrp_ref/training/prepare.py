@@ -62,7 +62,7 @@ class Run:
         if self.log is not None:
             self.log.sync()
             state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "step": step}
-            save_checkpoint(self.checkpoint, self.identity | state)
+            save_checkpoint(self.checkpoint, self.identity | state | {"threads": torch.get_num_threads()})
 
 
 def prepare(
@@ -87,10 +87,8 @@ def prepare(
     optimiser = SGD(learnable, plan.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     checkpoint = out / "checkpoint.pt"
     identity = describe(model, data.category_ids) | {"plan": asdict(plan), "seed": seed, "accumulate": accumulate}
-    start = resume(checkpoint, identity, model, optimiser, plan.total_steps)
+    start = resume(checkpoint, identity, model, optimiser, plan.total_steps, log)
     distributed.check_same_on_all(start, "step to resume from: give all of them one folder that all can read")
-    if start:
-        log(f"resuming from step {start} of {checkpoint}")
     log(_summary(recipe, plan, len(data), process, accumulate))
     run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
     has_learned = start >= STEPS_WITHOUT_POSITIVE or any(

@@ -125,6 +125,20 @@ def test_a_run_killed_amid_a_file_goes_on(shapes, recipe, tmp_path, name, times)
     assert_equal_runs(tmp_path / "whole", out)
 
 
+def test_another_number_of_threads_is_said_where_a_run_resumes(shapes, recipe, tmp_path):
+    """With the variable that sets the former number; with the same number nothing is said."""
+    said = []
+    options = {"steps": 1, "workers": 0, "device": "cpu", "log": said.append}
+    torch.set_num_threads(2)
+    for _ in range(2):
+        train(recipe, shapes, tmp_path, **options)
+    assert any("resuming from step 1" in line for line in said) and not any("2 threads" in line for line in said)
+    torch.set_num_threads(1)
+    train(recipe, shapes, tmp_path, **options)
+    (line,) = (line for line in said if "2 threads" in line)
+    assert "done with 2 threads, and there are 1 now" in line and "OMP_NUM_THREADS=2" in line
+
+
 def test_a_second_run_in_the_same_folder_is_refused(shapes, recipe, tmp_path):
     """Two would write over each other's checkpoints; the first goes on."""
     told = []
@@ -205,7 +219,8 @@ def test_a_run_on_a_disk_that_is_full_goes_on_once_there_is_room(shapes, recipe,
 
 
 def log_on_a_full_disk(disk: Path) -> None:
-    """In a process of its own, since TensorBoard has a thread that ends there, too."""
+    """In a process of its own, since TensorBoard has a thread that ends there, too, and would print a traceback."""
+    os.dup2(os.open(disk.parent / "errors.txt", os.O_WRONLY | os.O_CREAT), 2)
     log = RunLog(disk, 0, 1000)
     with contextlib.suppress(OSError), open(disk / "rest", "wb", buffering=0) as rest:
         while rest.write(bytes(1000)):
@@ -220,10 +235,11 @@ def log_on_a_full_disk(disk: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_is_named(disk, tmp_path):
-    """Between two checkpoints it is the log that finds the disk full; closing it hides nothing."""
+    """Between two checkpoints it is the log that finds the disk full; the message is all that is printed."""
     process = fresh.Process(target=log_on_a_full_disk, args=(disk,))
     process.start()
     process.join()
+    assert process.exitcode == 0 and "Traceback" not in (tmp_path / "errors.txt").read_text()
     said = (tmp_path / "said.txt").read_text()
     assert "metrics.csv cannot be written: No space left on device. The disk has 0 bytes free: make room" in said
 
