@@ -197,8 +197,9 @@ def usable_content(path: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
 def read_normalised(path: Path, others: Sequence[Path] = ()) -> tuple[Any, list[dict[str, Any]]]:
     """What `normalised` makes of an annotation file; `others` are those of the same data set's other splits.
 
-    A class that one of them has a box of stays, so that all splits have the same classes. Raises: DataError if a file is
-    not JSON.
+    A class that one of them has a box of stays, so that all splits have the same classes.
+
+    Raises: DataError if a file is not JSON.
     """
     content = read_annotations(path)
     usable, headings = normalised(content)
