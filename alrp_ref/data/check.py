@@ -29,10 +29,9 @@ from alrp_ref.data.annotations import (
     left_out,
     stops,
 )
-from alrp_ref.data.dataset import fault_of_size, read_annotations
+from alrp_ref.data.dataset import fault_of_size, read_normalised
 from alrp_ref.data.image_folder import ImageFolder
 from alrp_ref.data.layout import SPLITS, Layout, is_cocos
-from alrp_ref.data.normalise import normalised
 from alrp_ref.data.suspicions import suspicions
 from alrp_ref.data.transforms import ZOOM_OUT
 from alrp_ref.detection.preprocess import open_image, orientation, to_rgb
@@ -121,7 +120,7 @@ def is_csv_of_a_check(path: Path) -> bool:
 def _check_split(layout: Layout, split: str, workers: int | None) -> Check:
     file, images_in = layout.split(split)
     folder = ImageFolder(images_in)
-    content, headings = normalised(read_annotations(file))
+    content, headings = read_normalised(file, [one.annotations for name, one in layout.splits.items() if name != split])
     found = list(stops(content))
     if any(problem.kind == NOT_COCO for problem in found):
         return Check(split, {}, found)

@@ -68,10 +68,12 @@ class CocoDataset(VisionDataset):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
-        self.annotation_file, images = Layout.of(root).split(split)
+        layout = Layout.of(root)
+        self.annotation_file, images = layout.split(split)
+        self._others = [other.annotations for name, other in layout.splits.items() if name != split]
         super().__init__(images, transforms=transform)
         self._folder = ImageFolder(images)
-        self._read(usable_content(self.annotation_file), keep_empty)
+        self._read(usable_content(self.annotation_file, self._others), keep_empty)
         if not self.ids:
             raise DataError(f"{self.annotation_file} has no image with a usable box; check its annotations")
         self._cached: dict[ImageId, np.ndarray] = {}
@@ -110,7 +112,7 @@ class CocoDataset(VisionDataset):
     @cached_property
     def coco(self) -> COCO:
         """pycocotools' index of the whole annotation file, which is read again when this is first asked for."""
-        return _index(usable_content(self.annotation_file))
+        return _index(usable_content(self.annotation_file, self._others))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -185,11 +187,31 @@ def annotation_file(root: str | os.PathLike[str] | Layout, split: str) -> Path:
 
 
 @without_garbage_collection()
-def usable_content(path: Path) -> dict[str, Any]:
-    """What an annotation file holds, normalised. Raises: DataError if something in it stops a run."""
-    content, _ = normalised(read_annotations(path))
+def usable_content(path: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
+    """What an annotation file holds, as `read_normalised`. Raises: DataError if something in it stops a run."""
+    content, _ = read_normalised(path, others)
     _refuse(path, content)
     return content
+
+
+def read_normalised(path: Path, others: Sequence[Path] = ()) -> tuple[Any, list[dict[str, Any]]]:
+    """What `normalised` makes of an annotation file; `others` are those of the same data set's other splits.
+
+    A class that one of them has a box of stays, so that all splits have the same classes.
+
+    Raises: DataError if a file is not JSON.
+    """
+    content = read_annotations(path)
+    usable, headings = normalised(content)
+    if not headings:
+        return usable, headings
+    keep = set()
+    for other in others:
+        if other.is_file():
+            usable_other, _ = normalised(read_annotations(other))
+            if next(stops(usable_other), None) is None:
+                keep |= {(category["id"], category["name"]) for category in usable_other["categories"]}
+    return normalised(content, keep) if keep else (usable, headings)
 
 
 @without_garbage_collection()

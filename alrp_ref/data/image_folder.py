@@ -4,16 +4,18 @@ import contextlib
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 
 class ImageFolder:
     """A folder of images, in which files are found by the names that tools write.
 
     Tried one after the other: the name as it is; without what only the computer of the export had (scheme, host, drive,
-    folders), with `/` for a backslash, with letters for `%20` and the like; the same letters in another normal form.
+    folders), with `/` for a backslash, with letters for `%20` and the like; the same letters in another normal form;
+    the one file whose name differs in escapes and capitals only, which other computers take for equal.
 
     Args: `folder`; it is read only when a name is not found as it is.
     """
@@ -32,7 +34,9 @@ class ImageFolder:
                 path = self.folder / other
                 if path.is_file():
                     return path
-                if (alike := self._listing(path.parent).get(_letters(path.name))) is not None:
+                listing = self._listing(path.parent)
+                alike = listing.get(_letters(path.name)) or listing.get(_loosely(path.name))
+                if alike is not None:
                     return alike
         return direct
 
@@ -40,8 +44,10 @@ class ImageFolder:
         """The files of a folder by the letters of their names, whatever the locale makes of these."""
         if folder not in self._listings:
             names = os.listdir(os.fsencode(folder)) if folder.is_dir() else []
-            alike = {_letters(name.decode("utf-8", "surrogateescape")): folder / os.fsdecode(name) for name in names}
-            self._listings[folder] = alike
+            files = [(name.decode("utf-8", "surrogateescape"), folder / os.fsdecode(name)) for name in names]
+            times = Counter(_loosely(name) for name, _ in files)
+            alike = {_loosely(name): path for name, path in files if times[_loosely(name)] == 1}
+            self._listings[folder] = alike | {_letters(name): path for name, path in files}
         return self._listings[folder]
 
     def reason_missing(self, name: str) -> str:
@@ -62,7 +68,7 @@ def is_of_another_computer(name: str) -> bool:
 
 def other_names(name: str) -> Iterator[str]:
     """Paths inside a folder that a name may mean, the longest first."""
-    texts = [name, unquote(name)]
+    texts = [name, unquote(name), re.sub(r"^\w+:", "", name)]  # C:1.jpg, file:1.jpg
     if "://" in name or "?" in name:
         address = urlsplit(name)
         texts += [unquote(address.path), *(value for _, value in parse_qsl(address.query))]  # ?d=local/files/1.jpg
@@ -79,3 +85,8 @@ def other_names(name: str) -> Iterator[str]:
 def _letters(name: str) -> str:
     """A name in one normal form: a Mac writes an accent as a letter of its own."""
     return unicodedata.normalize("NFC", name)
+
+
+def _loosely(name: str) -> str:
+    """What two names for one file have in common if one of them was escaped, or has other capitals."""
+    return _letters(unquote_plus(name)).casefold()

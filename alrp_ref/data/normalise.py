@@ -2,20 +2,21 @@
 
 import numbers
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 ImageId = int | str
 """Ids are whole numbers of any size, or texts."""
 
 
-def normalised(content: Any) -> tuple[Any, list[dict[str, Any]]]:
+def normalised(content: Any, keep: Collection[tuple] = ()) -> tuple[Any, list[dict[str, Any]]]:
     """The content of an annotation file in the form that the rest of the package reads, and classes left out of it.
 
     - A whole number is an int, also if it is written as 160.0.
     - `image_id` and `category_id` are equal to the `id` they mean, also if one is written as a text and the other not.
     - An annotation without an `id` gets its place; `area` and `iscrowd` that are null are left out.
-    - A class without a box that others have for their `supercategory` is left out: Roboflow writes one.
+    - A class without a box that others have for their `supercategory` is left out: Roboflow writes one. Those whose id
+      and name are in `keep` stay.
 
     Nothing is refused here, and `content` is not changed: what cannot be read stays as it is, for
     :func:`alrp_ref.data.annotations.stops` to name.
@@ -29,7 +30,7 @@ def normalised(content: Any) -> tuple[Any, list[dict[str, Any]]]:
         _annotation(number, annotation, image_ids, category_ids)
         for number, annotation in enumerate(content["annotations"], 1)
     ]
-    left_out = _placeholders(categories, annotations)
+    left_out = [one for one in _placeholders(categories, annotations) if (one["id"], one.get("name")) not in keep]
     categories = [category for category in categories if not any(category is one for one in left_out)]
     return content | {"images": images, "annotations": annotations, "categories": categories}, left_out
 

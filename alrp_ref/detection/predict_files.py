@@ -15,7 +15,7 @@ from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.preprocess import read_image
-from alrp_ref.io import DataError, write_atomic
+from alrp_ref.io import DataError, read_json, write_atomic
 
 OURS = ("Software", "alrp predict")
 """The text that marks a drawing in its file."""
@@ -80,12 +80,19 @@ def _is_ours(path: Path) -> bool:
 
 
 def check_json(path: Path, inputs: Iterable[Path]) -> None:
-    """Raise ValueError if a file for detections is there already and does not look like one."""
+    """Raise ValueError if a file for detections is there already and holds something else."""
     refuse_input(path, inputs)
-    if os.path.lexists(path):
-        head = path.read_bytes()[:1] if path.is_file() else b""
-        if head != b"[":
-            raise ValueError(f"{path} is there, and holds no list of detections: give --json another name")
+    if os.path.lexists(path) and not _is_detections(path):
+        raise ValueError(f"{path} is there, and holds no list of detections: give --json another name")
+
+
+def _is_detections(path: Path) -> bool:
+    try:
+        rows = read_json(path)
+    except (OSError, ValueError):
+        return False
+    keys = {"image_id", "category_id", "bbox", "score"}
+    return isinstance(rows, list) and all(isinstance(row, dict) and row.keys() >= keys for row in rows)
 
 
 def predict_files(

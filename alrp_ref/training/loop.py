@@ -17,6 +17,7 @@ from alrp_ref.data.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.initial_weights import load_initial_weights
+from alrp_ref.detection.predict_files import refuse_input
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation import Metrics, detect, evaluate, rank_correlation
 from alrp_ref.io import DataError, explain_io_errors, locked, write_atomic
@@ -88,7 +89,10 @@ def train(
     process = distributed.start(device)
     try:
         _check_micro_batches(recipe, process.world, accumulate)
-        data, val = _data_sets(Layout.of(coco), recipe, cache)
+        layout = Layout.of(coco)
+        for name in ("metrics.csv", "evaluations.csv", "detections.json", "metrics.json", "checkpoint.pt"):
+            refuse_input(out / name, [split.annotations for split in layout.splits.values()])
+        data, val = _data_sets(layout, recipe, cache)
         plan = Plan.of(recipe, len(data), steps=steps, epochs=epochs)
         log = log if process.is_first else lambda text: None
         for line in possible_mistakes(data.annotation_file) if process.is_first else ():

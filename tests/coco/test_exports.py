@@ -139,6 +139,11 @@ NAMES = [
     (unicodedata.normalize("NFC", "café.jpg"), unicodedata.normalize("NFD", "café.jpg")),
     (unicodedata.normalize("NFD", "größe\\a.jpg"), unicodedata.normalize("NFC", "a.jpg")),
     ("安全帽.jpg", "安全帽.jpg"),
+    ("a.jpg", "A.JPG"),
+    ("C:a.jpg", "a.jpg"),
+    ("file:a.jpg", "a.jpg"),
+    ("my+cat.jpg", "my cat.jpg"),
+    ("my cat.jpg", "my%20cat.jpg"),
 ]
 
 
@@ -166,6 +171,15 @@ def test_a_name_of_another_computer_that_is_not_there_is_named_as_the_exporters(
 def test_a_file_that_is_there_by_its_name_is_not_looked_for_elsewhere(tmp_path):
     """The folder of a name counts first, then what is left of it."""
     assert list(other_names("a/b%20c/d.jpg")) == ["a/b%20c/d.jpg", "b%20c/d.jpg", "d.jpg", "a/b c/d.jpg", "b c/d.jpg"]
+
+
+def test_of_two_files_that_differ_in_capitals_none_is_taken_for_a_third(tmp_path):
+    """Which of them is meant nobody can know."""
+    write(tmp_path / "a.json", ["a.jpg"]), draw(tmp_path / "pictures", ["A.jpg", "a.JPG"])
+    if len(list((tmp_path / "pictures").iterdir())) == 1:
+        pytest.skip("this file system does not tell capitals apart")
+    (found,) = check_data(Layout(train=Split(tmp_path / "a.json", tmp_path / "pictures")))
+    assert [p.kind for p in found.problems if p.effect == "stops a run"] == ["images that are missing"]
 
 
 def test_two_names_that_mean_one_file_are_asked_about(tmp_path):
@@ -261,6 +275,24 @@ def test_a_heading_among_the_classes_is_left_out(tmp_path, capsys):
     assert data.class_names == ["dog", "emu"] and data.category_ids == [0, 1]
     assert main(["check-data", "--coco", str(tmp_path)]) == 0
     assert "'emu' is only the supercategory of other classes, and no box is one" in capsys.readouterr().out
+
+
+def test_a_class_with_a_box_in_one_split_stays_in_both(tmp_path):
+    """A class that stands above others may well have no box among the validation images."""
+    for split in ("train", "valid"):
+        content = content_of(["a.jpg", "b.jpg"])
+        content["categories"] = [
+            {"id": 7, "name": "animal", "supercategory": "none"},
+            *(one | {"supercategory": "animal"} for one in content["categories"]),
+        ]
+        if split == "train":
+            content["annotations"][0]["category_id"] = 7
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(content))
+        draw(tmp_path / split)
+    for split in ("train2017", "val2017"):
+        data = CocoDataset(tmp_path, split)
+        assert data.class_names == ["dog", "emu", "animal"] and len(data.coco.cats) == 3
 
 
 def test_a_class_named_like_its_supercategory_stays(coco, content):

@@ -98,7 +98,8 @@ def test_detections_are_not_written_over_a_picture_a_checkpoint_or_annotations(c
     """`--json` overwrites a list of detections, and nothing else."""
     photograph("a.jpg")
     Path("instances.json").write_text('{"images": []}')
-    for file in ("a.jpg", checkpoint, "instances.json"):
+    Path("list.json").write_text('[{"image": "a.jpg"}]')
+    for file in ("a.jpg", checkpoint, "instances.json", "list.json"):
         before = Path(file).read_bytes()
         assert predict(checkpoint, "--json", file, "a.jpg") == 2 and Path(file).read_bytes() == before
     Path("found.json").write_text("[]")

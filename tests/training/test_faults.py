@@ -22,7 +22,8 @@ import pytest
 import torch
 
 from alrp_ref import io as alrp_io
-from alrp_ref.data import make_shapes
+from alrp_ref.data import Layout, make_shapes
+from alrp_ref.data.layout import Split
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.io import DataError
 from alrp_ref.training import TrainingStopped, loop, train
@@ -268,6 +269,17 @@ def test_a_folder_that_cannot_be_written_is_named(shapes, recipe, tmp_path):
     (tmp_path / "run").write_text("a file where the folder should be")
     with pytest.raises(DataError, match="run is a file; give the name of a folder"):
         train(recipe, shapes, tmp_path / "run", steps=1, workers=0, device="cpu", log=lambda text: None)
+
+
+def test_a_run_does_not_write_over_its_annotations(shapes, recipe, tmp_path):
+    """Not if they have the name of a file that it writes, and lie in its folder."""
+    train_set, val_set = (Layout.of(shapes).split(name) for name in ("train2017", "val2017"))
+    there = tmp_path / "detections.json"
+    shutil.copy(val_set.annotations, there)
+    before, layout = there.read_bytes(), Layout(train=train_set, val=Split(there, val_set.images))
+    with pytest.raises(ValueError, match=r"detections\.json would be written over .*detections\.json, which is read"):
+        train(recipe, layout, tmp_path, steps=1, workers=0, device="cpu", log=lambda text: None)
+    assert there.read_bytes() == before
 
 
 def test_an_altered_checkpoint_is_refused(tmp_path):
