@@ -17,6 +17,7 @@ from alrp_ref.io import DataError, read_json
 
 # Indices into the evaluator's arrays: precision has the axes (IoU, recall, class, area, detections), recall the same
 # without the second.
+AREAS = ("all", "small", "medium", "large")
 ALL, SMALL, MEDIUM, LARGE = range(4)
 ONE, TEN, HUNDRED = range(3)
 
@@ -57,12 +58,17 @@ def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str
     )
 
 
-def precision_curves(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]]) -> np.ndarray:
+def precision_curves(
+    gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]], area: str = "all"
+) -> np.ndarray:
     """Precision at each of COCO's 10 IoU thresholds (rows) and 101 recalls (columns), mean over the classes.
 
-    The mean of a row is the AP at its threshold. Arguments and errors: as `evaluate`.
+    The mean of a row is the AP at its threshold. Arguments and errors: as `evaluate`; `area` is the size of the objects
+    that count: "all", "small" (below 32² pixels), "medium" or "large" (above 96²).
     """
-    precision = np.asarray(_evaluated(gt, detections)[2].eval["precision"])[..., ALL, HUNDRED]
+    if area not in AREAS:
+        raise ValueError(f"area must be one of {', '.join(AREAS)}; got {area!r}")
+    precision = np.asarray(_evaluated(gt, detections)[2].eval["precision"])[..., AREAS.index(area), HUNDRED]
     has_objects = (precision > -1).all(axis=(0, 1))
     return precision[..., has_objects].mean(axis=-1)
 

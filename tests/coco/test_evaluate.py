@@ -133,6 +133,15 @@ def test_ap_equals_pycocotools(seed):
     if not math.isnan(metrics["AP"]):
         curves = precision_curves(gt, detections)
         assert curves.shape == (10, 101) and curves.mean() == pytest.approx(metrics["AP"], abs=1e-15)
+    for name, area in (("APs", "small"), ("APm", "medium"), ("APl", "large")):
+        if not math.isnan(metrics[name]):
+            assert precision_curves(gt, detections, area).mean() == pytest.approx(metrics[name], abs=1e-15)
+
+
+def test_an_area_that_does_not_exist_is_named():
+    """The message lists the four that do."""
+    with pytest.raises(ValueError, match="area must be one of all, small, medium, large; got 'tiny'"):
+        precision_curves({"images": [], "annotations": [], "categories": []}, [], "tiny")
 
 
 @given(st.integers(0, 10**6))
