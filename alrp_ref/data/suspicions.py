@@ -33,6 +33,7 @@ FAR = 1e12  # pixels; sums of what is farther away may exceed any float
 FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "x1, y1, x2, y2": lambda b: b,
     "y1, x1, y2, x2": lambda b: b[:, [1, 0, 3, 2]],
+    "x1, x2, y1, y2": lambda b: b[:, [0, 2, 1, 3]],
     "y, x, height, width": lambda b: np.stack([b[:, 1], b[:, 0], b[:, 1] + b[:, 3], b[:, 0] + b[:, 2]], axis=1),
     "centre x, centre y, width, height": lambda b: np.hstack([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2]),
 }

@@ -291,6 +291,7 @@ WRITTEN = {
     "fractions": (lambda x, y, w, h: [x / 400, y / 300, w / 400, h / 300], STOPS, "are they fractions of it?"),
     "corners": (lambda x, y, w, h: [x, y, x + w, y + h], STOPS, "as x1, y1, x2, y2: are they?"),
     "corners, y first": (lambda x, y, w, h: [y, x, y + h, x + w], STOPS, "as y1, x1, y2, x2: are they?"),
+    "sides": (lambda x, y, w, h: [x, x + w, y, y + h], STOPS, "as x1, x2, y1, y2: are they?"),
     "y first": (lambda x, y, w, h: [y, x, h, w], STOPS, "y, x, height, width"),
     "centres": (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], STOPS, "centre x, centre y, width, height"),
     "percent": (lambda x, y, w, h: [x / 4, y / 3, w / 4, h / 3], ASKS, "are they percent of the image?"),
