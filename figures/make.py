@@ -9,7 +9,8 @@ from figures.runs import Run
 from figures.style import save
 
 HERE = Path(__file__).parent
-HELPERS = {"__init__", "__main__", "make", "measure", "paper", "positives", "runs", "style", "train", "train_short"}
+HELPERS = {"__init__", "__main__", "make", "paper", "positives", "runs", "style"}
+HELPERS |= {"measure", "measure_groups", "train", "train_short"}
 
 
 def drawings() -> dict[str, ModuleType]:

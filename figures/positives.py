@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
+from torchvision.ops import box_area, box_iou
 
 from alrp_ref import alrp_loss, giou_error
 from alrp_ref.data import CocoDataset
@@ -29,9 +29,14 @@ FREQUENT = "person"
 
 
 class Positives(NamedTuple):
-    """Of each positive of an image: its class, IoU of its anchor and of its box, the box's error. And all scores."""
+    """Of each positive of an image: class, score, object's area, IoUs of its anchor and its box. And all scores.
+
+    `errors` are those of the boxes; the area is in the pixels of the network's input.
+    """
 
     labels: Tensor
+    scores: Tensor
+    areas: Tensor
     anchors: Tensor
     boxes: Tensor
     errors: Tensor
@@ -52,7 +57,9 @@ def positives_of(model: Detector, data: CocoDataset, image_id: int) -> Positives
     ious = [box_iou(x, found.boxes).diagonal() for x in (found.anchors, decoded)]
     targets = ranking_targets(found.labels, logits.shape[-1])
     labels = found.labels[found.labels >= 0]
-    return Positives(labels, *ious, giou_error(decoded, found.boxes), logits.flatten(), targets.flatten())
+    scores, areas = logits[targets == 1], box_area(found.boxes)
+    errors = giou_error(decoded, found.boxes)
+    return Positives(labels, scores, areas, *ious, errors, logits.flatten(), targets.flatten())
 
 
 def pull_of(model: Detector, images: list[Positives]) -> Tensor:
@@ -68,15 +75,22 @@ def pull_of(model: Detector, images: list[Positives]) -> Tensor:
     return torch.autograd.grad(out.loc, errors)[0]
 
 
-def rows_of_run(folder: Path, data: CocoDataset) -> list[dict[str, object]]:
-    """Two rows, for the frequent class and for the others."""
-    model, _ = load_model(folder / "checkpoint.pt")
+def batches_of(checkpoint: Path, data: CocoDataset) -> tuple[list[list[Positives]], list[Tensor]]:
+    """What a detector makes of all images, in the groups in which they are ranked; the pull on each box of a group."""
+    model, _ = load_model(checkpoint)
     model.eval()
     images = [positives_of(model, data, i) for i in data.ids if len(data.target(i)["boxes"])]
     images = [image for image in images if len(image.labels)]
     together = 1 if model.recipe.rank_scope == "image" else model.recipe.batch_size
-    pull = torch.cat([pull_of(model, images[k : k + together]) for k in range(0, len(images), together)])
-    labels, anchors, boxes = (torch.cat(values) for values in list(zip(*images, strict=True))[:3])
+    batches = [images[k : k + together] for k in range(0, len(images), together)]
+    return batches, [pull_of(model, batch) for batch in batches]
+
+
+def rows_of_run(folder: Path, data: CocoDataset) -> list[dict[str, object]]:
+    """Two rows, for the frequent class and for the others."""
+    batches, pulls = batches_of(folder / "checkpoint.pt", data)
+    pull, images = torch.cat(pulls), [image for batch in batches for image in batch]
+    labels, anchors, boxes = (torch.cat([getattr(i, name) for i in images]) for name in ("labels", "anchors", "boxes"))
     is_frequent = labels == data.class_names.index(FREQUENT)
     return [
         {

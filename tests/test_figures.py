@@ -32,10 +32,13 @@ from figures import (
     paper,
     runs,
     table2,
+    table3,
     table4,
     table5,
     toy,
+    weights,
 )
+from figures.measure_groups import third_of
 from figures.train import collect
 
 FIGURES = Path(__file__).parents[1] / "figures"
@@ -210,6 +213,22 @@ def test_table_4_has_every_weight():
     """One row for each initial weight that was trained."""
     _, *rows = table(table4.draw())
     assert [row[0] for row in rows] == ["1", "10", "50", "200"]
+
+
+def test_table_3_and_its_curve_show_the_same_runs():
+    """A row and a point for each constant, self-balance as a row and a line, from the last evaluations alone."""
+    _, *rows = table(table3.draw())
+    assert [row[0] for row in rows] == ["1", "2", "5", "10", "20", "50", "self-balance"]
+    axes = weights.draw().axes[0]
+    drawn = [*axes.lines[0].get_ydata(), axes.lines[1].get_ydata()[0]]
+    assert [f"{100 * value:.1f}" for value in drawn] == [row[1].split(" ")[0] for row in rows]
+    assert {row["steps"] for row in runs.at_the_end("alrp")} == {"10000"}
+
+
+def test_the_thirds_of_positives_are_by_score():
+    """The best third is 0, the last is 2, equal scores keep their order."""
+    scores = torch.tensor([0.1, 0.9, 0.5, 0.5, 0.8, 0.2])
+    assert third_of(scores).tolist() == [2, 0, 1, 1, 0, 2]
 
 
 def test_the_order_of_true_positives_by_hand():
