@@ -1,0 +1,34 @@
+"""Groups: whom each loss pulls at, how good the boxes become, and AP90 by size, against training steps.
+
+aLRP Loss and AP Loss, one run of 10,000 steps on shapes each; the positives of the validation images. Thirds are by
+score.
+"""
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from alrp_ref.palette import GREY, NEGATIVE, POSITIVE
+from figures.measure_groups import SIZES, THIRDS
+from figures.runs import DATA, read_table
+from figures.style import letter
+
+LOSSES = {"alrp": ("aLRP Loss", POSITIVE), "ap": ("AP Loss", NEGATIVE)}
+STYLES = {"-": "top third, or small", "--": "middle third, or medium", ":": "last third"}
+PANELS = {"share of the pull": ("pull", THIRDS), "mean IoU of the boxes": ("IoU", THIRDS), "AP90": ("AP90", SIZES)}
+
+
+def draw() -> Figure:
+    figure = Figure(figsize=(9, 3.5))
+    rows = read_table(DATA / "length" / "groups.csv")
+    for axes, (title, (column, groups)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+        for loss, (_, colour) in LOSSES.items():
+            for group, style in zip(groups, STYLES, strict=False):
+                line = [row for row in rows if (row["loss"], row["group"]) == (loss, group)]
+                steps, values = ([float(row[key]) for row in line] for key in ("steps", column))
+                axes.plot(steps, values, style, color=colour)
+        axes.set(xlabel="training step", xlim=(0, 10_500))
+        letter(axes, title + (", by size" if groups is SIZES else ", by score"))
+    keys = [Line2D([], [], color=colour, label=name) for name, colour in LOSSES.values()]
+    keys += [Line2D([], [], color=GREY, linestyle=style, label=name) for style, name in STYLES.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+    return figure
