@@ -8,9 +8,13 @@ the L1 loss of the matched boxes, which DETR needs to move boxes far from their 
   are not those that were ranked.
 - The losses of all layers are one step of the self-balance: they are inside `accumulate()`.
 - The first weight. 50 is meant for lists of a hundred thousand logits and more, where `loc` is divided by large ranks.
-  A list of queries is short. See `initial_weight` below.
+  A list of queries is short: here it has 2,000 logits, and the self-balance comes to about 16. Measured, AP after 1,000
+  steps with seeds 0 and 1: first weight 1: .048, .051; 5: .041, .030; 15: .043, .038; 50: .044, .028.
 
     python examples/transformers_rt_detr.py --steps 40
+
+AP on 100 validation images, from .000 with random weights, training on 1,600 images (`--images 1600`, seed 0, a CPU):
+.048 after 1,000 steps (AP50 .160, 2 minutes).
 """
 
 import torch
@@ -25,7 +29,7 @@ from alrp_ref import ALRPLoss, flatten_batch
 from alrp_ref.self_balance import BalancedALRP
 
 L1_WEIGHT = 5.0  # that of RT-DETR
-FIRST_WEIGHT = 5.0
+FIRST_WEIGHT = 1.0
 
 
 class ALRPDetrLoss(nn.Module):
