@@ -10,7 +10,7 @@ ON_SHAPES = {
     "alrp": "aLRP Loss",
     "ap": "AP Loss",
     "focal": "focal loss",
-    "giou_weight_1": "aLRP Loss, constant weight 1 (one seed)",
+    "giou_weight_1": "aLRP Loss, constant weight 1 (two seeds)",
     "giou_weight_5": "aLRP Loss, constant weight 5 (one seed)",
 }
 
