@@ -35,9 +35,9 @@ def seed():
 
 @pytest.fixture(autouse=True)
 def one_thread(request):
-    """The tests of the paper's files rank short lists: there, threads would only wait for each other."""
+    """The paper's files and the solutions of the notebooks rank short lists: threads would only wait for each other."""
     threads = torch.get_num_threads()
-    if request.path.parent == HERE / "paper":
+    if request.path.parent == HERE / "paper" or request.path.name == "test_notebooks.py":
         torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
