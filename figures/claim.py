@@ -21,7 +21,7 @@ the boxes more closely (rho). It is behind at IoU 0.5 and 0.75. The text of the 
 and for rho; its gain in AP, 3.4 points, does not show here. Focal loss is three points of AP behind both, because it
 finds fewer objects (AP50, oLRP); those that it finds best, it places best (IoU 0.9).
 
-Whom each loss pulls at explains the pattern ([`groups.png`](groups.png)): aLRP Loss spends 76 % of its pull on the
+Whom each loss pulls at agrees with the pattern ([`groups.png`](groups.png)): aLRP Loss spends 76 % of its pull on the
 third of the positives with the highest scores. Their boxes become better than with AP Loss, .902 against .888 mean IoU,
 and those of the last third worse, .693 against .735. This is one more seed, in float32 throughout and not in the table:
 it ends at AP 65.9 with both losses, AP90 30.2 and 20.9.

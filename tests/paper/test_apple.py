@@ -90,7 +90,7 @@ def test_the_list_tells_what_has_no_kernel():
     assert "CPU" in kernels()["_native_multi_head_attention"] and "MPS" not in kernels()["_native_multi_head_attention"]
 
 
-def test_no_number_of_the_losses_is_of_64_bits(step):
+def test_no_number_of_the_losses_is_a_float64(step):
     """Apple's GPUs have no float64: a single one would end the step with an error."""
     assert torch.float32 in step.dtypes
     assert torch.float64 not in step.dtypes
