@@ -357,7 +357,7 @@ def _eval(args: argparse.Namespace) -> int:
     from alrp_ref.data import CocoDataset
     from alrp_ref.detection import load_model, load_official_model, save_model
     from alrp_ref.detection.device import choose_device
-    from alrp_ref.detection.predict_files import refuse_input
+    from alrp_ref.io import refuse_input
     from alrp_ref.reports import write_report
     from alrp_ref.training import validate
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +42,15 @@ def write_atomic(path: Path, content: str | bytes | memoryview) -> None:
             with contextlib.suppress(OSError):
                 part.unlink()
             raise
+
+
+def refuse_input(target: Path, inputs: Iterable[Path]) -> None:
+    """Raise ValueError if a file that is to be written is one of the files that are read, by whatever path."""
+    if not target.exists():
+        return
+    for path in inputs:
+        if path.exists() and os.path.samefile(target, path):
+            raise ValueError(f"{target} would be written over {path}, which is read: give another --out")
 
 
 def read_json(path: str | os.PathLike) -> Any:

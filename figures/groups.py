@@ -7,12 +7,13 @@ score.
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from alrp_ref.palette import GREY, NEGATIVE, POSITIVE
-from figures.measure_groups import SIZES, THIRDS
+from alrp_ref.palette import GREY
+from figures.length import LOSSES
 from figures.runs import DATA, read_table
 from figures.style import letter
 
-LOSSES = {"alrp": ("aLRP Loss", POSITIVE), "ap": ("AP Loss", NEGATIVE)}
+THIRDS = ("top third", "middle third", "last third")
+SIZES = ("small", "medium")
 STYLES = {"-": "top third, or small", "--": "middle third, or medium", ":": "last third"}
 PANELS = {"share of the pull": ("pull", THIRDS), "mean IoU of the boxes": ("IoU", THIRDS), "AP90": ("AP90", SIZES)}
 

@@ -18,12 +18,11 @@ from torch import Tensor
 
 from alrp_ref.data import CocoDataset
 from alrp_ref.evaluation import iou_index, precision_curves
+from figures.groups import SIZES, THIRDS
 from figures.positives import batches_of
 from figures.runs import DATA, write_table
+from figures.train import EVALUATED_EVERY
 
-EVERY = 2_500
-THIRDS = ("top third", "middle third", "last third")
-SIZES = ("small", "medium")
 SMALL, LARGE = 32**2, 96**2
 THRESHOLDS = {"AP50": 0.5, "AP75": 0.75, "AP90": 0.9}
 
@@ -48,7 +47,7 @@ def rows_of(folder: Path, data: CocoDataset) -> list[dict[str, object]]:
     return [
         {
             "loss": loss,
-            "steps": EVERY * int(number),
+            "steps": EVALUATED_EVERY * int(number),
             "group": name,
             "share": f"{chosen.float().mean():.4f}",
             "pull": f"{pull[chosen].sum() / pull.sum():.4f}",

@@ -120,7 +120,7 @@ def is_csv_of_a_check(path: Path) -> bool:
 def _check_split(layout: Layout, split: str, workers: int | None) -> Check:
     file, images_in = layout.split(split)
     folder = ImageFolder(images_in)
-    content, headings = read_normalised(file, [one.annotations for name, one in layout.splits.items() if name != split])
+    content, headings = read_normalised(file, layout.other_annotations(split))
     found = list(stops(content))
     if any(problem.kind == NOT_COCO for problem in found):
         return Check(split, {}, found)

@@ -70,7 +70,7 @@ class CocoDataset(VisionDataset):
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
         layout = Layout.of(root)
         self.annotation_file, images = layout.split(split)
-        self._others = [other.annotations for name, other in layout.splits.items() if name != split]
+        self._others = layout.other_annotations(split)
         super().__init__(images, transforms=transform)
         self._folder = ImageFolder(images)
         self._read(usable_content(self.annotation_file, self._others), keep_empty)

@@ -44,10 +44,11 @@ class ImageFolder:
         """The files of a folder by the letters of their names, whatever the locale makes of these."""
         if folder not in self._listings:
             names = os.listdir(os.fsencode(folder)) if folder.is_dir() else []
-            files = [(name.decode("utf-8", "surrogateescape"), folder / os.fsdecode(name)) for name in names]
-            times = Counter(_loosely(name) for name, _ in files)
-            alike = {_loosely(name): path for name, path in files if times[_loosely(name)] == 1}
-            self._listings[folder] = alike | {_letters(name): path for name, path in files}
+            files = {name.decode("utf-8", "surrogateescape"): folder / os.fsdecode(name) for name in names}
+            loose = {name: _loosely(name) for name in files}
+            times = Counter(loose.values())
+            alike = {loose[name]: path for name, path in files.items() if times[loose[name]] == 1}
+            self._listings[folder] = alike | {_letters(name): path for name, path in files.items()}
         return self._listings[folder]
 
     def reason_missing(self, name: str) -> str:

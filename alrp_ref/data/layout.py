@@ -95,6 +95,10 @@ class Layout:
         both = zip(SPLITS, (self.train, self.val), strict=True)
         return {name: split for name, split in both if split is not None}
 
+    def other_annotations(self, name: str) -> list[Path]:
+        """The annotation files of the splits that are there beside the one of this name."""
+        return [split.annotations for other, split in self.splits.items() if other != name]
+
     def split(self, name: str) -> Split:
         """A split by COCO's name for it. Raises: DataError if its annotations or its images are not there."""
         split = self.splits.get(name)

@@ -15,7 +15,7 @@ from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.preprocess import read_image
-from alrp_ref.io import DataError, read_json, write_atomic
+from alrp_ref.io import DataError, read_json, refuse_input, write_atomic
 
 OURS = ("Software", "alrp predict")
 """The text that marks a drawing in its file."""
@@ -60,15 +60,6 @@ def drawings(pictures: Sequence[Path], out: Path) -> list[Path]:
         if os.path.lexists(target) and not _is_ours(target):
             raise ValueError(f"{target} is there, and `alrp predict` did not write it: give another folder by --out")
     return targets
-
-
-def refuse_input(target: Path, inputs: Iterable[Path]) -> None:
-    """Raise ValueError if a file that is to be written is one of the files that are read, by whatever path."""
-    if not target.exists():
-        return
-    for path in inputs:
-        if path.exists() and os.path.samefile(target, path):
-            raise ValueError(f"{target} would be written over {path}, which is read: give another --out")
 
 
 def _is_ours(path: Path) -> bool:
