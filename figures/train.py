@@ -21,7 +21,6 @@ from unittest import mock
 
 import torch
 
-from alrp_ref import alrp
 from alrp_ref.data import CocoDataset, hold_out, make_shapes
 from alrp_ref.detection import RECIPES, Recipe, retinanet
 from alrp_ref.detection.boxes import CODERS
@@ -57,7 +56,10 @@ TABLE_3 = {
     for error in ("giou", "iou")
 } | {"iou_self_balance": replace(ALRP, loc_error="iou")}
 TABLE_4 = {f"first_weight_{weight}": replace(ALRP, loc_weight=float(weight)) for weight in (1, 10, 200)}
-FIGURE_4 = {"cross_entropy": LOSSES["focal"], "zero_target": ALRP}
+FIGURE_4 = {"cross_entropy": LOSSES["focal"], "focal": LOSSES["focal"], "alrp": ALRP}
+FIGURE_4_SHAPES = {"train_images": 640, "val_images": 100}
+FIGURE_4_STEPS = 480
+"""Twelve short epochs, as many as in the paper, of forty steps."""
 
 # The learning rates that the sweep of comparison.md chose for batches of 8, in proportion.
 _PHOTOGRAPHS = with_batch_size(RECIPES["alrp_mobilenet_320"], 16)
@@ -76,8 +78,6 @@ class Run(ComparedRun):
         with ExitStack() as changes:
             if self.recipe.name == "cross_entropy":
                 changes.enter_context(mock.patch.object(retinanet, "build_criterion", _cross_entropy))
-            if self.recipe.name == "zero_target":
-                changes.enter_context(mock.patch.object(alrp, "target_lrp_error", _zero_target))
             every = max(1, EVALUATED_EVERY // (images_of(self.coco) // self.recipe.batch_size))
             super().train(eval_every=every, **options)
 
@@ -85,10 +85,6 @@ class Run(ComparedRun):
 def _cross_entropy(recipe: Recipe, period: int | None) -> FocalCriterion:
     """Focal loss without its two parameters."""
     return FocalCriterion(CODERS[recipe.coder], alpha=-1, gamma=0, beta=1 / 9, count_images=False)
-
-
-def _zero_target(errors: torch.Tensor, rank: torch.Tensor) -> torch.Tensor:
-    return torch.zeros_like(rank)
 
 
 @cache
@@ -135,8 +131,18 @@ class Studies:
         yield from self._each(TABLE_4, seeds=1)
 
     def figure4(self) -> Iterator[Run]:
-        """Cross entropy, which balances nothing, and aLRP Loss with a target of zero."""
-        yield from self._each(FIGURE_4, seeds=1)
+        """Cross entropy, focal loss and aLRP Loss over twelve short epochs, ten runs of each."""
+        coco = make_shapes(self.folder / "figure4" / "shapes", **FIGURE_4_SHAPES)
+        for seed in range(10):
+            for name, recipe in FIGURE_4.items():
+                yield Run(
+                    recipe=replace(recipe, name=name, lr=self._best_rate(recipe)),
+                    coco=coco,
+                    folder=self.folder / "figure4" / f"{name}_{seed}",
+                    steps=FIGURE_4_STEPS,
+                    seed=seed,
+                    backbone="none",
+                )
 
     def photographs(self) -> Iterator[Run]:
         """Three losses on photographs, if there are any."""
@@ -186,6 +192,22 @@ def collect(folder: Path, results: Path = RESULTS) -> None:
         write_table(results, sorted(elsewhere + rows, key=lambda row: (*_run_of(row), int(row["steps"]))))
 
 
+def collect_figure4(folder: Path, to: Path = runs.DATA / "length" / "figure4.csv") -> None:
+    """Write mean, least and most of the finished runs of each loss, step by step, of the ratio and of the loss."""
+    rows = []
+    for name in FIGURE_4:
+        logs = [runs.read_log(path.parent / "metrics.csv") for path in folder.glob(f"figure4/{name}_*/result.json")]
+        for step in range(FIGURE_4_STEPS if logs else 0):
+            row = {"loss": name, "runs": len(logs), "step": step}
+            for column in ("balance", "loss_cls"):
+                values = [log[column][step] for log in logs]
+                row |= {column: f"{sum(values) / len(values):.4g}"}
+                row |= {f"{column}_least": f"{min(values):.4g}", f"{column}_most": f"{max(values):.4g}"}
+            rows.append(row)
+    if rows:
+        write_table(to, rows)
+
+
 def _run_of(row: dict) -> tuple[str, int, int]:
     """What tells a row's run from all others: recipe, length and seed."""
     return row["recipe"], int(row["total_steps"]), int(row["seed"])
@@ -214,6 +236,7 @@ def main() -> None:
                     run.train(workers=0, cache=True, device=args.device, **weights)
                     with locked(args.runs / "lock", wait=True):
                         collect(args.runs)
+                        collect_figure4(args.runs)
 
 
 if __name__ == "__main__":
