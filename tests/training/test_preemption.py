@@ -1,19 +1,22 @@
 """A batch system asks a job to end, by a real signal to a real process: nothing is lost."""
 
 import contextlib
+import itertools
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 from training.test_distributed import children, start
-from training.test_faults import STEPS, assert_equal_runs
+from training.test_faults import STEPS, assert_equal_runs, fresh
 
+from alrp_ref import cli
 from alrp_ref.detection.saved_model import load_checkpoint
+from alrp_ref.training import loop
 from alrp_ref.training.log import read_metrics
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="signals of Linux")
@@ -25,22 +28,47 @@ def command(shapes: Path, out: Path, *more: str) -> list[str]:
     return ["train", "--recipe=alrp_tiny", f"--coco={shapes}", f"--out={out}", *options]
 
 
-def begin(arguments: list[str], before: str = "") -> subprocess.Popen:
-    """`alrp` in a session of its own, so that a signal to its group reaches its data workers, too."""
-    code = f"import sys, torch; torch.set_num_threads(1); from alrp_ref import cli\n{before}\nsys.exit(cli.main())"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def alrp(arguments: list[str], printed: Path, waits_in: int | None) -> None:
+    """The command in a session of its own, so that a signal to its group reaches its data workers, too. Its n-th
+    evaluation never ends, if `waits_in` is n."""
+    os.setsid()
+    os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    torch.set_num_threads(1)
+    evaluate, numbers = loop.evaluate, itertools.count(1)
+
+    def wait(*data):
+        if next(numbers) == waits_in:
+            print("evaluating", file=sys.stderr, flush=True)
+            time.sleep(1000)
+        return evaluate(*data)
+
+    loop.evaluate = wait
+    sys.exit(cli.main(arguments))
 
 
-def wait_for(process: subprocess.Popen, happened) -> None:
-    while not happened():
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.02)
+class Job:
+    """A process that runs `alrp`, and what it prints of errors."""
+
+    def __init__(self, arguments: list[str], folder: Path, waits_in: int | None = None):
+        self._printed = folder / "errors.txt"
+        self._process = fresh.Process(target=alrp, args=(arguments, self._printed, waits_in))
+        self._process.start()
+
+    @property
+    def errors(self) -> str:
+        return self._printed.read_text() if self._printed.exists() else ""
+
+    def wait_for(self, happened) -> None:
+        while not happened():
+            assert self._process.is_alive(), self.errors
+            time.sleep(0.02)
+
+    def send(self, number: int) -> None:
+        os.killpg(self._process.pid, number)
+
+    def exit_code(self) -> int | None:
+        self._process.join()
+        return self._process.exitcode
 
 
 def steps_logged(out: Path) -> int:
@@ -49,15 +77,14 @@ def steps_logged(out: Path) -> int:
     return 0
 
 
-def assert_stopped(process: subprocess.Popen, number: int, out: Path) -> str:
+def assert_stopped(job: Job, number: int, out: Path) -> str:
     """It says what is saved and how to resume, in one line, with no traceback; returns its last line."""
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, errors
+    assert job.exit_code() == 128 + number, job.errors
     saved = load_checkpoint(out / "checkpoint.pt")["step"]
-    last = errors.strip().splitlines()[-1]
+    last = job.errors.strip().splitlines()[-1]
     name = signal.Signals(number).name
     assert f"{name} asked this process to end; {out}/checkpoint.pt holds the state after {saved} steps" in last
-    assert "Traceback" not in errors and errors.count("alrp: ") == 1
+    assert "Traceback" not in job.errors and job.errors.count("alrp: ") == 1
     assert steps_logged(out) == saved
     return last
 
@@ -66,9 +93,8 @@ def assert_stopped(process: subprocess.Popen, number: int, out: Path) -> str:
 def whole(shapes, tmp_path_factory):
     """The run that nobody stopped."""
     out = tmp_path_factory.mktemp("whole")
-    process = begin(command(shapes, out, "--workers=0"))
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    job = Job(command(shapes, out, "--workers=0"), tmp_path_factory.mktemp("printed"))
+    assert job.exit_code() == 0, job.errors
     return out
 
 
@@ -82,45 +108,38 @@ def assert_equal(one: Path, other: Path) -> None:
 def test_a_job_that_is_asked_to_end_loses_nothing(shapes, whole, tmp_path, number):
     """The signal goes to every process of the job, its data workers too; the command that is printed resumes it, and
     the run ends with the same bytes as one that nobody stopped."""
-    process = begin(command(shapes, tmp_path, "--workers=2"))
-    wait_for(process, lambda: steps_logged(tmp_path) >= 7)
-    os.killpg(process.pid, number)
-    last = assert_stopped(process, number, tmp_path)
-    alrp, *arguments = shlex.split(last.partition("To resume: ")[2])
-    assert alrp == "alrp" and arguments == command(shapes, tmp_path, "--workers=2")
-    process = begin(arguments)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert_equal(whole, tmp_path)
+    out = tmp_path / "run"
+    job = Job(command(shapes, out, "--workers=2"), tmp_path)
+    job.wait_for(lambda: steps_logged(out) >= 7)
+    job.send(number)
+    last = assert_stopped(job, number, out)
+    name, *arguments = shlex.split(last.partition("To resume: ")[2])
+    assert name == "alrp" and arguments == command(shapes, out, "--workers=2")
+    resumed = Job(arguments, tmp_path)
+    assert resumed.exit_code() == 0, resumed.errors
+    assert_equal(whole, out)
 
 
 @pytest.mark.parametrize("evaluation", [1, STEPS // 3])
 def test_a_job_that_is_asked_to_end_while_it_evaluates_loses_nothing(shapes, whole, tmp_path, evaluation):
     """The evaluation is not waited for; it is made up for when the run is resumed, between two epochs or at the end."""
-    waits = (
-        "import itertools, time; from alrp_ref.training import loop\n"
-        "evaluate, nth = loop.evaluate, itertools.count(1)\n"
-        "def waits(*data):\n"
-        f"    if next(nth) == {evaluation}: print('evaluating', flush=True); time.sleep(1000)\n"
-        "    return evaluate(*data)\n"
-        "loop.evaluate = waits"
-    )
-    process = begin(command(shapes, tmp_path, "--workers=0"), waits)
-    while "evaluating" not in (line := process.stdout.readline()):
-        assert line, process.communicate()[1]
-    os.killpg(process.pid, signal.SIGTERM)
-    assert_stopped(process, signal.SIGTERM, tmp_path)
-    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 3 * evaluation
-    process = begin(command(shapes, tmp_path, "--workers=0"))
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert_equal(whole, tmp_path)
+    out = tmp_path / "run"
+    job = Job(command(shapes, out, "--workers=0"), tmp_path, waits_in=evaluation)
+    job.wait_for(lambda: "evaluating" in job.errors)
+    job.send(signal.SIGTERM)
+    assert_stopped(job, signal.SIGTERM, out)
+    assert load_checkpoint(out / "checkpoint.pt")["step"] == 3 * evaluation
+    resumed = Job(command(shapes, out, "--workers=0"), tmp_path)
+    assert resumed.exit_code() == 0, resumed.errors
+    assert_equal(whole, out)
 
 
 def test_all_processes_of_a_job_stop_at_the_same_step(shapes, tmp_path):
     """The signal reaches one of two, and both stop; nobody waits for a process that has gone."""
     process = start(shapes, tmp_path, steps=300)
-    wait_for(process, lambda: steps_logged(tmp_path) >= 3)
+    while steps_logged(tmp_path) < 3:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
     os.kill(children(process)[1], signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     saved = load_checkpoint(tmp_path / "checkpoint.pt")["step"]
