@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import methods
 from benchmarks.bench import table
@@ -69,6 +70,8 @@ def tables(results: dict[str, list[Row]]) -> dict[str, list[Row]]:
     titles = {
         "goals": "What it should reach",
         "loss": "aLRP Loss and its gradient in float32, *middle* scores, and other ways to do it",
+        "operations": "The operations that the loss spends most time in (7 M logits, 1,000 positives)",
+        "bin sums": "Sums of the scores in each bin, three ways",
         "step": "A training step at {px} px, in units of torchvision's RetinaNet with focal loss",
         "loader": "Reading and augmenting images with all cores, without a model",
         "evaluation": "An evaluation",
@@ -201,6 +204,63 @@ def _loss(quick: bool) -> list[Row]:
     return rows
 
 
+def _operations(quick: bool) -> list[Row]:
+    """The eight of PyTorch's operations that the loss and its gradient spend most time in, by the profiler."""
+    from benchmarks.bench_loss import computing, scores
+
+    function = computing(*scores(LOSS_SIZES[0] // (100 if quick else 1), LOSS_POSITIVES[1], "middle"))
+    function()  # so that nothing is loaded while it is measured
+    on_gpu = _device() == "cuda"
+    activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]
+    with profile(activities=activities) as profiler:
+        function()
+        synchronise()
+    # A kernel has a row of its own beside that of its operation, and must not count twice.
+    times = {
+        event.key: (event.self_device_time_total if on_gpu else event.self_cpu_time_total, event.count)
+        for event in profiler.key_averages()
+        if event.key.startswith("aten::")
+    }
+    total = sum(time for time, _ in times.values())
+    return [
+        {"operation": name.removeprefix("aten::"), "calls": calls, "milliseconds": time / 1000, "share": time / total}
+        for name, (time, calls) in sorted(times.items(), key=lambda item: -item[1][0])[:8]
+    ]
+
+
+def _bin_sums(quick: bool) -> list[Row]:
+    """Three ways to add the scores that lie in the same bin, which the loss does once with their weights."""
+    from benchmarks.bench_loss import scores
+
+    logits, targets, _ = scores(LOSS_SIZES[0] // (100 if quick else 1), LOSS_POSITIVES[1], "middle")
+    edges, x = logits[targets == 1].sort().values, logits.double()
+    bins = torch.searchsorted(edges, logits, right=True)
+
+    def by_sort() -> torch.Tensor:
+        ordered = x.sort().values
+        until = torch.cat([x.new_zeros(1), ordered.cumsum(0)])
+        ends = torch.searchsorted(ordered, edges.double())
+        return until[torch.cat([ends, ends.new_tensor([len(x)])])].diff(prepend=x.new_zeros(1))
+
+    ways = {
+        "index_add_": lambda: x.new_zeros(len(edges) + 1).index_add_(0, bins, x),
+        "bincount": lambda: torch.bincount(bins, x, minlength=len(edges) + 1),
+        "sort, cumsum, differences": by_sort,
+    }
+    took = in_turn(ways, rounds=1 if quick else 5)
+    exact = ways["index_add_"]()
+    return [
+        {
+            "way": name,
+            "scores": len(x),
+            "bins": len(exact),
+            "milliseconds": 1000 * took[name],
+            "off by": float((way() - exact).abs().max() / exact.abs().max()),
+        }
+        for name, way in ways.items()
+    ]
+
+
 def _step(quick: bool) -> list[Row]:
     """A step of torchvision's detector and of ours, on the same batch, as `alrp train` runs it."""
     size, images = (128, 2) if quick else (512, LARGEST_BATCH)
@@ -314,10 +374,12 @@ def _evaluation(quick: bool) -> list[Row]:
 
 PARTS: dict[str, tuple[Callable[[bool], list[Row]], int]] = {
     "verify": (_verify, 30),
-    "loss": (_loss, 30),
-    "step": (_step, 40),
+    "loss": (_loss, 25),
+    "operations": (_operations, 10),
+    "bin sums": (_bin_sums, 5),
+    "step": (_step, 35),
     "tests": (_tests, 25),
-    "loader": (_loader, 15),
+    "loader": (_loader, 10),
     "evaluation": (_evaluation, 10),
 }
 """Each with the seconds that it may take: 150 together."""
