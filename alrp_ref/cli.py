@@ -211,8 +211,10 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--coco", type=Path, metavar="DIR", help="the data of that run")
     figures.add_argument("--out", type=Path, help="folder (default figures/, or figures/ in that of the run)")
 
-    bench = add("bench", _bench, "measure the loss, a training step, the evaluation, the full runs, a GPU, or a soak")
-    bench.add_argument("name", choices=("loss", "train", "eval", "full", "gpu", "soak"), help="what to measure")
+    bench = add("bench", _bench, "measure the loss, the data, a step, the evaluation, the full runs, a GPU, or a soak")
+    names = ("loss", "data", "train", "eval", "full", "gpu", "soak")
+    bench.add_argument("name", choices=names, help="what to measure")
+    bench.add_argument("--coco", type=Path, metavar="DIR", help="for data: pictures to read beside the generated ones")
     bench.add_argument("--quick", action="store_true", help="small inputs, only to see that it runs; keeps nothing")
     bench.add_argument("--out", type=Path, help="folder (default benchmarks/results; the tables go to its README.md)")
 
@@ -426,7 +428,7 @@ def _bench(args: argparse.Namespace) -> int:
     _repository_folder("benchmarks")
     from benchmarks.bench import bench
 
-    bench(args.name, args.quick, args.out)
+    bench(args.name, args.quick, args.out, args.coco)
     return 0
 
 

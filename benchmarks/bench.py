@@ -16,13 +16,16 @@ from benchmarks.timing import machine
 HERE = Path(__file__).parent
 
 
-def bench(name: str, quick: bool, out: Path | None) -> None:
-    """Run one; `quick` only tries it out, and writes nothing unless `out`, a folder, is given."""
+def bench(name: str, quick: bool, out: Path | None, coco: Path | None = None) -> None:
+    """Run one; `quick` only tries it out, and writes nothing unless `out`, a folder, is given.
+
+    `coco`, for the benchmark "data", is a data set in COCO's layout whose pictures are read as well.
+    """
     module = import_module(f"benchmarks.bench_{name}")
     where = machine()
     folder = None if quick and out is None else out or HERE / "results"
     keep = partial(_keep, folder, name, where)
-    results = module.bench(quick, keep) if name == "gpu" else module.bench(quick)
+    results = module.bench(quick, *{"gpu": [keep], "data": [coco]}.get(name, []))
     text = f"{', '.join(where.values())}\n\n{tables(module.tables(results))}"
     print(f"\n{text}")
     if folder is None:

@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import platform
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import torch
 
 from alrp_ref.verification.timing import in_turn, seconds, synchronise
 
-__all__ = ["extra_memory", "in_turn", "machine", "seconds", "synchronise"]
+__all__ = ["cpu_seconds", "extra_memory", "in_turn", "machine", "seconds", "synchronise"]
+
+
+def cpu_seconds(function: Callable[[], object]) -> float:
+    """Seconds that this process is busy during one call, all its threads together: other jobs do not count."""
+    began = time.process_time()
+    function()
+    return time.process_time() - began
 
 
 def extra_memory(prepare: Callable, *args) -> int:

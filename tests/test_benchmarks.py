@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import mmap
 import os
 import signal
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import DeformConv2d
 
 from alrp_ref import cli
-from benchmarks import bench, bench_eval, bench_full, bench_gpu, bench_loss, bench_soak, timing
+from alrp_ref.data import CocoDataset
+from benchmarks import bench, bench_data, bench_eval, bench_full, bench_gpu, bench_loss, bench_soak, pipelines, timing
 
 
 @pytest.fixture
@@ -61,6 +64,72 @@ def test_medians_are_of_runs_taken_in_turn():
     calls = []
     took = timing.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3)
     assert calls == ["a", "b"] * 4 and all(seconds > 0 for seconds in took.values())
+
+
+def test_other_jobs_do_not_count_as_cpu_time():
+    """A process that sleeps is not busy, one that counts is."""
+    assert timing.cpu_seconds(lambda: time.sleep(0.3)) < 0.1 < timing.cpu_seconds(lambda: sum(range(10**7)))
+
+
+@pytest.fixture
+def white_object(tmp_path):
+    """A data set of one picture: a white object on black, in a corner, so that its place tells left from right."""
+    for folder in ("annotations", "train2017"):
+        (tmp_path / folder).mkdir()
+    picture = Image.new("RGB", (320, 240))
+    picture.paste((255, 255, 255), (10, 20, 130, 110))
+    picture.save(tmp_path / "train2017" / "1.png")
+    content = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 320, "height": 240}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 120, 90]}],
+        "categories": [{"id": 1, "name": "white"}],
+    }
+    (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    return CocoDataset(tmp_path, "train2017")
+
+
+@pytest.mark.parametrize("name", pipelines.PIPELINES)
+def test_every_pipeline_moves_the_box_with_its_object(white_object, name):
+    """What is in the box is brighter than anything else, wherever colours, zoom, crop and flip have brought it."""
+    if name == "albumentations":
+        pytest.importorskip(name)
+    torch.manual_seed(0)
+    sample, boxes_seen = pipelines.PIPELINES[name](white_object, 64), set()
+    for _ in range(40):
+        image, boxes = sample(0)
+        assert image.shape == (3, 64, 64) and len(boxes) <= 1
+        for x1, y1, x2, y2 in boxes.tolist():
+            assert 0 <= x1 <= x2 <= 64 and 0 <= y1 <= y2 <= 64
+            inside = torch.zeros(64, 64, dtype=torch.bool)
+            inside[math.ceil(y1) + 1 : int(y2) - 1, math.ceil(x1) + 1 : int(x2) - 1] = True
+            near = torch.zeros(64, 64, dtype=torch.bool)
+            near[max(0, int(y1) - 1) : math.ceil(y2) + 1, max(0, int(x1) - 1) : math.ceil(x2) + 1] = True
+            grey = image.float().mean(dim=0)
+            if inside.any() and not near.all():
+                assert grey[inside].min() > grey[~near].max()
+            boxes_seen.add((x1, y1, x2, y2))
+    assert len(boxes_seen) > 10
+
+
+def test_all_pipelines_read_the_same_pictures(tmp_path, monkeypatch):
+    """Rows of every pipeline, faster ones with more images/s; one that is not installed says so; cores for each GPU."""
+
+    def missing(data, side):
+        raise ImportError("no such package")
+
+    monkeypatch.setitem(pipelines.PIPELINES, "albumentations", missing)
+    threads = torch.get_num_threads()
+    bench_data.draw_pictures(tmp_path, 2)
+    results = bench_data.bench(quick=True, coco=tmp_path)
+    assert torch.get_num_threads() == threads and list(results) == ["generated", "photographs", "worker", "cores"]
+    *rows, last = results["generated"]
+    assert {row["pipeline"] for row in rows} == pipelines.PIPELINES.keys() - {"albumentations"}
+    assert last == {"pipeline": "albumentations", "ms an image": "not installed", "images/s": "", "of ours": ""}
+    assert all(row["ms an image"] * row["images/s"] == pytest.approx(1000) for row in rows) and rows[0]["of ours"] == 1
+    (worker,) = results["worker"]
+    for row in results["cores"]:
+        assert row["ours"] == pytest.approx(row["images/s"] * worker["ms an image"] / 1000)
+    assert len(bench_data.tables(results)) == 4
 
 
 def hold(number: int):
