@@ -29,8 +29,9 @@ demo: $(STAMP)  ## draw a data set of shapes, train a small detector on it, writ
 lab: $(STAMP)  ## open the course
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
-# One run for tests and notebooks, so that its last line counts both; -rs names what was skipped, and why.
-PYTEST := $(BIN)/python -m pytest -rs
+# One run for tests and notebooks, so that its last line counts both; -rs names what was skipped, and why. A process for
+# each core, up to four, takes a file at a time. Each has one thread, since small networks gain nothing from a second.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n logical --maxprocesses 4 --dist loadfile
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=1800 notebooks
 
 lint: $(STAMP)  ## check style

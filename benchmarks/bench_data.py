@@ -17,6 +17,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from alrp_ref.data import CocoDataset, collate, train_transform
+from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD
 from benchmarks.bench_full import COCO_IMAGES, GPUS
 from benchmarks.pipelines import PIPELINES, RECIPE, Pipeline
 from benchmarks.timing import cpu_seconds, in_turn
@@ -38,6 +39,7 @@ def bench(quick: bool = False, coco: Path | None = None) -> dict[str, list[Row]]
             sets = {"generated": folder} | ({"photographs": coco} if coco else {})
             data = {name: CocoDataset(root, "train2017") for name, root in sets.items()}
             results = {name: _pipelines(one, min(number, len(one)), rounds) for name, one in data.items()}
+            results["samples"] = [row for name, one in data.items() for row in _samples(name, one, 5 * number)]
             results["worker"] = _worker(CocoDataset(folder, "train2017", train_transform(RECIPE)), rounds)
     finally:
         torch.set_num_threads(threads)
@@ -49,6 +51,7 @@ def tables(results: dict[str, list[Row]]) -> dict[str, list[Row]]:
     titles = {
         "generated": f"Reading and augmenting an image in one core, generated pictures of {WIDTH} x {HEIGHT} pixels",
         "photographs": "The same on photographs of the data set given",
+        "samples": f"What comes out, squares of {RECIPE.train_size} pixels: boxes in pixels, colours in 0..255",
         "worker": f"Ours in a data worker, batches of {BATCH} handed over to the run",
         "cores": f"Cores that read images for one GPU, `{RECIPE.name}`",
     }
@@ -104,6 +107,40 @@ def _read(sample: Pipeline, number: int) -> None:
     torch.manual_seed(0)
     for index in range(number):
         sample(index)
+
+
+def _samples(pictures: str, data: CocoDataset, number: int) -> list[Row]:
+    """How many boxes are kept and how large they are, and how bright the images, by our pipeline and the release's."""
+    print("augmented samples ...", flush=True)
+    indices = np.random.default_rng(0).permutation(len(data))[:number].tolist()
+    there = sum(len(data.target(data.ids[index])["boxes"]) for index in indices)
+    mean, std = (255 * torch.tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
+    rows = []
+    for name in ("ours", "the release's operations"):
+        torch.manual_seed(0)
+        sample, boxes, means, spreads = PIPELINES[name](data, RECIPE.train_size), [], [], []
+        for index in indices:
+            image, found = sample(index)
+            image = image.float() if image.dtype == torch.uint8 else image * std + mean
+            boxes.append(found)
+            means.append(image.mean())
+            spreads.append(image.std())
+        kept = torch.cat(boxes)
+        sides = (kept[:, 2:] - kept[:, :2]).clamp(min=0).prod(1).sqrt()
+        rows.append(
+            {
+                "pictures": pictures,
+                "pipeline": name,
+                "images": len(indices),
+                "boxes kept": len(kept) / there,
+                "images without": sum(len(found) == 0 for found in boxes) / len(boxes),
+                **{f"side, {q:.0%}": float(sides.quantile(q)) for q in (0.1, 0.5, 0.9)},
+                "mean": float(torch.stack(means).mean()),
+                "spread of the mean": float(torch.stack(means).std()),
+                "spread in an image": float(torch.stack(spreads).mean()),
+            }
+        )
+    return rows
 
 
 def _worker(data: Dataset, rounds: int) -> list[Row]:

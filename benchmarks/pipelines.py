@@ -98,8 +98,8 @@ def release(data: CocoDataset, side: int) -> Pipeline:
         image, boxes, _ = read(index)
         image = _distort(image.astype(np.float32), rng)
         if rng.random() < 0.5:
-            image, boxes = _expand(image, boxes, mean[::-1], rng)
-        image, boxes = _crop(image, boxes, rng)
+            image, boxes = expand(image, boxes, mean[::-1], rng)
+        image, boxes = crop(image, boxes, rng)
         scale = np.array([side / image.shape[1], side / image.shape[0]] * 2, dtype=np.float32)
         image, boxes = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), boxes * scale
         if rng.random() < 0.5:
@@ -143,7 +143,7 @@ def _distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image[..., rng.permutation(3)] if channels else image
 
 
-def _expand(image: np.ndarray, boxes: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> tuple:
+def expand(image: np.ndarray, boxes: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> tuple:
     """The image somewhere on a canvas of one colour, of up to four times its sides."""
     ratio, (height, width) = rng.uniform(1, 4), image.shape[:2]
     canvas = np.full((int(height * ratio), int(width * ratio), 3), colour, dtype=image.dtype)
@@ -152,7 +152,7 @@ def _expand(image: np.ndarray, boxes: np.ndarray, colour: np.ndarray, rng: np.ra
     return canvas, boxes + np.array([left, top] * 2, dtype=np.float32)
 
 
-def _crop(image: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> tuple:
+def crop(image: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> tuple:
     """A part that has an IoU of at least .1, .3, .5, .7 or .9 with every box; or any part, or all of the image."""
     height, width = image.shape[:2]
     while True:

@@ -45,7 +45,8 @@ because persons are ranked high. The boxes of the other classes follow later.
 SETTING = """A 1,843-image sample of COCO, MobileNetV2 with ImageNet weights, 320 pixels, batches of 8, evaluated on 204
 images of val2017 with all 80 classes, on a CPU. All losses have the same model, data, augmentation, batch size and
 number of steps. The learning rate of each loss was chosen on every tenth training image, which the sweep did not train
-on. The photographs are not ours to keep, so this page has plots alone.
+on. The crop of the augmentation was torchvision's, which keeps fewer boxes than the release's
+([verification](../docs/verification.md)). The photographs are not ours to keep, so this page has plots alone.
 
 Numbers are in percent, except rho and minutes. rho is the correlation of the rankings by score and by IoU of the true
 positives of a class. It is the mean over the classes, so a class with two true positives counts as much as persons."""

@@ -121,7 +121,9 @@ def test_all_pipelines_read_the_same_pictures(tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     bench_data.draw_pictures(tmp_path, 2)
     results = bench_data.bench(quick=True, coco=tmp_path)
-    assert torch.get_num_threads() == threads and list(results) == ["generated", "photographs", "worker", "cores"]
+    assert torch.get_num_threads() == threads and list(results) == [
+        *("generated", "photographs", "samples", "worker", "cores")
+    ]
     *rows, last = results["generated"]
     assert {row["pipeline"] for row in rows} == pipelines.PIPELINES.keys() - {"albumentations"}
     assert last == {"pipeline": "albumentations", "ms an image": "not installed", "images/s": "", "of ours": ""}
@@ -129,7 +131,7 @@ def test_all_pipelines_read_the_same_pictures(tmp_path, monkeypatch):
     (worker,) = results["worker"]
     for row in results["cores"]:
         assert row["ours"] == pytest.approx(row["images/s"] * worker["ms an image"] / 1000)
-    assert len(bench_data.tables(results)) == 4
+    assert len(bench_data.tables(results)) == 5
 
 
 def hold(number: int):

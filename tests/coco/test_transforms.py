@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from alrp_ref.data import collate, train_transform
+from alrp_ref.data.fast_transforms import draw, move_boxes
+from alrp_ref.data.transforms import AUGMENTATIONS
 from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD, normalise
+from benchmarks import pipelines
 
 
 @dataclass
@@ -48,6 +53,27 @@ def test_boxes_stay_on_their_objects(augmentation):
             assert brightness(image)[y, x] > least
             seen += 1
     assert seen >= 30
+
+
+def test_samples_have_the_boxes_of_the_release():
+    """After colours, zoom-out, crop and resize there are as many boxes as after the release's operations, and as large,
+    within 5 %: the crop asks for an IoU with every box."""
+    rng, side, (width, height) = np.random.default_rng(0), 64, (160, 120)
+    transforms, ours, release = [*AUGMENTATIONS["ssd"](), v2.Identity()], [], []
+    for _ in range(1000):
+        corner = rng.uniform(0, [width, height], (rng.integers(1, 10), 2))
+        boxes = np.hstack([corner, corner + rng.uniform(3, 60, corner.shape)]).astype(np.float32)
+        boxes = boxes.clip(0, [width, height] * 2)
+        moved, valid = move_boxes(draw(transforms, boxes, (width, height)), boxes, (width, height), side)
+        ours.append(moved[valid])
+        image, expected = np.zeros((height, width, 3), dtype=np.uint8), boxes
+        if rng.random() < 0.5:
+            image, expected = pipelines.expand(image, boxes, np.zeros(3), rng)
+        image, expected = pipelines.crop(image, expected, rng)
+        scaled = expected * ([side / image.shape[1], side / image.shape[0]] * 2)
+        release.append(scaled[(scaled[:, 2:] - scaled[:, :2]).min(1) >= 1])
+    for measure in (len, lambda boxes: np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)).sum()):
+        assert sum(map(measure, ours)) == pytest.approx(sum(map(measure, release)), rel=0.05)
 
 
 def test_resizing_alone_scales_boxes_with_the_image():
