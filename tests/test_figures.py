@@ -111,19 +111,37 @@ def test_the_readmes_picture_is_of_figure_1():
 
 
 def test_figure_2_draws_the_real_gradients():
-    """Discs and bars are the gradients of the loss, by the matrices of `pairwise` too; each positive's share on the
-    negatives adds up to its own."""
-    on_scores, spread, on_boxes = fig2.gradients()
-    assert torch.allclose(spread.sum(1), on_scores, rtol=1e-12)
+    """The numbers are the gradients of the loss, by the matrices of `pairwise` too, and each is the sum of its parts;
+    every arrow is as wide as its part, those of nothing are not drawn."""
+    lift, push, pull = fig2.gradients()
     logits, errors = torch.cat([fig2.S_POS, fig2.S_NEG]).requires_grad_(), fig2.E_LOC.clone().requires_grad_()
     out = pairwise.alrp_loss(logits, torch.tensor([1] * 3 + [0] * 5), errors)
     (out.cls + out.loc).backward()
-    assert torch.allclose(-logits.grad[:3], on_scores) and torch.allclose(errors.grad, on_boxes)
-    assert torch.allclose(logits.grad[3:], spread.sum(0))
-    curve, share, boxes = fig2.draw().axes
-    for axes, pulls in ((curve, on_scores), (boxes, on_boxes)):
-        assert np.allclose(axes.collections[0].get_sizes(), 3000 * pulls)
-    assert np.allclose([bar.get_height() for bar in share.patches], spread.flatten())
+    assert torch.allclose(torch.cat([-lift, push]), logits.grad) and torch.allclose(pull, errors.grad)
+
+    made = fig2.parts()
+    assert torch.allclose(made.lift_by_negatives.sum(1) + made.lift_by_boxes.sum(1), lift, rtol=1e-12)
+    assert torch.allclose(made.push.sum(0), push, rtol=1e-12) and torch.allclose(made.push.sum(1), lift, rtol=1e-12)
+    assert torch.allclose(made.pull.sum(0), pull, rtol=1e-12)
+    shown = texts(fig2.draw())
+    for numbers in (2 * lift.tolist(), push.tolist(), pull.tolist()):
+        assert all(shown.count(f"{number:.3f}") >= numbers.count(number) for number in numbers)
+
+    lifted = torch.cat([made.lift_by_boxes, made.lift_by_negatives], 1)
+    for axes, widths in zip(fig2.draw().axes, (lifted.T, made.push, made.pull), strict=True):
+        outlines = [patch.get_xy() for patch in axes.patches if len(patch.get_xy()) > 4]
+        drawn = [(xy[-2, 1] - xy[0, 1], xy[40, 1] - xy[39, 1]) for xy in outlines]  # at the left end, at the right end
+        expected = fig2.WIDTH * widths[widths > 0]
+        assert np.allclose(np.abs(drawn), expected[:, None])
+
+
+def test_figure_2_shows_what_the_paper_says_of_it():
+    """The bad box of p1 lifts the positives below it; its error enters every term, that of p3 the last one alone, with
+    the smallest weight."""
+    made = fig2.parts()
+    assert (made.lift_by_boxes > 0).tolist() == [[False] * 3, [True, False, False], [True, True, False]]
+    assert (made.pull > 0).tolist() == [[True, False, False], [True, True, False], [True, True, True]]
+    assert made.pull[2, 2] == made.pull[made.pull > 0].min()
 
 
 def test_figure_3_draws_the_logs():
