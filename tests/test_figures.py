@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from alrp_ref import alrp_loss, cli, pairwise
+from alrp_ref import alrp_loss, cli, pairwise, palette
 from alrp_ref.data import make_shapes
 from alrp_ref.detection import RECIPES
 from alrp_ref.evaluation.score_iou import ORDERS, average_precision, reordered
@@ -31,6 +32,7 @@ from figures import (
     overview,
     paper,
     runs,
+    style,
     table2,
     table3,
     table4,
@@ -78,6 +80,38 @@ def test_a_second_time_every_byte_is_the_same(names, tmp_path: Path):
     assert len(files) == sum(1 if isinstance(DRAWINGS[n].draw(), str) else 2 for n in names or DRAWINGS)
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes(), file
+
+
+SEEN_BY = {  # linear RGB as seen without one of the three receptors: Machado, Oliveira and Fernandes, 2009
+    "everyone": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(colour: str, seen_by: str) -> np.ndarray:
+    """CIELAB of a colour, in which a distance of 2 is just seen."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = to_xyz @ np.clip(SEEN_BY[seen_by] @ linear, 0, 1) / to_xyz.sum(1)
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("seen_by", SEEN_BY)
+def test_the_colours_of_the_losses_differ(seen_by: str):
+    """From each other, and from those of positives, negatives and boxes, whoever looks; and in print without colour,
+    where lightness is all there is. No two losses share a line or a marker."""
+    looks = style.LOOKS.values()
+    colours = [lab(look.colour, seen_by) for look in looks]
+    others = [lab(colour, seen_by) for colour in (palette.POSITIVE, palette.NEGATIVE, palette.BOXES)]
+    for k, colour in enumerate(colours):
+        assert min(np.linalg.norm(colour - other) for other in (*colours[:k], *others)) > 15
+    lightness = sorted(lab(look.colour, "everyone")[0] for look in looks)
+    assert min(np.diff(lightness)) > 10
+    assert len({look.line for look in looks}) == len({look.marker for look in looks}) == len(looks)
 
 
 def test_figure_1_prints_the_papers_numbers():
@@ -165,7 +199,7 @@ def test_figure_4_is_flat_for_rankings_alone(column: int, title: str):
     """At every step of aLRP and AP Loss the ratio is 1, to the four digits of the log; cross entropy and focal loss
     leave it by more than half. The figure draws these logs."""
     logs = fig4.logs(title)
-    for name in logs.keys() & {"aLRP", "AP"}:
+    for name in logs.keys() & {"aLRP Loss", "AP Loss"}:
         assert np.allclose(logs[name]["balance"], 1, atol=1e-3)
     for name in logs.keys() & {"cross entropy", "focal loss"}:
         ratio = logs[name]["balance"]
