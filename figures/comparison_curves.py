@@ -7,21 +7,21 @@ classes, one seed.
 import numpy as np
 from matplotlib.figure import Figure
 
-from alrp_ref.palette import BOXES, NEGATIVE, OTHER, POSITIVE
+from alrp_ref.palette import BOXES
 from alrp_ref.reports.curves import SHOWN_IOUS
 from figures.comparison import rows_of
-from figures.style import letter
+from figures.style import LOOKS, letter
 
-LOSSES = {"aLRP Loss": POSITIVE, "AP Loss": NEGATIVE, "focal loss": OTHER}
+LOSSES = ("aLRP Loss", "AP Loss", "focal loss")
 
 
 def draw() -> Figure:
     figure = Figure(figsize=(9, 5.6))
     above, below = figure.subplots(2, 3)
-    for axes, (name, colour) in zip(above, LOSSES.items(), strict=True):
+    for axes, name in zip(above, LOSSES, strict=True):
         rows = [row for row in rows_of("comparison", "losses") if row["recipe"] == name]
         step, cls, loc = (np.array([float(row[c]) for row in rows]) for c in ("step", "loss_cls", "loss_loc"))
-        axes.plot(step, cls, color=colour, label="scores")
+        axes.plot(step, cls, color=LOOKS[name].colour, label="scores")
         axes.plot(step, loc, "--", color=BOXES, label="boxes, not weighted")
         axes.set(xlabel="training step", ylim=(0, None))
         letter(axes, name)
@@ -32,7 +32,8 @@ def draw() -> Figure:
         for name in dict.fromkeys(row["recipe"] for row in rows):
             of_loss = [row for row in rows if row["recipe"] == name and row["IoU"] == iou]
             recall, precision = (np.array([float(row[c]) for row in of_loss]) for c in ("recall", "precision"))
-            axes.plot(recall, precision, color=LOSSES[name], label=f"{name}: AP {100 * precision.mean():.2f} %")
+            look, label = LOOKS[name], f"{name}: AP {100 * precision.mean():.2f} %"
+            axes.plot(recall, precision, look.line, color=look.colour, label=label)
         axes.set(xlabel="recall", xlim=(0, 1), ylim=(0, None))
         letter(axes, f"IoU {iou}, after 14 epochs")
         axes.legend(fontsize=8)

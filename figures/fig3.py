@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alrp_ref.palette import BOXES, INK, NEGATIVE, POSITIVE
+from alrp_ref.palette import BOXES, INK, POSITIVE
 from alrp_ref.reports.means import block_means
 from figures.runs import DATA, Run, read_log
-from figures.style import letter, log_ticks
+from figures.style import LOOKS, letter, log_ticks
 
 OURS = {
     "(a) alrp_tiny on shapes": DATA / "log_alrp_giou_sb_atss.csv",
@@ -36,17 +36,17 @@ def draw(run: Run | None = None) -> Figure:
 
 
 def _draw(losses: Axes, ratio: Axes, log: dict[str, np.ndarray]) -> None:
-    length = max(1, len(log["step"]) // BLOCKS)
+    length, colour = max(1, len(log["step"]) // BLOCKS), LOOKS["aLRP Loss"].colour
     step, cls = (block_means(log[name], length) for name in ("step", "loss_cls"))
     loc = block_means(log["loss_loc"] / log["weight"], length)
     losses.plot(step, cls, color=POSITIVE, label=r"$\mathcal{L}_{cls}$")
     losses.plot(step, loc, color=BOXES, label=r"$\mathcal{L}_{loc}$")
-    losses.plot(step, cls + loc, color=INK, label=r"$\mathcal{L}^{aLRP}$")
+    losses.plot(step, cls + loc, color=colour, label=r"$\mathcal{L}^{aLRP}$")
     losses.plot(
         step, block_means(log["loss_loc"], length), ":", color=BOXES, label=r"weight $\cdot\,\mathcal{L}_{loc}$"
     )
     losses.set(ylabel="loss", ylim=(0, None))
-    ratio.plot(step, (cls + loc) / loc, color=NEGATIVE, label=r"$\mathcal{L}^{aLRP} / \mathcal{L}_{loc}$")
+    ratio.plot(step, (cls + loc) / loc, color=colour, label=r"$\mathcal{L}^{aLRP} / \mathcal{L}_{loc}$")
     ratio.step(log["step"], log["weight"], where="post", color=INK, label="self-balance weight")
     ratio.set(xlabel="training step")
     log_ticks(ratio, (10, 20, 50, 100, 200, 500, 1000))

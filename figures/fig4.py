@@ -9,31 +9,25 @@ thick ones means over a fortieth of the run. (The paper: 12 epochs of COCO, mean
 import numpy as np
 from matplotlib.figure import Figure
 
-from alrp_ref.palette import BOXES, INK, NEGATIVE, OTHER, POSITIVE
+from alrp_ref.palette import INK
 from alrp_ref.reports.means import block_means
 from figures.runs import DATA, Run, read_log
-from figures.style import letter, log_ticks
+from figures.style import LOOKS, Look, letter, log_ticks
 
 PANELS = {
     "(a) alrp_tiny and kin on shapes": {
         "cross entropy": "log_cross_entropy",
         "focal loss": "log_focal",
-        "aLRP": "log_alrp_giou_sb_atss",
-        "aLRP, target 0": "log_alrp_zero_target",
+        "aLRP Loss": "log_alrp_giou_sb_atss",
+        "aLRP Loss, target 0": "log_alrp_zero_target",
     },
     "(b) alrp_mobilenet_320 and kin on a sample of COCO": {
         "focal loss": "comparison/log_focal",
-        "aLRP": "comparison/log_alrp",
-        "AP": "comparison/log_ap",
+        "aLRP Loss": "comparison/log_alrp",
+        "AP Loss": "comparison/log_ap",
     },
 }
-LOOKS = {
-    "cross entropy": (NEGATIVE, "--"),
-    "focal loss": (OTHER, "-."),
-    "aLRP": (POSITIVE, "-"),
-    "aLRP, target 0": (INK, ":"),
-    "AP": (BOXES, ":"),
-}
+TARGET_0 = Look(INK, (0, (1, 2)), "")
 BLOCKS = 40
 
 
@@ -52,13 +46,13 @@ def draw(run: Run | None = None) -> Figure:
     columns = figure.subplots(2, len(panels), sharex="col", sharey="row", squeeze=False, height_ratios=(3, 2)).T
     for (balance, losses), (title, runs) in zip(columns, panels.items(), strict=True):
         for name, log in runs.items():
-            colour, style = LOOKS.get(name, LOOKS["aLRP"])
+            colour, line, _ = LOOKS.get(name, TARGET_0 if "target 0" in name else LOOKS["aLRP Loss"])
             length = max(1, len(log["step"]) // BLOCKS)
             step, ratio, loss = (block_means(log[column], length) for column in ("step", "balance", "loss_cls"))
             extremes = f"{np.nanmin(log['balance']):.3g} to {np.nanmax(log['balance']):.3g}"
             balance.plot(log["step"], log["balance"], color=colour, linewidth=0.6, alpha=0.4)
-            balance.plot(step, ratio, style, color=colour, label=f"{name}: {extremes}")
-            losses.plot(step, loss, style, color=colour)
+            balance.plot(step, ratio, linestyle=line, color=colour, label=f"{name}: {extremes}")
+            losses.plot(step, loss, linestyle=line, color=colour)
         letter(balance, title)
         balance.legend(fontsize=8, title="least to largest of a step", title_fontsize=8)
         losses.set(xlabel="training step")

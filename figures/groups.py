@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from alrp_ref.palette import GREY
 from figures.length import LOSSES
 from figures.runs import DATA, read_table
-from figures.style import letter
+from figures.style import LOOKS, letter
 
 THIRDS = ("top third", "middle third", "last third")
 SIZES = ("small", "medium")
@@ -22,14 +22,14 @@ def draw() -> Figure:
     figure = Figure(figsize=(9, 3.5))
     rows = read_table(DATA / "length" / "groups.csv")
     for axes, (title, (column, groups)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        for loss, (_, colour) in LOSSES.items():
+        for loss, name in LOSSES.items():
             for group, style in zip(groups, STYLES, strict=False):
                 line = [row for row in rows if (row["loss"], row["group"]) == (loss, group)]
                 steps, values = ([float(row[key]) for row in line] for key in ("steps", column))
-                axes.plot(steps, values, style, color=colour)
+                axes.plot(steps, values, style, color=LOOKS[name].colour)
         axes.set(xlabel="training step", xlim=(0, 10_500))
         letter(axes, title + (", by size" if groups is SIZES else ", by score"))
-    keys = [Line2D([], [], color=colour, label=name) for name, colour in LOSSES.values()]
+    keys = [Line2D([], [], color=LOOKS[name].colour, label=name) for name in LOSSES.values()]
     keys += [Line2D([], [], color=GREY, linestyle=style, label=name) for style, name in STYLES.items()]
     figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
     return figure

@@ -8,11 +8,10 @@ from collections import defaultdict
 import numpy as np
 from matplotlib.figure import Figure
 
-from alrp_ref.palette import NEGATIVE, POSITIVE
 from figures.runs import DATA, read_table
-from figures.style import letter
+from figures.style import LOOKS, letter
 
-LOSSES = {"alrp": ("aLRP Loss", POSITIVE), "ap": ("AP Loss", NEGATIVE)}
+LOSSES = {"alrp": "aLRP Loss", "ap": "AP Loss"}
 PANELS = ("AP", "AP90", "oLRP")
 
 
@@ -29,10 +28,11 @@ def draw() -> Figure:
     figure = Figure(figsize=(9, 3.1))
     for axes, metric in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         for name, by_step in evaluations(10_000).items():
-            label, colour = LOSSES[name]
+            colour, line, marker = LOOKS[LOSSES[name]]
             steps = sorted(by_step)
             values = [[float(row[metric]) for row in by_step[step]] for step in steps]
-            axes.plot(steps, [np.mean(v) for v in values], "o-", color=colour, markersize=3, label=label)
+            mean = [np.mean(v) for v in values]
+            axes.plot(steps, mean, line, marker=marker, color=colour, markersize=3, label=LOSSES[name])
             axes.fill_between(steps, *zip(*((min(v), max(v)) for v in values), strict=True), color=colour, alpha=0.2)
         axes.set(xlabel="training step", xlim=(0, 10_500))
         letter(axes, metric)

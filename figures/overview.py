@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from alrp_ref.palette import INK, LIGHT, POSITIVE
 from figures.fig1 import IOUS, POSITIVES, SCORES, numbers
-from figures.style import letter
+from figures.style import LOOKS, letter
 
 TITLES = (
     "The best boxes have the best scores",
@@ -33,9 +33,10 @@ def draw() -> Figure:
         letter(ax, title)
         ax.set(xticks=[], ylim=(0, 1.1))
         for line, name in enumerate(LOSSES):
-            style = {"color": POSITIVE, "weight": "bold"} if name == LOSSES[-1] else {"color": INK}
+            is_ours = name == LOSSES[-1]
+            looks = {"color": LOOKS["aLRP Loss"].colour, "weight": "bold"} if is_ours else {"color": INK}
             text = f"{name} {values[name]:.4f}".replace("\n", " ")
-            ax.text(10.5, 1.0 - 0.085 * line, text, ha="right", va="center", fontsize=9.5, **style)
+            ax.text(10.5, 1.0 - 0.085 * line, text, ha="right", va="center", fontsize=9.5, **looks)
     axes[0].set_ylabel("score")
     key = "grey: negatives · blue: positives, filled and labelled by the IoU of their box"
     figure.supxlabel(f"ten anchors, best score first · {key}", fontsize=9, color=INK)

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -25,6 +26,24 @@ matplotlib.rcParams.update(
         "svg.hashsalt": "alrp_ref",
     }
 )
+
+
+class Look(NamedTuple):
+    """How the curve of a loss is drawn."""
+
+    colour: str
+    line: str
+    marker: str
+
+
+# Not the colours of positives, negatives and boxes in `alrp_ref.palette`: those have one meaning. Printed in grey they
+# go from dark to light, and for colour-blind readers they differ.
+LOOKS = {
+    "aLRP Loss": Look("#332288", "-", "o"),
+    "AP Loss": Look("#AA3377", "--", "s"),
+    "cross entropy": Look("#8899AA", ":", "D"),
+    "focal loss": Look("#D8B030", "-.", "^"),
+}
 
 
 def save(drawn: Figure | str, path: Path) -> list[Path]:

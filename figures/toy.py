@@ -24,9 +24,9 @@ from torch import Tensor
 
 from alrp_ref import SelfBalance, alrp_loss, ap_loss, giou_error, iou_error
 from alrp_ref.evaluation.score_iou import average_precision, correlation
-from alrp_ref.palette import INK, LIGHT, NEGATIVE, POSITIVE
+from alrp_ref.palette import INK, LIGHT
 from figures.runs import DATA, read_table, write_table
-from figures.style import letter
+from figures.style import LOOKS, letter
 
 EXAMPLES, POSITIVES, FEATURES = 6060, 60, 16
 STEPS, EPOCH = 300, 25
@@ -164,7 +164,7 @@ def main() -> None:
     write_table(DATA / "toy.csv", rows)
 
 
-LOOKS = {"aLRP": (POSITIVE, "o", -0.2), "AP": (NEGATIVE, "s", 0.2)}
+ASIDE = {"aLRP": -0.2, "AP": 0.2}
 TITLES = {"rho": r"$\rho$ of score and IoU", "AP50": "AP50", "AP75": "AP75", "AP90": "AP90"}
 
 
@@ -172,13 +172,13 @@ def draw() -> Figure:
     figure = Figure(figsize=(9, 3.7))
     for place, (axes, metric) in enumerate(zip(figure.subplots(1, 4), ("AP50", "AP75", "AP90", "rho"), strict=True)):
         for scores_by, boxes_by in CORNERS:
-            colour, marker, aside = LOOKS[scores_by]
+            colour, _, marker = LOOKS[f"{scores_by} Loss"]
             for examples, fill, further in (("seen", colour, -0.08), ("new", "white", 0.08)):
                 values = corner(0.8, examples, scores_by, boxes_by)[metric]
                 name = f"scores by {scores_by} Loss, {examples} examples" if boxes_by == "aLRP" else None
-                at = (boxes_by == "alike") + aside + further
-                style = {"marker": marker, "color": colour, "markerfacecolor": fill, "capsize": 2, "linestyle": "none"}
-                axes.errorbar(at, values.mean(), values.std(ddof=1), label=name, **style)
+                at = (boxes_by == "alike") + ASIDE[scores_by] + further
+                looks = {"marker": marker, "color": colour, "markerfacecolor": fill, "capsize": 2, "linestyle": "none"}
+                axes.errorbar(at, values.mean(), values.std(ddof=1), label=name, **looks)
         axes.axvline(0.5, color=LIGHT, linewidth=0.8)
         axes.set_xticks([0, 1], ["aLRP Loss,\nself-balance", "all alike,\nbest weight"])
         axes.set(xlim=(-0.5, 1.5), ylim=None if metric == "rho" else (-0.03 * axes.get_ylim()[1], None))

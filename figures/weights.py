@@ -2,9 +2,9 @@
 
 from matplotlib.figure import Figure
 
-from alrp_ref.palette import BOXES, INK
+from alrp_ref.palette import INK
 from figures.runs import at_the_end
-from figures.style import letter
+from figures.style import LOOKS, letter
 from figures.table3 import WEIGHTS
 
 PANELS = ("AP", "AP90", "oLRP")
@@ -14,9 +14,8 @@ def draw() -> Figure:
     figure = Figure(figsize=(9, 3.1))
     for axes, metric in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         of_constants = [[float(row[metric]) for row in at_the_end(f"giou_weight_{weight}")] for weight in WEIGHTS]
-        axes.semilogx(
-            WEIGHTS, [sum(v) / len(v) for v in of_constants], "o-", color=BOXES, markersize=3, label="constant weight"
-        )
+        means, colour = [sum(v) / len(v) for v in of_constants], LOOKS["aLRP Loss"].colour
+        axes.semilogx(WEIGHTS, means, "o-", color=colour, markersize=3, label="constant weight")
         balanced = [float(row[metric]) for row in at_the_end("alrp")]
         axes.axhline(sum(balanced) / len(balanced), color=INK, linestyle="--", label="self-balance, no search")
         axes.axhspan(min(balanced), max(balanced), color=INK, alpha=0.12, linewidth=0)
