@@ -1,6 +1,7 @@
 """What holds for the project as a whole: its layers, its sizes, its set-up and what its README says."""
 
 import ast
+import importlib
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -224,6 +226,30 @@ def test_bibtex_and_citation_file_agree():
     )
     assert fields["booktitle"] == re.search(r"collection-title: (.*)", cff)[1]
     assert f"\nversion: {alrp_ref.__version__}\n" in cff
+
+
+def test_the_annotated_paper_names_functions_that_exist():
+    """Each function named in docs/annotated_paper.md is in the file that its link leads to. The paper's thirteen
+    equations, Algorithm 1 and both theorems stand there, each equation with a function (8 is in a theorem's box)."""
+    text = (ROOT / "docs" / "annotated_paper.md").read_text(encoding="utf-8")
+    named = re.findall(r"\[`([\w.]+)`\]\(\.\./alrp_ref/([\w/]+)\.py\)", text)
+    functions = [(name, file) for name, file in named if not name.endswith(".py")]
+    assert len(functions) > 30
+    for name, file in functions:
+        module = importlib.import_module(f"alrp_ref.{file.replace('/', '.')}")
+        package, _, rest = name.partition(".")
+        value, path = importlib.import_module(f"alrp_ref.{package}"), rest.split(".")
+        while isinstance(value, ModuleType) and len(path) > 1:  # a module below that one, or a class
+            value = getattr(value, path.pop(0))
+        for part in path:
+            value = getattr(value, part)
+        home = value.fget if isinstance(value, property) else value
+        assert home.__module__ == module.__name__, name
+    for number in (*range(1, 8), *range(9, 14)):
+        assert text.count(f"\\tag{{{number}}}$$") == 1
+        rest = text.partition(f"\\tag{{{number}}}$$")[2]
+        assert f"**Eq. ({number})**" in rest.partition("\\tag")[0]
+    assert all(f"**{name}" in text for name in ("Eq. (8)", "Algorithm 1", "Theorem 1", "Theorem 2"))
 
 
 def test_the_list_of_faults_names_tests_that_exist():
