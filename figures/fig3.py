@@ -15,8 +15,8 @@ from figures.runs import DATA, Run, read_log
 from figures.style import LOOKS, letter, log_ticks
 
 OURS = {
-    "(a) alrp_tiny on shapes": DATA / "log_alrp_giou_sb_atss.csv",
-    "(b) alrp_mobilenet_320 on a sample of COCO": DATA / "long" / "log_alrp.csv",
+    "(a) alrp_tiny on shapes, 10,000 steps": DATA / "length" / "log_alrp_giou_sb.csv",
+    "(b) alrp_mobilenet_320 on a sample of COCO, 14 epochs": DATA / "long" / "log_alrp.csv",
 }
 BLOCKS = 60
 """Points of each curve: means over so many parts of the run."""

@@ -48,13 +48,6 @@ def keep_log(folder: Path, name: str, length: int = 1) -> None:
     write_table(DATA / f"{name}.csv", rows)
 
 
-def mean_results(name: str) -> dict[str, tuple[float, float]]:
-    """Of each metric the mean over the seeds of one of our runs, and half of its range."""
-    seeds = [row for row in read_table(DATA / "results.csv") if row["name"] == name]
-    values = {column: [float(row[column]) for row in seeds] for column in (*METRICS, "rho")}
-    return {column: (float(np.mean(x)), (max(x) - min(x)) / 2) for column, x in values.items()}
-
-
 def at_the_end(recipe: str, total_steps: int = 10_000) -> list[dict[str, str]]:
     """Of every seed of a long run its last evaluation."""
     rows = [row for row in read_table(DATA / "length" / "results.csv") if row["recipe"] == recipe]
