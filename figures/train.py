@@ -208,6 +208,15 @@ def collect_figure4(folder: Path, to: Path = runs.DATA / "length" / "figure4.csv
         write_table(to, rows)
 
 
+def collect_details(folder: Path, to: Path = runs.DATA / "length") -> None:
+    """Write, of the finished runs of Table 2 with seed 0, what Table 5 and Figure 3 show: bounds of AP, and a log."""
+    finished = {name: folder / f"{name}_{STEPS}_0" for name in ("ap_iou_anchors", "alrp_giou_sb")}
+    if all((run / "result.json").is_file() for run in finished.values()):
+        rows = {name: runs.bounds(runs.Run(run, folder / "shapes")) for name, run in finished.items()}
+        write_table(to / "bounds.csv", [{"recipe": name} | row for name, own in rows.items() for row in own])
+        runs.keep_log(finished["alrp_giou_sb"], "length/log_alrp_giou_sb", 50)
+
+
 def _run_of(row: dict) -> tuple[str, int, int]:
     """What tells a row's run from all others: recipe, length and seed."""
     return row["recipe"], int(row["total_steps"]), int(row["seed"])
@@ -237,6 +246,7 @@ def main() -> None:
                     with locked(args.runs / "lock", wait=True):
                         collect(args.runs)
                         collect_figure4(args.runs)
+                        collect_details(args.runs)
 
 
 if __name__ == "__main__":
