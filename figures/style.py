@@ -46,9 +46,16 @@ LOOKS = {
 }
 
 
-def save(drawn: Figure | str, path: Path) -> list[Path]:
-    """Write a figure as `path`.png and `path`.svg, or a table, a text in Markdown, as `path`.md."""
+class Svg(str):
+    """A picture as the text of its file: one that moves, which matplotlib does not draw."""
+
+
+def save(drawn: Figure | Svg | str, path: Path) -> list[Path]:
+    """Write a figure as `path`.png and `path`.svg, one that moves as `path`.svg, or a table as `path`.md."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(drawn, Svg):
+        path.with_suffix(".svg").write_text(drawn, encoding="utf-8")
+        return [path.with_suffix(".svg")]
     if isinstance(drawn, str):
         path.with_suffix(".md").write_text(drawn, encoding="utf-8")
         return [path.with_suffix(".md")]

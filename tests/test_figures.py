@@ -1,6 +1,7 @@
 """The figures and tables say what the losses, the logs and the paper's numbers say."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from figures import (
     order,
     overview,
     paper,
+    race,
     runs,
     style,
     table2,
@@ -59,11 +61,14 @@ def table(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_each_is_made_and_lies_beside_its_script(name: str):
-    """Every script draws a Figure or a table, whose file is there, and the index shows it and says what it is."""
+    """Every script draws a Figure, an animation or a table. Its file is there, and the index shows it and what it is."""
     drawn = DRAWINGS[name].draw()
     assert DRAWINGS[name].__doc__.strip()
     index = (FIGURES / "README.md").read_text()
-    if isinstance(drawn, str):
+    if isinstance(drawn, style.Svg):
+        assert (FIGURES / f"{name}.svg").read_text() == drawn
+        assert f"({name}.svg)" in index
+    elif isinstance(drawn, str):
         assert (FIGURES / f"{name}.md").read_text() == drawn
         assert f"({name}.md)" in index
     else:
@@ -176,6 +181,34 @@ def test_figure_2_shows_what_the_paper_says_of_it():
     assert (made.lift_by_boxes > 0).tolist() == [[False] * 3, [True, False, False], [True, True, False]]
     assert (made.pull > 0).tolist() == [[True, False, False], [True, True, False], [True, True, True]]
     assert made.pull[2, 2] == made.pull[made.pull > 0].min()
+
+
+@pytest.mark.parametrize("loss", ["cross entropy", "AP Loss", "aLRP Loss"])
+def test_a_list_sorts_itself_in_the_readmes_animation(loss: str):
+    """Each loss brings the four positives to the top and keeps the balance of what it knows: the first step moves the
+    scores, and every step raises the IoUs, by the same total. With aLRP Loss the box on top becomes the best."""
+    states = race.states(loss)
+    assert len(states) == race.STEPS + 1 and states[0].average_precision(0.5) < 0.5
+    assert sorted(states[-1].ranking()[:4]) == [0, 1, 2, 3] and states[-1].average_precision(0.5) == 1
+    assert (states[1].scores - states[0].scores).abs().sum() == pytest.approx(race.FIRST)
+    assert (states[1].ious - states[0].ious).sum() == pytest.approx(race.BOX)
+    best_box_on_top = states[-1].ranking()[0] == int(states[-1].ious.argmax())
+    assert best_box_on_top == (loss == "aLRP Loss")
+
+
+def test_the_animation_shows_each_state():
+    """Places, IoUs and APs of the last states are those that a viewer without motion shows; the file is small."""
+    svg = race.draw()
+    assert len(svg.encode()) < 300_000 and "prefers-reduced-motion" in svg
+    for column, loss in zip("abc", ("cross entropy", "AP Loss", "aLRP Loss"), strict=True):
+        last = race.states(loss)[-1]
+        for place, k in enumerate(last.ranking()):
+            assert f"#{column}{k} {{ transform: translateY({race.TOP + race.ROW * place}px);" in svg
+        for k, iou in enumerate(last.ious):
+            assert f"#{column}{k}w {{ transform: scaleX({iou:.3f});" in svg
+        for line, iou in enumerate((0.5, 0.75, 0.9)):
+            (shown,) = re.findall(rf"#({column}{line}v\d+) {{ opacity: 1;", svg)
+            assert re.search(rf'id="{shown}" .*>{last.average_precision(iou):.2f}<', svg)
 
 
 def test_figure_3_draws_the_logs():

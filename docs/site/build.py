@@ -42,7 +42,7 @@ LINKED = (
         "docs/*.py",
         "docs/*.jpg",
     ),
-    *("figures/*.p[ny]*", "figures/data/**/*.csv", "benchmarks/*.py", "benchmarks/results/*"),
+    *("figures/*.p[ny]*", "figures/race.svg", "figures/data/**/*.csv", "benchmarks/*.py", "benchmarks/results/*"),
     *("notebooks/*.py", "notebooks/data/*", "notebooks/where/*.svg"),
 )
 

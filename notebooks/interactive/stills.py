@@ -1,4 +1,4 @@
-"""Draw the stills of the interactive pictures, and the README's animation, with a headless browser.
+"""Draw the stills of the interactive pictures with a headless browser.
 
 Usage: python notebooks/interactive/stills.py     (needs Playwright and Chromium)
 """
@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from interactive import FOLDER, PICTURES, page
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-ANIMATION = FOLDER / "race.gif"
 
 
 def main() -> None:
@@ -28,14 +27,9 @@ def main() -> None:
             picture = tab.locator(".alrp-picture")
             picture.wait_for()
             if name == "race":
-                frames = [_shot(picture)]
-                for _ in range(30):
+                for _ in range(12):
                     picture.get_by_role("button", name="step").click()
-                    frames.append(_shot(picture))
-                _animate(frames)
-                _save(frames[12], FOLDER / f"{name}.png")
-            else:
-                _save(_shot(picture), FOLDER / f"{name}.png")
+            _save(_shot(picture), FOLDER / f"{name}.png")
         browser.close()
 
 
@@ -45,15 +39,6 @@ def _shot(picture) -> Image.Image:
 
 def _save(image: Image.Image, path: Path) -> None:
     image.quantize(64).save(path, optimize=True)
-
-
-def _animate(frames: list[Image.Image]) -> None:
-    palette = frames[0].quantize(32)
-    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    times = [1200, *[350] * (len(frames) - 2), 2500]
-    frames[0].save(
-        ANIMATION, save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=True
-    )
 
 
 if __name__ == "__main__":
