@@ -61,7 +61,7 @@ def table(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_each_is_made_and_lies_beside_its_script(name: str):
-    """Every script draws a Figure, an animation or a table. Its file is there, and the index shows it and what it is."""
+    """Every script draws a Figure, an animation or a table. Its file is there, and the index shows it."""
     drawn = DRAWINGS[name].draw()
     assert DRAWINGS[name].__doc__.strip()
     index = (FIGURES / "README.md").read_text()

@@ -84,6 +84,14 @@ def test_every_picture_has_a_text(site):
         assert all(page.pictures), path.name
 
 
+def test_the_sidebar_lists_pages_to_read(site):
+    """No source file is in it, and no page twice."""
+    sidebar = (site / "index.html").read_text(encoding="utf-8").partition("sidebar-tree")[2].partition("</aside>")[0]
+    listed = re.findall(r'href="([^"#]+)"', sidebar)
+    assert len(listed) > 20 and len(set(listed)) == len(listed)
+    assert not [link for link in listed if ".py" in link]
+
+
 @pytest.fixture
 def browser():
     """A page of Chromium that notes what it asks of a network."""
@@ -174,6 +182,11 @@ def test_formulas_are_drawn_and_the_search_finds(site, browser):
 def test_pages_fit_their_window(site, browser, width):
     """No page is wider than the window of a laptop or of a phone."""
     browser.set_viewport_size({"width": width, "height": 800})
-    for path in (site / "index.html", site / "api.html", *sorted((site / "notebooks").glob("0*.html"))):
+    for path in (
+        site / "index.html",
+        site / "api.html",
+        site / "docs/annotated_paper.html",
+        *sorted((site / "notebooks").glob("0*.html")),
+    ):
         browser.goto(path.as_uri())
         assert browser.evaluate("document.documentElement.scrollWidth") <= width, path.name
