@@ -40,7 +40,7 @@ def draw(run: Run | None = None) -> Figure:
                 axes.fill_between(step, *band, color=look.colour, alpha=0.2, linewidth=0)
     letter(balance, "(a) gradient of negatives / of positives")
     letter(losses, "(b) classification loss / its first value")
-    log_ticks(balance, (0.1, 0.2, 0.5, 1, 2, 5, 10))
+    log_ticks(balance, (0.01, 0.1, 0.5, 1, 2, 5))
     for axes in (balance, losses):
         axes.set(xlabel="training step")
     losses.set(ylim=(0, None))
