@@ -3,7 +3,7 @@
 With aLRP Loss the ratio is 1 at every step, whatever the imbalance: Theorem 2. With cross entropy and focal loss it is
 not. It only tends to 1 on average, because the difference of the two sides is the derivative by the last layer's bias.
 The paper's figure is RetinaNet over 12 epochs of COCO, mean of ten runs. Ours is `alrp_tiny` with each loss over 12
-epochs of 40 steps on pictures of shapes: mean of ten runs as a line, and their range as a band.
+epochs of 40 steps on pictures of shapes: the mean of our runs as a line, and their range as a band.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ COLUMNS = tuple(name + end for name in ("balance", "loss_cls") for end in ("", "
 
 
 def curves() -> dict[str, dict[str, np.ndarray]]:
-    """By loss, columns of our ten runs: mean, least and most at each step."""
+    """By loss, columns of our runs: mean, least and most at each step."""
     rows = read_table(DATA / "length" / "figure4.csv")
     return {
         title: {c: np.array([float(row[c]) for row in rows if row["loss"] == name]) for c in COLUMNS}

@@ -228,7 +228,7 @@ def test_figure_3_draws_the_logs():
 
 
 def test_figure_4_is_flat_for_a_ranking_alone():
-    """At every step of ten runs the ratio is 1 with aLRP Loss, to the digits of the log. Cross entropy and focal loss
+    """At every step of all runs the ratio is 1 with aLRP Loss, to the digits of the log. Cross entropy and focal loss
     leave it by more than half, to both sides. The figure draws mean and range."""
     curves = fig4.curves()
     assert np.allclose([curves["aLRP Loss"][f"balance{end}"] for end in ("_least", "_most")], 1, atol=2e-3)
