@@ -30,7 +30,7 @@ def draw(run: Run | None = None) -> Figure:
     for (losses, ratio), (title, path) in zip(columns, logs.items(), strict=True):
         _draw(losses, ratio, read_log(path))
         letter(losses, title)
-    columns[0][0].legend(loc="upper left")
+    columns[0][0].legend(loc="upper right")
     columns[0][1].legend(loc="upper right")
     return figure
 
@@ -49,4 +49,4 @@ def _draw(losses: Axes, ratio: Axes, log: dict[str, np.ndarray]) -> None:
     ratio.plot(step, (cls + loc) / loc, color=colour, label=r"$\mathcal{L}^{aLRP} / \mathcal{L}_{loc}$")
     ratio.step(log["step"], log["weight"], where="post", color=INK, label="self-balance weight")
     ratio.set(xlabel="training step")
-    log_ticks(ratio, (10, 20, 50, 100, 200, 500, 1000))
+    log_ticks(ratio, (2, 5, 10, 20, 50, 100, 200, 500, 1000))
