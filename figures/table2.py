@@ -35,7 +35,7 @@ better than the IoU assigner. Not as in the paper, aLRP Loss with IoU has 2.3 po
 IoU the self-balance changes nothing that one seed can show; with GIoU and ATSS it is worth two points of AP against the
 weight 1 ([Table 3](table3.md)). GIoU brings 2.6 points of AP, where the paper has .2. We do not know why.
 
-A run of 468 steps cannot rank the rows: there AP Loss led them all, by five points or more. The first 4,500 steps of
+A run of 468 steps cannot rank the rows: there AP Loss led them all, by 4.8 points or more. The first 4,500 steps of
 the last row, or so, ran in bfloat16 on an NVIDIA H200, everything else in float32 on a CPU."""
 
 PHOTOGRAPHS = """MobileNetV2 on a sample of COCO, 1,843 photographs. Two epochs (460 steps of 8) with three losses (mean
