@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from alrp_ref.palette import INK
+from alrp_ref.palette import ALRP_LOSS, AP_LOSS, CROSS_ENTROPY, FOCAL_LOSS, INK
 
 matplotlib.rcParams.update(
     {
@@ -36,13 +36,11 @@ class Look(NamedTuple):
     marker: str
 
 
-# Not the colours of positives, negatives and boxes in `alrp_ref.palette`: those have one meaning. Printed in grey they
-# go from dark to light, and for colour-blind readers they differ.
 LOOKS = {
-    "aLRP Loss": Look("#332288", "-", "o"),
-    "AP Loss": Look("#AA3377", "--", "s"),
-    "cross entropy": Look("#8899AA", ":", "D"),
-    "focal loss": Look("#D8B030", "-.", "^"),
+    "aLRP Loss": Look(ALRP_LOSS, "-", "o"),
+    "AP Loss": Look(AP_LOSS, "--", "s"),
+    "cross entropy": Look(CROSS_ENTROPY, ":", "D"),
+    "focal loss": Look(FOCAL_LOSS, "-.", "^"),
 }
 
 

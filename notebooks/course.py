@@ -19,7 +19,11 @@ from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
 from alrp_ref.palette import (  # noqa: F401 (the notebooks take their colours from here)
+    ALRP_LOSS,
+    AP_LOSS,
     BOXES,
+    CROSS_ENTROPY,
+    FOCAL_LOSS,
     GREY,
     INK,
     LIGHT,
