@@ -13,7 +13,7 @@ from alrp_ref.data.annotations import is_finite, stops
 from alrp_ref.data.normalise import Ids, id_order, normalised
 from alrp_ref.evaluation.metrics import Metrics, iou_index
 from alrp_ref.evaluation.olrp import optimal_lrp_by_class
-from alrp_ref.io import DataError, read_json
+from alrp_ref.io import DataError, read_json, without_garbage_collection
 
 # Indices into the evaluator's arrays: precision has the axes (IoU, recall, class, area, detections), recall the same
 # without the second.
@@ -25,6 +25,7 @@ NUMBER = (int, float, np.number)
 PathLike = str | os.PathLike[str]
 
 
+@without_garbage_collection()
 def evaluate(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]]) -> Metrics:
     """Evaluate detections against ground truth in COCO's format.
 
@@ -161,13 +162,10 @@ def _ground_truth(gt: PathLike | dict[str, Any]) -> tuple[dict[str, list], _Numb
     for entries, number in ((truth["images"], images), (truth["categories"], categories)):
         for entry in entries:
             entry["id"] = number[entry["id"]]
-    finite = (a for a in truth["annotations"] if a["image_id"] in images and all(map(is_finite, a["bbox"])))
-    truth["annotations"] = [
-        {"area": a["bbox"][2] * a["bbox"][3]}
-        | a
-        | {"id": number, "image_id": images[a["image_id"]], "category_id": categories[a["category_id"]]}
-        for number, a in enumerate(finite, 1)
-    ]
+    truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in images and all(map(is_finite, a["bbox"]))]
+    for number, a in enumerate(truth["annotations"], 1):
+        a.setdefault("area", a["bbox"][2] * a["bbox"][3])
+        a.update(id=number, image_id=images[a["image_id"]], category_id=categories[a["category_id"]])
     return truth, _Numbers(images, categories | {category["id"]: 0 for category in left_out})
 
 
@@ -200,7 +198,7 @@ def _columns(detections: list, numbers: _Numbers) -> np.ndarray | None:
     """The rows, vectorised; None if any detection may have a `_problem`, or an id in another form."""
     try:
         box, score = (np.array(list(map(itemgetter(key), detections))) for key in ("bbox", "score"))
-        ids = ([known.get(d[key]) for d in detections] for key, known in numbers._asdict().items())
+        ids = (list(map(known.get, map(itemgetter(key), detections))) for key, known in numbers._asdict().items())
         image, category = (np.array(numbers, dtype=np.float64) for numbers in ids)  # None is NaN
     except (KeyError, TypeError, ValueError):
         return None
@@ -208,7 +206,7 @@ def _columns(detections: list, numbers: _Numbers) -> np.ndarray | None:
         return None
     if not all(np.isfinite(x).all() for x in (image, box, score, category)) or (box[:, 2:] < 0).any():
         return None
-    return np.column_stack([image, box, score, category]).astype(np.float64)
+    return np.column_stack([image, box, score, category]).astype(np.float64, copy=False)
 
 
 def _problem(detection: Any, ids: dict[str, Ids]) -> str | None:
