@@ -3,16 +3,12 @@
 Images are noise and boxes are drawn at random: a step takes as long as on photographs.
 """
 
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
@@ -21,8 +17,10 @@ from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.targets import assign
 from benchmarks.timing import extra_memory, in_turn, seconds
 
-IOU, ATSS = "alrp_retinanet_r50_500", "alrp_retinanet_r50_atss_500"
+IOU, ATSS, TINY = "alrp_retinanet_r50_500", "alrp_retinanet_r50_atss_500", "alrp_tiny"
 BOXES_AN_IMAGE, CLASSES = 7, 80
+SHAPES = 5
+"""Classes of the generated pictures that `alrp_tiny` is made for."""
 Row = dict[str, object]
 Batch = tuple[Tensor, list[dict[str, Tensor]]]
 
@@ -39,8 +37,7 @@ def bench(quick: bool = False) -> dict[str, list[Row]]:
     for name, function in (("steps", _steps), ("parts", _parts), ("formats", _formats), ("memory", _memory)):
         print(f"{name} ...", flush=True)
         results[name] = function(data)
-    print("loader ...", flush=True)
-    return results | {"loader": _loader(20 if quick else 200, size)}
+    return results
 
 
 def tables(results: dict[str, list[Row]]) -> dict[str, list[Row]]:
@@ -50,11 +47,10 @@ def tables(results: dict[str, list[Row]]) -> dict[str, list[Row]]:
         "Where the step's time goes": results["parts"],
         "The same step in other number formats and memory layouts": results["formats"],
         "Most memory of a step, beyond the model and the batch": results["memory"],
-        "Reading and augmenting images, without a model": results["loader"],
     }
 
 
-def batch(num_images: int, size: int) -> Batch:
+def batch(num_images: int, size: int, classes: int = CLASSES) -> Batch:
     """Noise, and random boxes on it."""
     rng = torch.Generator().manual_seed(0)
     images = torch.randn(num_images, 3, size, size, generator=rng)
@@ -62,14 +58,14 @@ def batch(num_images: int, size: int) -> Batch:
     for _ in range(num_images):
         corner = torch.rand(BOXES_AN_IMAGE, 2, generator=rng) * size * 0.7
         sides = (0.05 + 0.25 * torch.rand(BOXES_AN_IMAGE, 2, generator=rng)) * size
-        boxes, labels = torch.cat([corner, corner + sides], 1), torch.randint(CLASSES, (BOXES_AN_IMAGE,), generator=rng)
+        boxes, labels = torch.cat([corner, corner + sides], 1), torch.randint(classes, (BOXES_AN_IMAGE,), generator=rng)
         targets.append({"boxes": boxes.to(device()), "labels": labels.to(device())})
     return images.to(device(), memory_format=torch.channels_last), targets
 
 
-def ours(recipe: str) -> Detector:
+def ours(recipe: str, classes: int = CLASSES) -> Detector:
     torch.manual_seed(0)
-    return build_detector(recipe, num_classes=CLASSES).to(device(), memory_format=torch.channels_last).train()
+    return build_detector(recipe, num_classes=classes).to(device(), memory_format=torch.channels_last).train()
 
 
 class Pyramid(nn.Module):
@@ -145,18 +141,21 @@ def _logits(model: Detector, data: Batch) -> list[Tensor]:
 def _parts(data: Batch) -> list[Row]:
     """The step of ours, taken apart. The losses know their gradient when they know their value."""
     rows = []
-    for recipe in (IOU, ATSS):
-        model = ours(recipe)
+    tiny = RECIPES[TINY]
+    shapes = batch(tiny.batch_size, tiny.train_size, SHAPES)
+    for recipe, classes, batch_of in ((IOU, CLASSES, data), (ATSS, CLASSES, data), (TINY, SHAPES, shapes)):
+        model = ours(recipe, classes)
+        optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-5, momentum=0.9)
         times: dict[str, list[float]] = {}
         for _ in range(4):
-            for name, took in _one_step_apart(model, data).items():
+            for name, took in _one_step_apart(model, optimiser, batch_of).items():
                 times.setdefault(name, []).append(took)
         median = {name: sorted(values[1:])[1] for name, values in times.items()}
         rows.append({"detector": recipe} | {name: took / sum(median.values()) for name, took in median.items()})
     return rows
 
 
-def _one_step_apart(model: Detector, data: Batch) -> dict[str, float]:
+def _one_step_apart(model: Detector, optimiser: torch.optim.Optimizer, data: Batch) -> dict[str, float]:
     kept, times = {}, {}
 
     def timed(name: str, function: Callable, *args):
@@ -168,8 +167,15 @@ def _one_step_apart(model: Detector, data: Batch) -> dict[str, float]:
     assigned = timed("assigner", lambda: assign(model.assigner, model.anchors(levels, logits), data[1]))
     losses = timed("loss, its gradient", model.criterion, logits, deltas, assigned)
     times["backward"] = seconds(sum(losses.values()).backward)
-    model.zero_grad()
+    times["clipping, optimiser"] = seconds(lambda: _update(model, optimiser))
     return times
+
+
+def _update(model: Detector, optimiser: torch.optim.Optimizer) -> None:
+    if model.recipe.clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), model.recipe.clip_norm)
+    optimiser.step()
+    optimiser.zero_grad()
 
 
 def _formats(data: Batch) -> list[Row]:
@@ -204,19 +210,3 @@ def step_of(name: str, num_images: int, size: int) -> Callable[[], float]:
     else:
         model = ours(ATSS if "ATSS" in name else IOU)
     return stepper(model, batch(num_images, size))
-
-
-def _loader(num_images: int, size: int) -> list[Row]:
-    """Images/s of the shapes set's pictures, scaled up to the size of photographs, by the paper's augmentation."""
-    from alrp_ref.data import CocoDataset, collate, make_shapes, train_transform  # the steps need less
-
-    recipe = replace(RECIPES[ATSS], train_size=size)
-    with tempfile.TemporaryDirectory() as folder:
-        make_shapes(Path(folder), train_images=num_images, val_images=1)
-        data = CocoDataset(folder, "train2017", train_transform(recipe))
-        rows = []
-        for workers in (0, 2):
-            loader = DataLoader(data, 4, collate_fn=collate, num_workers=workers)
-            took = seconds(lambda loader=loader: [None for _ in loader])
-            rows.append({"workers": workers, "images/s": len(data) / took})
-    return rows

@@ -162,10 +162,11 @@ def _ground_truth(gt: PathLike | dict[str, Any]) -> tuple[dict[str, list], _Numb
     for entries, number in ((truth["images"], images), (truth["categories"], categories)):
         for entry in entries:
             entry["id"] = number[entry["id"]]
-    truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in images and all(map(is_finite, a["bbox"]))]
-    for number, a in enumerate(truth["annotations"], 1):
+    usable = [a for a in truth["annotations"] if a["image_id"] in images and all(map(is_finite, a["bbox"]))]
+    for number, a in enumerate(usable, 1):
         a.setdefault("area", a["bbox"][2] * a["bbox"][3])
         a.update(id=number, image_id=images[a["image_id"]], category_id=categories[a["category_id"]])
+    truth["annotations"] = usable
     return truth, _Numbers(images, categories | {category["id"]: 0 for category in left_out})
 
 

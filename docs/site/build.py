@@ -139,7 +139,7 @@ def _live(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
 
 
 def _plain(markdown: str) -> str:
-    """The last sentence of a text, without marks: what a picture after it shows."""
+    """The last paragraph of a text, without marks: what a picture after it shows."""
     text = re.sub(r"<[^>]+>|[`*$#|\\]|\]\([^)]*\)|\[", "", markdown.strip().split("\n\n")[-1])
     return " ".join(text.split())[:250].replace('"', "'")
 
