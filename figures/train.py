@@ -168,8 +168,9 @@ class Studies:
     def _best_rate(self, recipe: Recipe) -> float:
         """The learning rate that was best in the sweep of a loss; the recipe's if there was no sweep."""
         name = next(name for name, of_loss in LOSSES.items() if of_loss.loss == recipe.loss)
-        tried = [run for run in self.rates() if run.recipe.name.startswith(f"rate_{name}_") and run.result]
-        return max(tried, key=lambda run: run.result["AP"] or 0.0).recipe.lr if tried else recipe.lr
+        tried = [row for row in read_table(RESULTS) if row["recipe"].startswith(f"rate_{name}_")]
+        best = max(tried, key=lambda row: (int(row["steps"]), float(row["AP"])), default=None)
+        return float(best["recipe"].removeprefix(f"rate_{name}_")) if best else recipe.lr
 
 
 STUDIES = ("rates", "losses", "photographs", "longer", "table2", "table3", "table4", "figure4")
