@@ -24,6 +24,9 @@ from alrp_ref.exact.checks import exact_dtype
 PART = 1 << 15
 """Scores that a CPU takes at a time. What is computed on the way (256 kB in float64) then stays in the cache. Longer
 parts would also be split among threads, which was measured to be slower."""
+LANES = 256
+"""Sums that a GPU makes of each bin, before it adds these up. Additions to one number wait for each other there, and
+most scores lie in few bins. With lanes, neighbours in the list add to different numbers."""
 
 Reduce = Callable[[Tensor], Tensor]
 
@@ -150,8 +153,9 @@ class StepMatrix:
         one = weight.new_ones(()).expand(self.shape[1])
         for w_part, s, bin in self._parts(one if w is None else w.to(weight.dtype), self.s_j, self.bin):
             offset = self._offset(s, bin)
-            weight.index_add_(0, bin, w_part)
-            moment += torch.zeros_like(moment).index_add_(0, bin, offset if w is None else offset.mul_(w_part))
+            lane_of = _lanes(bin)
+            weight += _bin_sums(lane_of, w_part, len(weight))
+            moment += _bin_sums(lane_of, offset if w is None else offset.mul_(w_part), len(moment))
         sums = torch.stack([weight.to(moment.dtype), moment])
         return sums if self.reduce is None else self.reduce(sums)
 
@@ -178,6 +182,19 @@ class _Transposed:
 
     def __matmul__(self, c: Tensor) -> Tensor:
         return self.matrix._transposed_matmul(c)
+
+
+def _lanes(bin: Tensor) -> Tensor:
+    """For each score, which of its bin's sums it is added to. A CPU has one sum a bin. Shape: (J,) -> (J,)."""
+    if bin.device.type != "cuda":
+        return bin
+    return torch.arange(len(bin), dtype=bin.dtype, device=bin.device).remainder_(LANES).add_(bin, alpha=LANES)
+
+
+def _bin_sums(lane: Tensor, x: Tensor, bins: int) -> Tensor:
+    """The sum of the numbers in each bin. Shape: (J,), (J,) -> (bins,)."""
+    lanes = LANES if lane.device.type == "cuda" else 1
+    return x.new_zeros(bins * lanes).index_add_(0, lane, x).view(bins, lanes).sum(1, dtype=x.dtype)
 
 
 def _suffix_sum(x: Tensor) -> Tensor:
