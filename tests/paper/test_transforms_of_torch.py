@@ -123,7 +123,8 @@ def test_a_step_is_captured_in_a_cuda_graph():
 
     def step(criterion):
         loss = criterion(logits, targets, loc_errors).total
-        return loss, *torch.autograd.grad(loss, (logits, loc_errors))
+        gradients = torch.autograd.grad(loss, (logits, loc_errors))
+        return loss.detach(), *gradients  # a loss with its graph would keep nodes of the stream it was made on
 
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
