@@ -153,9 +153,8 @@ class StepMatrix:
         one = weight.new_ones(()).expand(self.shape[1])
         for w_part, s, bin in self._parts(one if w is None else w.to(weight.dtype), self.s_j, self.bin):
             offset = self._offset(s, bin)
-            lane_of = _lanes(bin)
-            weight += _bin_sums(lane_of, w_part, len(weight))
-            moment += _bin_sums(lane_of, offset if w is None else offset.mul_(w_part), len(moment))
+            totals = _bin_sums(bin, len(weight), w_part, offset if w is None else offset.mul_(w_part))
+            weight, moment = weight + totals[0], moment + totals[1]
         sums = torch.stack([weight.to(moment.dtype), moment])
         return sums if self.reduce is None else self.reduce(sums)
 
@@ -184,17 +183,12 @@ class _Transposed:
         return self.matrix._transposed_matmul(c)
 
 
-def _lanes(bin: Tensor) -> Tensor:
-    """For each score, which of its bin's sums it is added to. A CPU has one sum a bin. Shape: (J,) -> (J,)."""
-    if bin.device.type != "cuda":
-        return bin
-    return torch.arange(len(bin), dtype=bin.dtype, device=bin.device).remainder_(LANES).add_(bin, alpha=LANES)
-
-
-def _bin_sums(lane: Tensor, x: Tensor, bins: int) -> Tensor:
-    """The sum of the numbers in each bin. Shape: (J,), (J,) -> (bins,)."""
-    lanes = LANES if lane.device.type == "cuda" else 1
-    return x.new_zeros(bins * lanes).index_add_(0, lane, x).view(bins, lanes).sum(1, dtype=x.dtype)
+def _bin_sums(bin: Tensor, bins: int, *numbers: Tensor) -> list[Tensor]:
+    """Of each list of numbers, the sum in each bin. Shape: each (J,) -> (bins,)."""
+    lanes = LANES if bin.device.type == "cuda" else 1
+    if lanes > 1:
+        bin = torch.arange(len(bin), dtype=bin.dtype, device=bin.device).remainder_(lanes).add_(bin, alpha=lanes)
+    return [x.new_zeros(bins * lanes).index_add_(0, bin, x).view(bins, lanes).sum(1, dtype=x.dtype) for x in numbers]
 
 
 def _suffix_sum(x: Tensor) -> Tensor:
