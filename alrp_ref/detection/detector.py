@@ -98,13 +98,13 @@ class Detector(nn.Module):
     def real_anchors(self, levels: Sequence[Tensor], image_sizes: ImageSizes) -> list[list[Tensor] | None]:
         """Mask of the anchors outside the padding, (A_l,) bool for each image and level; None without padding."""
         sizes = [tuple(level.shape[-2:]) for level in levels]
-        masks = []
-        for image_size in image_sizes:
+        masks = {}  # by size: in training all images have the same
+        for image_size in {tuple(size) for size in image_sizes}:
             keep = real_locations(sizes, self.strides, image_size)
+            keep = [level.repeat_interleave(self.num_anchors) for level in keep]
             is_whole = all(level.all() for level in keep)  # on the CPU: does not synchronise a GPU
-            keep = [level.repeat_interleave(self.num_anchors).to(levels[0].device) for level in keep]
-            masks.append(None if is_whole else keep)
-        return masks
+            masks[image_size] = None if is_whole else [level.to(levels[0].device) for level in keep]
+        return [masks[tuple(size)] for size in image_sizes]
 
     def outputs_of_images(
         self, levels: Sequence[Tensor], logits: Sequence[Tensor], deltas: Sequence[Tensor], image_sizes: ImageSizes
