@@ -19,7 +19,7 @@ from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
 
 LOSSES = ("alrp", "ap", "focal")
-STEPS = {"alrp_faster": 100, "ce_faster": 250, "ce_giou_faster": 250}
+STEPS = {"alrp_faster": 200, "ce_faster": 250, "ce_giou_faster": 250}
 """A second stage that learns from a sample takes longer."""
 
 LEARNING_RATE = {"alrp_fovea": 0.005}
