@@ -152,9 +152,9 @@ class StepMatrix:
         moment = torch.zeros_like(self.bend_below)
         one = weight.new_ones(()).expand(self.shape[1])
         for w_part, s, bin in self._parts(one if w is None else w.to(weight.dtype), self.s_j, self.bin):
-            offset = self._offset(s, bin)
-            totals = _bin_sums(bin, len(weight), w_part, offset if w is None else offset.mul_(w_part))
-            weight, moment = weight + totals[0], moment + totals[1]
+            offset, lane = self._offset(s, bin), _lanes(bin)
+            weight = weight + _bin_sums(w_part, lane, len(weight))
+            moment = moment + _bin_sums(offset if w is None else offset.mul_(w_part), lane, len(moment))
         sums = torch.stack([weight.to(moment.dtype), moment])
         return sums if self.reduce is None else self.reduce(sums)
 
@@ -183,12 +183,17 @@ class _Transposed:
         return self.matrix._transposed_matmul(c)
 
 
-def _bin_sums(bin: Tensor, bins: int, *numbers: Tensor) -> list[Tensor]:
-    """Of each list of numbers, the sum in each bin. Shape: each (J,) -> (bins,)."""
-    lanes = LANES if bin.device.type == "cuda" else 1
-    if lanes > 1:
-        bin = torch.arange(len(bin), dtype=bin.dtype, device=bin.device).remainder_(lanes).add_(bin, alpha=lanes)
-    return [x.new_zeros(bins * lanes).index_add_(0, bin, x).view(bins, lanes).sum(1, dtype=x.dtype) for x in numbers]
+def _lanes(bin: Tensor) -> Tensor:
+    """On a GPU, where each bin has `LANES` sums, which of them a number is added to; else its bin."""
+    if bin.device.type != "cuda":
+        return bin
+    return torch.arange(len(bin), dtype=bin.dtype, device=bin.device).remainder_(LANES).add_(bin, alpha=LANES)
+
+
+def _bin_sums(x: Tensor, lane: Tensor, bins: int) -> Tensor:
+    """The sum of the numbers in each bin. Shape: (J,) -> (bins,)."""
+    lanes = LANES if x.device.type == "cuda" else 1
+    return x.new_zeros(bins * lanes).index_add_(0, lane, x).view(bins, lanes).sum(1, dtype=x.dtype)
 
 
 def _suffix_sum(x: Tensor) -> Tensor:
