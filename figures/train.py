@@ -21,11 +21,14 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from torch import Tensor, nn
 
+from alrp_ref import ap_loss, giou_error
 from alrp_ref.data import CocoDataset, hold_out, make_shapes
 from alrp_ref.detection import RECIPES, Recipe, retinanet
+from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import FocalCriterion
+from alrp_ref.detection.criteria import FocalCriterion, Losses, ranking_targets
 from alrp_ref.io import locked
 from alrp_ref.reports.compare import Run as ComparedRun
 from alrp_ref.reports.tables import read_table, write_table
@@ -57,6 +60,7 @@ TABLE_3 = {
     for error in ("giou", "iou")
 } | {"iou_self_balance": replace(ALRP, loc_error="iou")}
 TABLE_4 = {f"first_weight_{weight}": replace(ALRP, loc_weight=float(weight)) for weight in (1, 10, 200)}
+ALIKE = {f"ap_alike_{weight}": replace(LOSSES["ap"], loc_weight=float(weight)) for weight in (3, 10, 1)}
 FIGURE_4 = {"cross_entropy": LOSSES["focal"], "focal": LOSSES["focal"], "alrp": ALRP}
 FIGURE_4_SHAPES = {"train_images": 640, "val_images": 100}
 FIGURE_4_STEPS = 480
@@ -77,15 +81,37 @@ class Run(ComparedRun):
 
     def train(self, **options) -> None:
         with ExitStack() as changes:
-            if self.recipe.name == "cross_entropy":
-                changes.enter_context(mock.patch.object(retinanet, "build_criterion", _cross_entropy))
+            if criterion := CRITERIA.get(self.recipe.name):
+                changes.enter_context(mock.patch.object(retinanet, "build_criterion", criterion))
             every = max(1, EVALUATED_EVERY // (images_of(self.coco) // self.recipe.batch_size))
             super().train(eval_every=every, **options)
 
 
-def _cross_entropy(recipe: Recipe, period: int | None) -> FocalCriterion:
+def cross_entropy(recipe: Recipe, period: int | None) -> FocalCriterion:
     """Focal loss without its two parameters."""
     return FocalCriterion(CODERS[recipe.coder], alpha=-1, gamma=0, beta=1 / 9, count_images=False)
+
+
+class Alike(nn.Module):
+    """AP Loss for the scores, and a pull at all boxes alike: the mean of the errors of aLRP Loss, times a constant."""
+
+    self_balance = None
+
+    def __init__(self, recipe: Recipe, period: int | None):
+        super().__init__()
+        self.coder, self.weight = CODERS[recipe.coder], recipe.loc_weight
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
+        targets = ranking_targets(assigned.labels, logits.shape[-1])
+        errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
+        return {
+            "loss_cls": ap_loss(logits.flatten(), targets.flatten()),
+            "loss_loc": self.weight * errors.sum() / max(1, len(errors)),
+        }
+
+
+CRITERIA = {"cross_entropy": cross_entropy} | dict.fromkeys(ALIKE, Alike)
+"""Criteria that no recipe has, by the name of the run."""
 
 
 @cache
@@ -131,6 +157,10 @@ class Studies:
         """First weights of the self-balance; 50 is a run of `losses`."""
         yield from self._each(TABLE_4, seeds=1)
 
+    def alike(self) -> Iterator[Run]:
+        """AP Loss with a pull at all boxes alike, at constant weights; aLRP Loss and AP Loss are runs of `losses`."""
+        yield from self._each(ALIKE, seeds=1)
+
     def figure4(self) -> Iterator[Run]:
         """Cross entropy, focal loss and aLRP Loss over twelve short epochs, ten runs of each."""
         coco = make_shapes(self.folder / "figure4" / "shapes", **FIGURE_4_SHAPES)
@@ -174,7 +204,7 @@ class Studies:
         return float(best["recipe"].removeprefix(f"rate_{name}_")) if best else recipe.lr
 
 
-STUDIES = ("rates", "losses", "photographs", "longer", "table2", "table3", "table4", "figure4")
+STUDIES = ("rates", "losses", "photographs", "longer", "table2", "table3", "table4", "alike", "figure4")
 
 
 def collect(folder: Path, results: Path = RESULTS) -> None:

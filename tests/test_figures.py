@@ -11,9 +11,10 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from alrp_ref import alrp_loss, cli, pairwise, palette
+from alrp_ref import alrp_loss, ap_loss, cli, giou_error, pairwise, palette
 from alrp_ref.data import make_shapes
 from alrp_ref.detection import RECIPES
+from alrp_ref.detection.assigners import Assigned
 from alrp_ref.evaluation.score_iou import ORDERS, average_precision, reordered
 from alrp_ref.reports.means import block_means
 from alrp_ref.training import train
@@ -43,7 +44,7 @@ from figures import (
     weights,
 )
 from figures.measure_groups import third_of
-from figures.train import collect
+from figures.train import ALIKE, Alike, collect
 
 FIGURES = Path(__file__).parents[1] / "figures"
 DRAWINGS = make.drawings()
@@ -474,3 +475,15 @@ def test_results_of_runs_that_lie_elsewhere_are_kept(tmp_path):
         collect(tmp_path / folder, results)
     rows = [(row["recipe"], row["seed"], row["AP"]) for row in runs.read_table(results)]
     assert rows == [("alrp", "0", "0.1250"), ("alrp", "1", "0.2500"), ("ap", "0", "0.7500")]
+
+
+def test_the_toy_of_two_switches_has_a_detector_that_pulls_at_all_boxes_alike():
+    """Each error of a positive counts weight / |P|, whatever the rank; the scores are those of AP Loss."""
+    recipe = ALIKE["ap_alike_3"]
+    anchors = torch.tensor([[0.0, 0, 40, 40], [20, 20, 60, 60]])
+    boxes = anchors + torch.tensor([1.0, 2, 3, 4])
+    logits, deltas = torch.tensor([[[2.0], [-2.0], [0.0]]]), torch.zeros(1, 3, 4)
+    assigned = Assigned(torch.tensor([[0, 0, -1]]), anchors, boxes)
+    losses = Alike(recipe, period=None)(logits, deltas, assigned)
+    assert torch.isclose(losses["loss_loc"], 3 * giou_error(anchors, boxes).mean())
+    assert losses["loss_cls"] == ap_loss(logits.flatten(), torch.tensor([1, 1, 0]))
