@@ -1,6 +1,6 @@
-"""Length: AP, AP90 and oLRP against training steps, for aLRP Loss and AP Loss; mean of three seeds, and their range.
+"""Length: AP, AP90 and oLRP against training steps, for aLRP Loss and AP Loss; mean of the seeds, and their range.
 
-Small detectors on shapes, 10,000 steps, the learning rate a tenth after seven and eight ninths of them.
+Small detectors on shapes, 10,000 and 20,000 steps, the learning rate a tenth after seven and eight ninths of them.
 """
 
 from collections import defaultdict
@@ -27,14 +27,17 @@ def evaluations(total_steps: int) -> dict[str, dict[int, list[dict[str, str]]]]:
 def draw() -> Figure:
     figure = Figure(figsize=(9, 3.1))
     for axes, metric in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
-        for name, by_step in evaluations(10_000).items():
-            colour, line, marker = LOOKS[LOSSES[name]]
-            steps = sorted(by_step)
-            values = [[float(row[metric]) for row in by_step[step]] for step in steps]
-            mean = [np.mean(v) for v in values]
-            axes.plot(steps, mean, line, marker=marker, color=colour, markersize=3, label=LOSSES[name])
-            axes.fill_between(steps, *zip(*((min(v), max(v)) for v in values), strict=True), color=colour, alpha=0.2)
-        axes.set(xlabel="training step", xlim=(0, 10_500))
+        for total_steps, strength in ((10_000, 1.0), (20_000, 0.5)):
+            for name, by_step in evaluations(total_steps).items():
+                colour, line, marker = LOOKS[LOSSES[name]]
+                steps = sorted(by_step)
+                values = [[float(row[metric]) for row in by_step[step]] for step in steps]
+                look = {"color": colour, "marker": marker, "markersize": 3, "alpha": strength}
+                label = f"{LOSSES[name]}, {total_steps // 1000},000"
+                axes.plot(steps, [np.mean(v) for v in values], line, label=label, **look)
+                least, most = zip(*((min(v), max(v)) for v in values), strict=True)
+                axes.fill_between(steps, least, most, color=colour, alpha=0.2 * strength)
+        axes.set(xlabel="training step", xlim=(0, 20_500))
         letter(axes, metric)
-    axes.legend()
+    axes.legend(fontsize="small")
     return figure

@@ -12,8 +12,8 @@ numbers we have not read.
 Ours: `alrp_tiny` on shapes, 10,000 steps, 500 an epoch, in percent but for rho; with three seeds mean ± half of the
 range. After the first epoch each run has the weight that its own losses ask for.
 
-1, 10 and 50 cannot be told apart: they end within .7 points of AP of each other, and the three seeds of 50 are .6 apart.
-200 ends 1.6 points of AP lower, below all seeds of 50. It is about one epoch late: the mean of L_cls over the
+1, 10 and 50 cannot be told apart: they end within .7 points of AP of each other, and the three seeds of 50 are .6
+apart. 200 ends 1.6 points of AP lower, below all seeds of 50. It is about one epoch late: the mean of L_cls over the
 last hundred steps of the first epoch is .93, with 50 .84, and it comes to .80 at the end of the second. We think that
 this is the clipping of the gradient's norm, which the boxes fill when their weight is large. An epoch is a twentieth of
 the training here, and a hundredth in the paper."""
