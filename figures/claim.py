@@ -17,26 +17,25 @@ ON_SHAPES = [
 ]
 """Title, recipe in `data/length/results.csv`, and length of each row."""
 
-SHAPES = """`alrp_tiny` and the same detector with another loss, 8,000 training and 1,000 validation pictures of shapes,
-in percent but for rho; with several seeds mean ± half of their range.
+SHAPES = """`alrp_tiny` and the same detector with another loss, 8,000 training and 1,000 validation pictures of
+shapes, in percent but for rho; with several seeds mean ± half of their range.
 
 After 10,000 steps the difference in AP between aLRP Loss and AP Loss is within the range of the seeds. After 20,000
 aLRP Loss is 1.1 points ahead, with one seed; the seeds of a loss differed by .6 and .8 at 10,000. So the gap seems to
 grow with the length of the training. The paper's is 3.4 points in the text, after 100 epochs of COCO; 20,000 steps are
 40 of shapes. At IoU 0.9 aLRP Loss is ahead by ten and by twelve points, and its scores follow the boxes more closely
 (rho). It is behind at IoU 0.5 and 0.75 at both lengths. The text of the paper describes this pattern at IoU 0.9 and
-for rho. Focal loss is three points of AP behind both, because it finds fewer objects (AP50, oLRP); those that it finds best, it
-places best (IoU 0.9).
+for rho. Focal loss is three points of AP behind both, because it finds fewer objects (AP50, oLRP); those that it finds
+best, it places best (IoU 0.9).
 
 Whom each loss pulls at agrees with the pattern ([`groups.png`](groups.png)): aLRP Loss spends 76 % of its pull on the
-third of the positives with the highest scores. Their boxes become better than with AP Loss, .902 against .888 mean IoU,
-and those of the last third worse, .693 against .735. This is one more seed, in float32 throughout and not in the table:
-it ends at AP 65.9 with both losses, AP90 30.2 and 20.9.
+third of the positives with the highest scores. Their boxes become better than with AP Loss, .902 against .888 mean
+IoU, and those of the last third worse, .693 against .735. This is one more seed, in float32 throughout and not in the
+table: it ends at AP 65.9 with both losses, AP90 30.2 and 20.9.
 
-The self-balance is worth two points of AP and eight at IoU 0.9 against a constant weight of 1; the text says 1.8 of AP.
-With IoU in place of GIoU it is worth nothing here ([Table 2](table2.md)).
-The best constant of six, 5, is 1.3 points of AP ahead of it ([Table 3](table3.md)); nobody has searched a weight of the
-boxes for AP Loss, which has 1.
+The self-balance is worth two points of AP and eight at IoU 0.9 against a constant weight of 1; the text says 1.8 of
+AP. With IoU in place of GIoU it is worth nothing here ([Table 2](table2.md)). The best constant of six, 5, is 1.3
+points of AP ahead of it ([Table 3](table3.md)); nobody has searched a weight of the boxes for AP Loss, which has 1.
 
 Learning rates are the best of three, 0.019, 0.06 and 0.19, in a sweep of 2,500 steps on held-out training pictures: AP
 51.4, 52.5, 0.0 with aLRP Loss, 52.1, 56.0, 0.0 with AP Loss, and 35.6, 33.2, 0.0 with focal loss. Of 10,000 steps, the
