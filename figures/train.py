@@ -28,7 +28,7 @@ from alrp_ref.data import CocoDataset, hold_out, make_shapes
 from alrp_ref.detection import RECIPES, Recipe, retinanet
 from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import FocalCriterion, Losses, ranking_targets
+from alrp_ref.detection.criteria import APCriterion, FocalCriterion, Losses, ranking_targets
 from alrp_ref.io import locked
 from alrp_ref.reports.compare import Run as ComparedRun
 from alrp_ref.reports.tables import read_table, write_table
@@ -61,6 +61,7 @@ TABLE_3 = {
 } | {"iou_self_balance": replace(ALRP, loc_error="iou")}
 TABLE_4 = {f"first_weight_{weight}": replace(ALRP, loc_weight=float(weight)) for weight in (1, 10, 200)}
 ALIKE = {f"ap_alike_{weight}": replace(LOSSES["ap"], loc_weight=float(weight)) for weight in (3, 10, 1)}
+SMOOTH_L1 = {f"ap_smooth_l1_{weight}": replace(LOSSES["ap"], loc_weight=float(weight)) for weight in (3, 10)}
 FIGURE_4 = {"cross_entropy": LOSSES["focal"], "focal": LOSSES["focal"], "alrp": ALRP}
 FIGURE_4_SHAPES = {"train_images": 640, "val_images": 100}
 FIGURE_4_STEPS = 480
@@ -110,7 +111,19 @@ class Alike(nn.Module):
         }
 
 
-CRITERIA = {"cross_entropy": cross_entropy} | dict.fromkeys(ALIKE, Alike)
+class WeightedAP(APCriterion):
+    """AP Loss and smooth L1, which is multiplied by the recipe's `loc_weight`."""
+
+    def __init__(self, recipe: Recipe, period: int | None):
+        super().__init__(recipe, CODERS[recipe.coder], beta=1.0)
+        self.weight = recipe.loc_weight
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
+        losses = super().forward(logits, deltas, assigned)
+        return losses | {"loss_loc": self.weight * losses["loss_loc"]}
+
+
+CRITERIA = {"cross_entropy": cross_entropy} | dict.fromkeys(ALIKE, Alike) | dict.fromkeys(SMOOTH_L1, WeightedAP)
 """Criteria that no recipe has, by the name of the run."""
 
 
@@ -158,8 +171,11 @@ class Studies:
         yield from self._each(TABLE_4, seeds=1)
 
     def alike(self) -> Iterator[Run]:
-        """AP Loss with a pull at all boxes alike, at constant weights; aLRP Loss and AP Loss are runs of `losses`."""
-        yield from self._each(ALIKE, seeds=1)
+        """AP Loss with a pull at all boxes alike: mean GIoU error, or smooth L1, at constant weights.
+
+        aLRP Loss, and smooth L1 at weight 1, are runs of `losses`.
+        """
+        yield from self._each(ALIKE | SMOOTH_L1, seeds=2)
 
     def figure4(self) -> Iterator[Run]:
         """Cross entropy, focal loss and aLRP Loss over twelve short epochs, ten runs of each."""
