@@ -1,13 +1,13 @@
 """Groups: whom each loss pulls at, how good the boxes become, and AP90 by size, against training steps.
 
 aLRP Loss and AP Loss, one run of 10,000 steps on shapes each; the positives of the validation images. Thirds are by
-score.
+score. Marks: AP Loss with the error of aLRP Loss for the boxes, all alike, at the end.
 """
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from alrp_ref.palette import GREY
+from alrp_ref.palette import GREY, INK
 from figures.length import LOSSES
 from figures.runs import DATA, read_table
 from figures.style import LOOKS, letter
@@ -15,6 +15,7 @@ from figures.style import LOOKS, letter
 THIRDS = ("top third", "middle third", "last third")
 SIZES = ("small", "medium")
 STYLES = {"-": "top third, or small", "--": "middle third, or medium", ":": "last third"}
+ALIKE = {"color": INK, "linestyle": "", "marker": "D", "markersize": 5, "markerfacecolor": "none"}
 PANELS = {"share of the pull": ("pull", THIRDS), "mean IoU of the boxes": ("IoU", THIRDS), "AP90": ("AP90", SIZES)}
 
 
@@ -27,9 +28,13 @@ def draw() -> Figure:
                 line = [row for row in rows if (row["loss"], row["group"]) == (loss, group)]
                 steps, values = ([float(row[key]) for row in line] for key in ("steps", column))
                 axes.plot(steps, values, style, color=LOOKS[name].colour)
+        for group in groups:
+            end = next(row for row in rows if (row["loss"], row["group"]) == ("alike", group))
+            axes.plot(float(end["steps"]), float(end[column]), **ALIKE)
         axes.set(xlabel="training step", xlim=(0, 10_500))
         letter(axes, title + (", by size" if groups is SIZES else ", by score"))
     keys = [Line2D([], [], color=LOOKS[name].colour, label=name) for name in LOSSES.values()]
+    keys += [Line2D([], [], label="AP Loss, mean GIoU × 3", **ALIKE)]
     keys += [Line2D([], [], color=GREY, linestyle=style, label=name) for style, name in STYLES.items()]
-    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+    figure.legend(handles=keys, loc="outside lower center", ncols=3)
     return figure
