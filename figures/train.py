@@ -21,14 +21,14 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from alrp_ref import ap_loss, giou_error
+from alrp_ref import giou_error
 from alrp_ref.data import CocoDataset, hold_out, make_shapes
 from alrp_ref.detection import RECIPES, Recipe, retinanet
 from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import APCriterion, FocalCriterion, Losses, ranking_targets
+from alrp_ref.detection.criteria import APCriterion, FocalCriterion, Losses
 from alrp_ref.io import locked
 from alrp_ref.reports.compare import Run as ComparedRun
 from alrp_ref.reports.tables import read_table, write_table
@@ -93,24 +93,6 @@ def cross_entropy(recipe: Recipe, period: int | None) -> FocalCriterion:
     return FocalCriterion(CODERS[recipe.coder], alpha=-1, gamma=0, beta=1 / 9, count_images=False)
 
 
-class Alike(nn.Module):
-    """AP Loss for the scores, and a pull at all boxes alike: the mean of the errors of aLRP Loss, times a constant."""
-
-    self_balance = None
-
-    def __init__(self, recipe: Recipe, period: int | None):
-        super().__init__()
-        self.coder, self.weight = CODERS[recipe.coder], recipe.loc_weight
-
-    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        targets = ranking_targets(assigned.labels, logits.shape[-1])
-        errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
-        return {
-            "loss_cls": ap_loss(logits.flatten(), targets.flatten()),
-            "loss_loc": self.weight * errors.sum() / max(1, len(errors)),
-        }
-
-
 class WeightedAP(APCriterion):
     """AP Loss and smooth L1, which is multiplied by the recipe's `loc_weight`."""
 
@@ -121,6 +103,15 @@ class WeightedAP(APCriterion):
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         losses = super().forward(logits, deltas, assigned)
         return losses | {"loss_loc": self.weight * losses["loss_loc"]}
+
+
+class Alike(WeightedAP):
+    """AP Loss for the scores, and a pull at all boxes alike: the mean of the errors of aLRP Loss, times a constant."""
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
+        errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
+        mean = errors.sum() / max(1, len(errors))
+        return super().forward(logits, deltas, assigned) | {"loss_loc": self.weight * mean}
 
 
 CRITERIA = {"cross_entropy": cross_entropy} | dict.fromkeys(ALIKE, Alike) | dict.fromkeys(SMOOTH_L1, WeightedAP)
