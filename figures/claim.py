@@ -1,10 +1,9 @@
 """Claim: what aLRP Loss and AP Loss reach at length, on shapes and on photographs."""
 
-from figures.runs import DATA, at_the_end, read_table
+from figures.runs import DATA, METRICS, at_the_end, read_table
 from figures.style import markdown, section
 
 LOSSES = {"alrp": "aLRP Loss", "ap": "AP Loss", "focal": "focal loss"}
-METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP")
 
 ON_SHAPES = [
     ("aLRP Loss", "alrp", 10_000),

@@ -33,7 +33,7 @@ def draw() -> Figure:
                 steps = sorted(by_step)
                 values = [[float(row[metric]) for row in by_step[step]] for step in steps]
                 look = {"color": colour, "marker": marker, "markersize": 3, "alpha": strength}
-                label = f"{LOSSES[name]}, {total_steps // 1000},000"
+                label = f"{LOSSES[name]}, {total_steps:,}"
                 axes.plot(steps, [np.mean(v) for v in values], line, label=label, **look)
                 least, most = zip(*((min(v), max(v)) for v in values), strict=True)
                 axes.fill_between(steps, least, most, color=colour, alpha=0.2 * strength)

@@ -1,7 +1,7 @@
 """Table 3: constant weights of the boxes against self-balance."""
 
-from figures.claim import METRICS, spread
-from figures.runs import at_the_end
+from figures.claim import spread
+from figures.runs import METRICS, at_the_end
 from figures.style import markdown
 
 WEIGHTS = (1, 2, 5, 10, 20, 50)

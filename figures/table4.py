@@ -1,7 +1,7 @@
 """Table 4: the weight that the self-balance starts from."""
 
-from figures.claim import METRICS, spread
-from figures.runs import at_the_end
+from figures.claim import spread
+from figures.runs import METRICS, at_the_end
 from figures.style import markdown
 
 COLUMNS = (*METRICS, "rho")
