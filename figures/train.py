@@ -1,12 +1,12 @@
 """Train what the figures and tables of trained detectors are made from, in the order of their worth.
 
-Usage: python -m figures.train RUNS [--only STUDY ...] [--processes N] [--device DEVICE]
+Usage: python -m figures.train RUNS [--only STUDY ...] [--processes N] [--device DEVICE] [--bfloat16]
        python -m figures.train RUNS --coco DIR --backbone-weights FILE     photographs, too
 
 Each run has a folder in RUNS, and `data/length/results.csv` gets its evaluations when it ends. The same command
 resumes what was stopped; several processes, on one machine, share the runs. Small detectors on generated shapes:
-10,000 steps take a quarter of an hour of a core. A GPU is no faster here: sixteen processes made 4 steps/s each on one
-H100, where a core makes 10.
+10,000 steps take half an hour of a core, and with `--bfloat16` 18 minutes of one that has instructions for it
+(`avx512_bf16` in /proc/cpuinfo). A GPU is no faster here: sixteen processes made 4 steps/s each on one H100.
 """
 
 import argparse
@@ -14,27 +14,22 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from unittest import mock
 
 import torch
-from torch import Tensor
 
-from alrp_ref import giou_error
 from alrp_ref.data import CocoDataset, hold_out, make_shapes
 from alrp_ref.detection import RECIPES, Recipe, retinanet
-from alrp_ref.detection.assigners import Assigned
-from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import APCriterion, FocalCriterion, Losses
 from alrp_ref.io import locked
 from alrp_ref.reports.compare import Run as ComparedRun
 from alrp_ref.reports.tables import read_table, write_table
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.plan import with_batch_size
-from figures import runs
+from figures import halves, runs
 
 RESULTS = runs.DATA / "length" / "results.csv"
 COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho")
@@ -62,6 +57,11 @@ TABLE_3 = {
 TABLE_4 = {f"first_weight_{weight}": replace(ALRP, loc_weight=float(weight)) for weight in (1, 10, 200)}
 ALIKE = {f"ap_alike_{weight}": replace(LOSSES["ap"], loc_weight=float(weight)) for weight in (3, 10, 1)}
 SMOOTH_L1 = {f"ap_smooth_l1_{weight}": replace(LOSSES["ap"], loc_weight=float(weight)) for weight in (3, 10)}
+TWO_BY_TWO = {
+    "alrp_alike_3": replace(ALRP, loc_weight=3.0),
+    "alrp_alike_10": replace(ALRP, loc_weight=10.0),
+    "ap_ordered": LOSSES["ap"],
+}
 FIGURE_4 = {"cross_entropy": LOSSES["focal"], "focal": LOSSES["focal"], "alrp": ALRP}
 FIGURE_4_SHAPES = {"train_images": 640, "val_images": 100}
 FIGURE_4_STEPS = 480
@@ -76,6 +76,15 @@ PHOTOGRAPHS = {
 }
 
 
+CRITERIA: dict[str, halves.Build] = {
+    "cross_entropy": halves.cross_entropy,
+    "ap_ordered": halves.ordered,
+    **dict.fromkeys(("alrp_alike_3", "alrp_alike_10", *ALIKE), halves.alike),
+    **dict.fromkeys(SMOOTH_L1, halves.weighted),
+}
+"""Criteria that no recipe has, by the name of the run."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run(ComparedRun):
     """A run whose recipe may be one that nobody should train with."""
@@ -86,36 +95,6 @@ class Run(ComparedRun):
                 changes.enter_context(mock.patch.object(retinanet, "build_criterion", criterion))
             every = max(1, EVALUATED_EVERY // (images_of(self.coco) // self.recipe.batch_size))
             super().train(eval_every=every, **options)
-
-
-def cross_entropy(recipe: Recipe, period: int | None) -> FocalCriterion:
-    """Focal loss without its two parameters."""
-    return FocalCriterion(CODERS[recipe.coder], alpha=-1, gamma=0, beta=1 / 9, count_images=False)
-
-
-class WeightedAP(APCriterion):
-    """AP Loss and smooth L1, which is multiplied by the recipe's `loc_weight`."""
-
-    def __init__(self, recipe: Recipe, period: int | None):
-        super().__init__(recipe, CODERS[recipe.coder], beta=1.0)
-        self.weight = recipe.loc_weight
-
-    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        losses = super().forward(logits, deltas, assigned)
-        return losses | {"loss_loc": self.weight * losses["loss_loc"]}
-
-
-class Alike(WeightedAP):
-    """AP Loss for the scores, and a pull at all boxes alike: the mean of the errors of aLRP Loss, times a constant."""
-
-    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
-        mean = errors.sum() / max(1, len(errors))
-        return super().forward(logits, deltas, assigned) | {"loss_loc": self.weight * mean}
-
-
-CRITERIA = {"cross_entropy": cross_entropy} | dict.fromkeys(ALIKE, Alike) | dict.fromkeys(SMOOTH_L1, WeightedAP)
-"""Criteria that no recipe has, by the name of the run."""
 
 
 @cache
@@ -168,6 +147,13 @@ class Studies:
         """
         yield from self._each(ALIKE | SMOOTH_L1, seeds=2)
 
+    def two_by_two(self) -> Iterator[Run]:
+        """The scores by one of the two losses, the boxes in the order of the scores or all alike.
+
+        The other two of the four are runs of `losses` and of `alike`.
+        """
+        yield from self._each(TWO_BY_TWO, seeds=2)
+
     def figure4(self) -> Iterator[Run]:
         """Cross entropy, focal loss and aLRP Loss over twelve short epochs, ten runs of each."""
         coco = make_shapes(self.folder / "figure4" / "shapes", **FIGURE_4_SHAPES)
@@ -211,7 +197,7 @@ class Studies:
         return float(best["recipe"].removeprefix(f"rate_{name}_")) if best else recipe.lr
 
 
-STUDIES = ("rates", "losses", "photographs", "longer", "table2", "table3", "table4", "alike", "figure4")
+STUDIES = ("rates", "losses", "photographs", "longer", "table2", "table3", "table4", "alike", "two_by_two", "figure4")
 
 
 def collect(folder: Path, results: Path = RESULTS) -> None:
@@ -267,6 +253,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=STUDIES, choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
     parser.add_argument("--processes", type=int, default=1, help="this many at a time (default 1)")
     parser.add_argument("--device", default="cpu", help='"cpu" (default) or "cuda"')
+    parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16 on a CPU, too")
     parser.add_argument("--coco", type=Path, help="photographs in COCO's layout")
     parser.add_argument("--backbone-weights", type=Path, help="MobileNetV2's, for the photographs")
     args = parser.parse_args()
@@ -276,16 +263,18 @@ def main() -> None:
         raise SystemExit(max(process.wait() for process in [subprocess.Popen(alone) for _ in range(args.processes)]))
     torch.set_num_threads(1)
     studies = Studies(args.runs, args.coco, args.backbone_weights)
-    for study in args.only:
-        weights = {"backbone_weights": args.backbone_weights} if study == "photographs" else {}
-        for run in getattr(studies, study)():
-            with locked(run.folder / "compared", wait=False) as is_ours:
-                if is_ours and run.result is None:
-                    run.train(workers=0, cache=True, device=args.device, **weights)
-                    with locked(args.runs / "lock", wait=True):
-                        collect(args.runs)
-                        collect_figure4(args.runs)
-                        collect_details(args.runs)
+    in_bfloat16 = mock.patch("alrp_ref.training.step.uses_bfloat16", return_value=True)
+    with in_bfloat16 if args.bfloat16 else nullcontext():
+        for study in args.only:
+            weights = {"backbone_weights": args.backbone_weights} if study == "photographs" else {}
+            for run in getattr(studies, study)():
+                with locked(run.folder / "compared", wait=False) as is_ours:
+                    if is_ours and run.result is None:
+                        run.train(workers=0, cache=True, device=args.device, **weights)
+                        with locked(args.runs / "lock", wait=True):
+                            collect(args.runs)
+                            collect_figure4(args.runs)
+                            collect_details(args.runs)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from alrp_ref import alrp_loss, ap_loss, cli, giou_error, pairwise, palette
+from alrp_ref import alrp_loss, cli, giou_error, pairwise, palette
 from alrp_ref.data import make_shapes
 from alrp_ref.detection import RECIPES
 from alrp_ref.detection.assigners import Assigned
+from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import build_criterion
 from alrp_ref.evaluation.score_iou import ORDERS, average_precision, reordered
 from alrp_ref.reports.means import block_means
@@ -29,6 +30,7 @@ from figures import (
     fig2,
     fig3,
     fig4,
+    halves,
     make,
     measure,
     order,
@@ -45,7 +47,7 @@ from figures import (
     weights,
 )
 from figures.measure_groups import third_of
-from figures.train import ALIKE, Alike, WeightedAP, collect
+from figures.train import ALIKE, CRITERIA, FIGURE_4, LOSSES, SMOOTH_L1, TWO_BY_TWO, collect
 
 FIGURES = Path(__file__).parents[1] / "figures"
 DRAWINGS = make.drawings()
@@ -479,15 +481,51 @@ def test_results_of_runs_that_lie_elsewhere_are_kept(tmp_path):
     assert rows == [("alrp", "0", "0.1250"), ("alrp", "1", "0.2500"), ("ap", "0", "0.7500")]
 
 
-def test_the_toy_of_two_switches_has_a_detector_that_pulls_at_all_boxes_alike():
-    """Each error of a positive counts weight / |P|, whatever the rank; the scores are those of AP Loss."""
-    recipe = ALIKE["ap_alike_3"]
+def gradients(criterion) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of logits and deltas, for one image with two positives of unlike errors, a negative and an ignored anchor."""
     anchors = torch.tensor([[0.0, 0, 40, 40], [20, 20, 60, 60]])
-    boxes = anchors + torch.tensor([1.0, 2, 3, 4])
-    logits, deltas = torch.tensor([[[2.0], [-2.0], [0.0]]]), torch.zeros(1, 3, 4)
-    assigned = Assigned(torch.tensor([[0, 0, -1]]), anchors, boxes)
-    losses = Alike(recipe, period=None)(logits, deltas, assigned)
-    weighted = WeightedAP(recipe, period=None)(logits, deltas, assigned)
-    assert weighted["loss_loc"] == 3 * build_criterion(recipe)(logits, deltas, assigned)["loss_loc"]
-    assert torch.isclose(losses["loss_loc"], 3 * giou_error(anchors, boxes).mean())
-    assert losses["loss_cls"] == ap_loss(logits.flatten(), torch.tensor([1, 1, 0]))
+    boxes = anchors + torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]])
+    logits = torch.tensor([[[2.0], [-2.0], [0.5], [0.0]]], requires_grad=True)
+    deltas = torch.zeros(1, 4, 4, requires_grad=True)
+    sum(criterion(logits, deltas, Assigned(torch.tensor([[0, 0, -1, -2]]), anchors, boxes)).values()).backward()
+    return logits.grad, deltas.grad
+
+
+@pytest.mark.parametrize("scores", ["alrp", "ap"])
+def test_a_detector_can_pull_at_all_boxes_alike(scores: str):
+    """Each error of a positive counts weight / |P|, whatever the rank, and the scores keep their loss."""
+    of_scores, of_boxes = gradients(halves.alike(replace(LOSSES[scores], loc_weight=3.0), None))
+    assert torch.equal(of_scores, gradients(build_criterion(LOSSES[scores]))[0])
+    deltas = torch.zeros(2, 4, requires_grad=True)
+    anchors = torch.tensor([[0.0, 0, 40, 40], [20, 20, 60, 60]])
+    boxes = anchors + torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]])
+    (3 * giou_error(CODERS["deltas"].decode(deltas, anchors), boxes).mean()).backward()
+    assert torch.allclose(of_boxes[0, :2], deltas.grad)
+    assert not of_boxes[0, 2:].any()
+
+
+def test_a_detector_can_have_scores_of_ap_loss_and_boxes_of_alrp_loss():
+    """Each half has the gradient that its loss gives alone, the self-balance included: it is renewed each epoch."""
+    mixed = halves.ordered(TWO_BY_TWO["ap_ordered"], 2)
+    ap, alrp = build_criterion(LOSSES["ap"]), build_criterion(LOSSES["alrp"], 2)
+    for _ in range(3):
+        of_scores, of_boxes = gradients(mixed)
+        scores_of_alrp, boxes_of_alrp = gradients(alrp)
+        assert torch.equal(of_scores, gradients(ap)[0])
+        assert not torch.equal(of_scores, scores_of_alrp)
+        assert torch.equal(of_boxes, boxes_of_alrp)
+    assert mixed.self_balance.weight == alrp.self_balance.weight != LOSSES["alrp"].loc_weight
+
+
+def test_smooth_l1_can_weigh_more():
+    """The gradient on the boxes is multiplied by the weight, that on the scores is as it was."""
+    of_scores, of_boxes = gradients(halves.weighted(SMOOTH_L1["ap_smooth_l1_3"], None))
+    scores_of_ap, boxes_of_ap = gradients(build_criterion(LOSSES["ap"]))
+    assert torch.equal(of_scores, scores_of_ap)
+    assert torch.allclose(of_boxes, 3 * boxes_of_ap)
+
+
+def test_every_criterion_of_the_studies_belongs_to_a_run():
+    """A name that no run has would train with the recipe's own loss, in silence."""
+    assert set(CRITERIA) <= set(ALIKE) | set(SMOOTH_L1) | set(TWO_BY_TWO) | set(FIGURE_4)
+    assert set(ALIKE) | set(SMOOTH_L1) | set(TWO_BY_TWO) <= set(CRITERIA)
