@@ -59,7 +59,6 @@ ALIKE = {f"ap_alike_{weight}": replace(LOSSES["ap"], loc_weight=float(weight)) f
 SMOOTH_L1 = {f"ap_smooth_l1_{weight}": replace(LOSSES["ap"], loc_weight=float(weight)) for weight in (3, 10)}
 TWO_BY_TWO = {
     "alrp_alike_3": replace(ALRP, loc_weight=3.0),
-    "alrp_alike_10": replace(ALRP, loc_weight=10.0),
     "ap_ordered": LOSSES["ap"],
 }
 FIGURE_4 = {"cross_entropy": LOSSES["focal"], "focal": LOSSES["focal"], "alrp": ALRP}
@@ -79,7 +78,7 @@ PHOTOGRAPHS = {
 CRITERIA: dict[str, halves.Build] = {
     "cross_entropy": halves.cross_entropy,
     "ap_ordered": halves.ordered,
-    **dict.fromkeys(("alrp_alike_3", "alrp_alike_10", *ALIKE), halves.alike),
+    **dict.fromkeys(("alrp_alike_3", *ALIKE), halves.alike),
     **dict.fromkeys(SMOOTH_L1, halves.weighted),
 }
 """Criteria that no recipe has, by the name of the run."""
@@ -125,8 +124,9 @@ class Studies:
         yield from self._each(LOSSES, seeds=3)
 
     def longer(self) -> Iterator[Run]:
-        """aLRP and AP Loss at twice that."""
-        yield from self._each({name: LOSSES[name] for name in ("alrp", "ap")}, seeds=2, steps=2 * STEPS)
+        """aLRP Loss, AP Loss, and AP Loss with a pull at all boxes alike, at twice that."""
+        recipes = {name: (LOSSES | ALIKE)[name] for name in ("alrp", "ap", "ap_alike_3")}
+        yield from self._each(recipes, seeds=2, steps=2 * STEPS)
 
     def table2(self) -> Iterator[Run]:
         """The ablation; its last row is a run of `losses`."""
