@@ -25,11 +25,12 @@ shapes, in percent but for rho; with several seeds mean ± half of their range. 
 with a weight of 1, if nothing else is said.
 
 **Length.** After 10,000 steps the difference in AP between aLRP Loss and AP Loss is within the range of the seeds.
-After 20,000 aLRP Loss is .8 points ahead, by 1.1 with one seed and by .4 with the other; no seed of AP Loss reaches one
-of aLRP Loss. Two seeds are few: those of a loss differed by up to .8 at 10,000. The paper's gain is 3.4 points in the text, after 100 epochs of COCO; 20,000 steps are 40 of shapes. At IoU 0.9 aLRP Loss
-is ahead by ten and by eleven points, and its scores follow the boxes more closely (rho). It is behind at IoU 0.5 and
-0.75 at both lengths. The text of the paper describes this pattern at IoU 0.9 and for rho. Focal loss is three points
-of AP behind both, because it finds fewer objects (AP50, oLRP); those that it finds best, it places best (IoU 0.9).
+After 20,000 aLRP Loss is .8 points ahead, by 1.1 with one seed and by .4 with the other; no seed of AP Loss reaches
+one of aLRP Loss. Two seeds are few: those of a loss differed by up to .8 at 10,000. The paper's gain is 3.4 points in
+the text, after 100 epochs of COCO; 20,000 steps are 40 of shapes. At IoU 0.9 aLRP Loss is ahead by ten and by eleven
+points, and its scores follow the boxes more closely (rho). It is behind at IoU 0.5 and 0.75 at both lengths. The text
+of the paper describes this pattern at IoU 0.9 and for rho. Focal loss is three points of AP behind both, because it
+finds fewer objects (AP50, oLRP); those that it finds best, it places best (IoU 0.9).
 
 **The cause.** The two losses differ in three things that reach the boxes: the error of a box (GIoU, smooth L1), its
 weight, and whom they pull at. aLRP Loss pulls at the boxes in the order of their scores: 76 % of the pull goes to the
@@ -54,8 +55,8 @@ first 4,500 of aLRP and AP Loss, or so, ran in bfloat16 on an NVIDIA H200. On a 
 the last four rows and the 20,000 steps, but for the first 3,366 of aLRP Loss and 953 of AP Loss with seed 0, and the
 rest in float32."""
 
-PHOTOGRAPHS = """MobileNetV2 on the 1,843-image sample of COCO, batches of 16, on an NVIDIA H200, mean of three seeds
-± half of their range, in percent. The runs were planned for 50 epochs and stopped after 31 or 32, before the learning
+PHOTOGRAPHS = """MobileNetV2 on the 1,843-image sample of COCO, batches of 16, on an NVIDIA H200, mean of three seeds ±
+half of their range, in percent. The runs were planned for 50 epochs and stopped after 31 or 32, before the learning
 rate falls, so that they say nothing about the end of a training. The crop of the augmentation was torchvision's, which
 keeps fewer boxes than the release's ([verification](../docs/verification.md)). The prediction: boxes learn in the
 order of the scores, which helps at high IoU and where much is ranked high, and costs where little is ranked yet.
