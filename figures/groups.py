@@ -29,7 +29,7 @@ def draw() -> Figure:
                 steps, values = ([float(row[key]) for row in line] for key in ("steps", column))
                 axes.plot(steps, values, style, color=LOOKS[name].colour)
         for group in groups:
-            end = next(row for row in rows if (row["loss"], row["group"]) == ("alike", group))
+            end = next(row for row in rows if (row["loss"], row["group"]) == ("ap_alike_3", group))
             axes.plot(float(end["steps"]), float(end[column]), **ALIKE)
         axes.set(xlabel="training step", xlim=(0, 10_500))
         letter(axes, title + (", by size" if groups is SIZES else ", by score"))

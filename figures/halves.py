@@ -3,12 +3,15 @@
 With them one thing at a time can change: who trains the scores, who trains the boxes, and with which weight.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from unittest import mock
 
 from torch import Tensor, nn
 
 from alrp_ref import SelfBalance, giou_error
+from alrp_ref.detection import retinanet
 from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import CODERS, BoxCoder
 from alrp_ref.detection.criteria import FocalCriterion, Losses, build_criterion
@@ -47,6 +50,18 @@ class MeanGIoU(nn.Module):
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
         return {"loss_loc": errors.sum() / max(1, len(errors))}
+
+
+@contextmanager
+def built_by(build: Build | None) -> Iterator[None]:
+    """Inside, one-stage detectors have the criterion that `build` makes; with None that of their recipe."""
+    with mock.patch.object(retinanet, "build_criterion", build or build_criterion):
+        yield
+
+
+def of_boxes(criterion: nn.Module) -> nn.Module:
+    """What trains the boxes of a detector with this criterion."""
+    return criterion.boxes if isinstance(criterion, Halves) else criterion
 
 
 def weighted(recipe: Recipe, period: int | None) -> Halves:

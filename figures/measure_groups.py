@@ -2,11 +2,11 @@
 
 Usage: python -m figures.measure_groups SHAPES KEPT
 
-KEPT has a folder LOSS_K for evaluation K of a run of 10,000 steps on SHAPES, with its `checkpoint.pt` and its
-`detections.json`. data/length/groups.csv gets a row for each group: its share in all positives of the validation
-images; its share in the pull, that is, in the sum of the gradients of the loss with respect to the errors of the boxes;
-the mean IoU of its boxes; and, for sizes, the AP at IoU 0.5, 0.75 and 0.9. Thirds are of the positives that are ranked
-together, those of a batch.
+KEPT has a folder NAME_K for evaluation K of a run of 10,000 steps on SHAPES, with its `checkpoint.pt` and its
+`detections.json`. data/length/groups.csv gets, under this name, a row for each group: its share in all positives of the
+validation images; its share in the pull, that is, in the sum of the gradients of the loss with respect to the errors of
+the boxes; the mean IoU of its boxes; and, for sizes, the AP at IoU 0.5, 0.75 and 0.9. Thirds are of the positives that
+are ranked together, those of a batch. Rows of other names stay.
 """
 
 import json
@@ -17,12 +17,15 @@ import torch
 from torch import Tensor
 
 from alrp_ref.data import CocoDataset
+from alrp_ref.detection.saved_model import load_checkpoint, load_model
 from alrp_ref.evaluation import iou_index, precision_curves
 from figures.groups import SIZES, THIRDS
+from figures.halves import built_by
 from figures.positives import batches_of
-from figures.runs import DATA, write_table
-from figures.train import EVALUATED_EVERY
+from figures.runs import DATA, read_table, write_table
+from figures.train import CRITERIA, EVALUATED_EVERY
 
+GROUPS = DATA / "length" / "groups.csv"
 SMALL, LARGE = 32**2, 96**2
 THRESHOLDS = {"AP50": 0.5, "AP75": 0.75, "AP90": 0.9}
 
@@ -35,8 +38,11 @@ def third_of(scores: Tensor) -> Tensor:
 
 def rows_of(folder: Path, data: CocoDataset) -> list[dict[str, object]]:
     """Five rows of one evaluation."""
-    loss, number = folder.name.split("_")
-    batches, pulls = batches_of(folder / "checkpoint.pt", data)
+    loss, number = folder.name.rsplit("_", 1)
+    checkpoint = folder / "checkpoint.pt"
+    with built_by(CRITERIA.get(load_checkpoint(checkpoint)["recipe"]["name"])):
+        model, _ = load_model(checkpoint)
+    batches, pulls = batches_of(model, data)
     # The pull of a batch is divided by its sum, so that each batch counts alike.
     pull = torch.cat([p / p.sum() for p in pulls])
     areas, boxes = (torch.cat([getattr(i, name) for b in batches for i in b]) for name in ("areas", "boxes"))
@@ -69,4 +75,7 @@ if __name__ == "__main__":
     shapes, kept = map(Path, sys.argv[1:3])
     val = CocoDataset(shapes, "val2017", keep_empty=True)
     folders = sorted(path.parent for path in kept.glob("*_*/checkpoint.pt"))
-    write_table(DATA / "length" / "groups.csv", [row for folder in folders for row in rows_of(folder, val)])
+    rows = [row for folder in folders for row in rows_of(folder, val)]
+    here = {row["loss"] for row in rows}
+    others = [row for row in read_table(GROUPS) if row["loss"] not in here]
+    write_table(GROUPS, sorted(others + rows, key=lambda row: (row["loss"], int(row["steps"]))))

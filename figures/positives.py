@@ -19,10 +19,11 @@ from torchvision.ops import box_area, box_iou
 from alrp_ref import alrp_loss, giou_error
 from alrp_ref.data import CocoDataset
 from alrp_ref.detection import load_model
-from alrp_ref.detection.criteria import ranking_targets
+from alrp_ref.detection.criteria import ALRPCriterion, ranking_targets
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
 from alrp_ref.detection.targets import assign
+from figures.halves import of_boxes
 from figures.runs import DATA, write_table
 
 FREQUENT = "person"
@@ -68,17 +69,15 @@ def pull_of(model: Detector, images: list[Positives]) -> Tensor:
     The other losses are means over the positives: they pull at all boxes alike.
     """
     errors = torch.cat([image.errors for image in images]).requires_grad_()
-    if model.recipe.loss != "alrp":
+    if not isinstance(of_boxes(model.criterion), ALRPCriterion):
         return torch.full_like(errors, 1 / len(errors))
     logits, targets = (torch.cat(parts) for parts in zip(*((i.logits, i.targets) for i in images), strict=True))
     out = alrp_loss(logits, targets, errors, delta=model.recipe.delta, loc_step=model.recipe.loc_step)
     return torch.autograd.grad(out.loc, errors)[0]
 
 
-def batches_of(checkpoint: Path, data: CocoDataset) -> tuple[list[list[Positives]], list[Tensor]]:
+def batches_of(model: Detector, data: CocoDataset) -> tuple[list[list[Positives]], list[Tensor]]:
     """What a detector makes of all images, in the groups in which they are ranked; the pull on each box of a group."""
-    model, _ = load_model(checkpoint)
-    model.eval()
     images = [positives_of(model, data, i) for i in data.ids if len(data.target(i)["boxes"])]
     images = [image for image in images if len(image.labels)]
     together = 1 if model.recipe.rank_scope == "image" else model.recipe.batch_size
@@ -88,7 +87,8 @@ def batches_of(checkpoint: Path, data: CocoDataset) -> tuple[list[list[Positives
 
 def rows_of_run(folder: Path, data: CocoDataset) -> list[dict[str, object]]:
     """Two rows, for the frequent class and for the others."""
-    batches, pulls = batches_of(folder / "checkpoint.pt", data)
+    model, _ = load_model(folder / "checkpoint.pt")
+    batches, pulls = batches_of(model, data)
     pull, images = torch.cat(pulls), [image for batch in batches for image in batch]
     labels, anchors, boxes = (torch.cat([getattr(i, name) for i in images]) for name in ("labels", "anchors", "boxes"))
     is_frequent = labels == data.class_names.index(FREQUENT)

@@ -14,7 +14,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from unittest import mock
 import torch
 
 from alrp_ref.data import CocoDataset, hold_out, make_shapes
-from alrp_ref.detection import RECIPES, Recipe, retinanet
+from alrp_ref.detection import RECIPES, Recipe
 from alrp_ref.io import locked
 from alrp_ref.reports.compare import Run as ComparedRun
 from alrp_ref.reports.tables import read_table, write_table
@@ -89,10 +89,8 @@ class Run(ComparedRun):
     """A run whose recipe may be one that nobody should train with."""
 
     def train(self, **options) -> None:
-        with ExitStack() as changes:
-            if criterion := CRITERIA.get(self.recipe.name):
-                changes.enter_context(mock.patch.object(retinanet, "build_criterion", criterion))
-            every = max(1, EVALUATED_EVERY // (images_of(self.coco) // self.recipe.batch_size))
+        every = max(1, EVALUATED_EVERY // (images_of(self.coco) // self.recipe.batch_size))
+        with halves.built_by(CRITERIA.get(self.recipe.name)):
             super().train(eval_every=every, **options)
 
 
