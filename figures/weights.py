@@ -2,26 +2,32 @@
 
 from matplotlib.figure import Figure
 
-from alrp_ref.palette import INK
+from alrp_ref.palette import GREY
 from figures.runs import at_the_end
 from figures.style import LOOKS, letter
-from figures.table3 import WEIGHTS
+from figures.table3 import SELF_BALANCE, WEIGHTS
 
 PANELS = ("AP", "AP90", "oLRP")
+LINES = {
+    "giou": {"label": "GIoU", "color": LOOKS["aLRP Loss"].colour, "linestyle": "-"},
+    "iou": {"label": "IoU", "color": GREY, "linestyle": "--"},
+}
 
 
 def draw() -> Figure:
-    figure = Figure(figsize=(9, 3.1))
+    figure = Figure(figsize=(9, 3.4))
     for axes, metric in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
-        of_constants = [[float(row[metric]) for row in at_the_end(f"giou_weight_{weight}")] for weight in WEIGHTS]
-        means, colour = [sum(v) / len(v) for v in of_constants], LOOKS["aLRP Loss"].colour
-        axes.semilogx(WEIGHTS, means, "o-", color=colour, markersize=3, label="constant weight")
-        balanced = [float(row[metric]) for row in at_the_end("alrp")]
-        axes.axhline(sum(balanced) / len(balanced), color=INK, linestyle="--", label="self-balance, no search")
-        axes.axhspan(min(balanced), max(balanced), color=INK, alpha=0.12, linewidth=0)
-        axes.set_xticks(WEIGHTS, [str(weight) for weight in WEIGHTS])
+        for error, line in LINES.items():
+            constants = WEIGHTS[error]
+            values = [[float(row[metric]) for row in at_the_end(f"{error}_weight_{weight}")] for weight in constants]
+            axes.semilogx(constants, [sum(v) / len(v) for v in values], marker="o", markersize=3, **line)
+            balanced = [float(row[metric]) for row in at_the_end(SELF_BALANCE[error])]
+            look = {"color": line["color"], "linestyle": line["linestyle"], "linewidth": 0.8}
+            axes.axhline(sum(balanced) / len(balanced), **look)
+            axes.axhspan(min(balanced), max(balanced), color=line["color"], alpha=0.15, linewidth=0)
+        axes.set_xticks(WEIGHTS["giou"], [str(weight) for weight in WEIGHTS["giou"]])
         axes.minorticks_off()
         axes.set(xlabel="constant weight of the boxes")
         letter(axes, metric)
-    axes.legend()
+    axes.legend(title="marks: constants\nflat: self-balance")
     return figure

@@ -299,17 +299,19 @@ def test_table_4_has_every_weight():
     _, *rows = table(table4.draw())
     assert [row[0] for row in rows] == ["1", "10", "50, the recipe's", "200"]
     assert RECIPES["alrp_tiny"].loc_weight == 50
-    assert rows[2][2:] == table(table3.draw())[-1][1:]
+    assert rows[2][2:] == table(table3.draw().split("\n## ")[0])[-1][1:]
 
 
 def test_table_3_and_its_curve_show_the_same_runs():
-    """A row and a point for each constant, self-balance as a row and a line, from the last evaluations alone."""
-    _, *rows = table(table3.draw())
-    assert [row[0] for row in rows] == ["1", "2", "5", "10", "20", "50", "self-balance"]
+    """A row and a point for each constant, self-balance as a row and a line, for each error of the boxes."""
+    parts = table3.draw().split("\n## ")
     axes = weights.draw().axes[0]
-    drawn = [*axes.lines[0].get_ydata(), axes.lines[1].get_ydata()[0]]
-    assert [f"{100 * value:.1f}" for value in drawn] == [row[1].split(" ")[0] for row in rows]
-    assert {row["steps"] for row in runs.at_the_end("alrp")} == {"10000"}
+    for (error, constants), part, first in zip(table3.WEIGHTS.items(), parts, (0, 2), strict=True):
+        _, *rows = table(part)
+        assert [row[0] for row in rows] == [*map(str, constants), "self-balance"]
+        drawn = [*axes.lines[first].get_ydata(), axes.lines[first + 1].get_ydata()[0]]
+        assert [f"{100 * value:.1f}" for value in drawn] == [row[1].split(" ")[0] for row in rows]
+        assert {row["steps"] for row in runs.at_the_end(table3.SELF_BALANCE[error])} == {"10000"}
 
 
 def test_who_trains_the_boxes_decides_and_not_who_trains_the_scores():
