@@ -3,6 +3,7 @@
 from figures.runs import DATA, METRICS, at_the_end, read_table
 from figures.style import markdown, section
 
+COLUMNS = (*METRICS, "rho")
 LOSSES = {"alrp": "aLRP Loss", "ap": "AP Loss", "focal": "focal loss"}
 
 ON_SHAPES = [
@@ -91,14 +92,14 @@ overlap of the seeds. In the mean over the other 79 classes AP Loss is ahead."""
 
 def draw() -> str:
     """The three tables."""
-    rows = [["shapes", "steps", "seeds", *METRICS, "rho"]]
+    rows = [["shapes", "steps", "seeds", *COLUMNS]]
     for title, recipe, steps in ON_SHAPES:
         seeds = at_the_end(recipe, steps)
-        rows += [[title, f"{steps:,}", str(len(seeds)), *spread(seeds, (*METRICS, "rho"))]]
-    halves = [["scores by", "boxes by", "seeds", *METRICS, "rho"]]
+        rows += [[title, f"{steps:,}", str(len(seeds)), *spread(seeds, COLUMNS)]]
+    halves = [["scores by", "boxes by", "seeds", *COLUMNS]]
     for scores, boxes, recipe in SWITCHES:
         seeds = at_the_end(recipe)
-        halves += [[scores, boxes, str(len(seeds)), *spread(seeds, (*METRICS, "rho"))]]
+        halves += [[scores, boxes, str(len(seeds)), *spread(seeds, COLUMNS)]]
     photographs = read_table(DATA / "length" / "photographs.csv")
     below = [["", *METRICS]]
     for group in ("all", "person", "others"):

@@ -15,12 +15,9 @@ from figures.runs import DATA, read_table
 from figures.style import LOOKS, Look, letter
 
 LOSSES = {"alrp": "aLRP Loss", "ap": "AP Loss"}
-CURVES = {
-    "alrp": LOOKS["aLRP Loss"],
-    "ap": LOOKS["AP Loss"],
-    "ap_alike_3": Look(INK, ":", "D"),
-}
-TITLES = LOSSES | {"ap_alike_3": "AP Loss, GIoU × 3"}
+CURVES = {name: (title, LOOKS[title]) for name, title in LOSSES.items()}
+CURVES |= {"ap_alike_3": ("AP Loss, GIoU × 3", Look(INK, ":", "D"))}
+"""Title and look, by recipe."""
 PANELS = ("AP", "AP90", "oLRP")
 
 
@@ -38,11 +35,11 @@ def draw() -> Figure:
     for axes, metric in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         for total_steps, strength in ((10_000, 1.0), (20_000, 0.5)):
             for name, by_step in evaluations(total_steps).items():
-                colour, line, marker = CURVES[name]
+                title, (colour, line, marker) = CURVES[name]
                 steps = sorted(by_step)
                 values = [[float(row[metric]) for row in by_step[step]] for step in steps]
                 look = {"color": colour, "marker": marker, "markersize": 3, "alpha": strength}
-                label = f"{TITLES[name]}, {total_steps:,}"
+                label = f"{title}, {total_steps:,}"
                 axes.plot(steps, [np.mean(v) for v in values], line, label=label, **look)
                 least, most = zip(*((min(v), max(v)) for v in values), strict=True)
                 axes.fill_between(steps, least, most, color=colour, alpha=0.2 * strength)

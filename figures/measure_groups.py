@@ -22,10 +22,9 @@ from alrp_ref.evaluation import iou_index, precision_curves
 from figures.groups import SIZES, THIRDS
 from figures.halves import built_by
 from figures.positives import batches_of
-from figures.runs import DATA, read_table, write_table
+from figures.runs import DATA, replace_runs
 from figures.train import CRITERIA, EVALUATED_EVERY
 
-GROUPS = DATA / "length" / "groups.csv"
 SMALL, LARGE = 32**2, 96**2
 THRESHOLDS = {"AP50": 0.5, "AP75": 0.75, "AP90": 0.9}
 
@@ -76,6 +75,4 @@ if __name__ == "__main__":
     val = CocoDataset(shapes, "val2017", keep_empty=True)
     folders = sorted(path.parent for path in kept.glob("*_*/checkpoint.pt"))
     rows = [row for folder in folders for row in rows_of(folder, val)]
-    here = {row["loss"] for row in rows}
-    others = [row for row in read_table(GROUPS) if row["loss"] not in here]
-    write_table(GROUPS, sorted(others + rows, key=lambda row: (row["loss"], int(row["steps"]))))
+    replace_runs(DATA / "length" / "groups.csv", rows, lambda row: row["loss"])

@@ -5,6 +5,7 @@ Usage: python -m figures.runs RUN NAME [LENGTH]     keeps a run's log as data/NA
 
 import json
 import sys
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,16 @@ def keep_log(folder: Path, name: str, length: int = 1) -> None:
         for i in range(len(log["step"]) // length)
     ]
     write_table(DATA / f"{name}.csv", rows)
+
+
+def replace_runs(path: Path, rows: list[dict], run_of: Callable[[dict], Hashable]) -> None:
+    """Write the rows of some runs to a table, in place of those that it has of them. Rows of other runs stay.
+
+    Args: `run_of`, what tells the run of a row from all others; the table is in its order, and in that of the steps.
+    """
+    here = {run_of(row) for row in rows}
+    others = [row for row in read_table(path) if run_of(row) not in here] if path.exists() else []
+    write_table(path, sorted(others + rows, key=lambda row: (run_of(row), int(row["steps"]))))
 
 
 def at_the_end(recipe: str, total_steps: int = 10_000) -> list[dict[str, str]]:

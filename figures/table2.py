@@ -1,9 +1,9 @@
 """Table 2: the ablation, from AP Loss to aLRP Loss with GIoU, self-balance and ATSS."""
 
-from figures.claim import spread
+from figures.claim import COLUMNS, spread
 from figures.comparison import by_row, rows_of
 from figures.paper import TABLE_2, TAGS, show
-from figures.runs import METRICS, Run, at_the_end, result
+from figures.runs import Run, at_the_end, result
 from figures.style import markdown, section
 
 NAMES = {
@@ -21,7 +21,6 @@ RUNS = {
     "alrp_giou_sb_atss": "alrp",
 }
 """The recipe of each row in `data/length/results.csv`."""
-COLUMNS = (*METRICS, "rho")
 PAPER = f"""{TAGS} They are of RetinaNet with ResNet-50 at 512 pixels after 100 epochs of COCO, on minival, in percent;
 rho is Pearson's correlation of the two rankings of a class's true positives, by score and by IoU, mean over the
 classes. The text also gives differences: aLRP Loss with IoU has about 5 AP90 more than AP Loss at a similar AP50, and

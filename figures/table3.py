@@ -1,13 +1,12 @@
 """Table 3: constant weights of the boxes against self-balance, with the error of GIoU and with that of IoU."""
 
-from figures.claim import spread
-from figures.runs import METRICS, at_the_end
+from figures.claim import COLUMNS, spread
+from figures.runs import at_the_end
 from figures.style import markdown, section
 
 WEIGHTS = {"giou": (1, 2, 5, 10, 20, 50), "iou": (1, 5, 10)}
 SELF_BALANCE = {"giou": "alrp", "iou": "iou_self_balance"}
 """The recipe with self-balance in `data/length/results.csv`, for each error."""
-COLUMNS = (*METRICS, "rho")
 NOTE = """The paper's text says that self-balance is slightly better than the best constant weight, and that the
 best constant is another one for IoU than for GIoU; its numbers we have not read. Ours: `alrp_tiny` on shapes,
 10,000 steps, in percent but for rho; with several seeds mean ± half of their range. With GIoU, constants of 2, 5,

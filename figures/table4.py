@@ -1,10 +1,9 @@
 """Table 4: the weight that the self-balance starts from."""
 
-from figures.claim import spread
-from figures.runs import METRICS, at_the_end
+from figures.claim import COLUMNS, spread
+from figures.runs import at_the_end
 from figures.style import markdown
 
-COLUMNS = (*METRICS, "rho")
 RUNS = {"1": "first_weight_1", "10": "first_weight_10", "50, the recipe's": "alrp", "200": "first_weight_200"}
 """The recipe of each initial weight in `data/length/results.csv`."""
 NOTE = """The paper's text says that the initial weight has a negligible effect, even a very large one; its

@@ -14,7 +14,6 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -73,7 +72,6 @@ PHOTOGRAPHS = {
     "photographs_ap": replace(_PHOTOGRAPHS, loss="ap"),
     "photographs_focal": replace(_PHOTOGRAPHS, loss="focal", lr=0.064),
 }
-
 
 CRITERIA: dict[str, halves.Build] = {
     "cross_entropy": halves.cross_entropy,
@@ -208,11 +206,9 @@ def collect(folder: Path, results: Path = RESULTS) -> None:
             values = {column: "" if math.isnan(row[column]) else f"{row[column]:.4f}" for column in COLUMNS}
             identity = {"recipe": name, "loss": loss, "seed": seed, "steps": row["step"], "total_steps": total_steps}
             rows.append(identity | values)
-    here = {_run_of(row) for row in rows}
-    elsewhere = [row for row in read_table(results) if _run_of(row) not in here] if results.exists() else []
     if rows:
         results.parent.mkdir(parents=True, exist_ok=True)
-        write_table(results, sorted(elsewhere + rows, key=lambda row: (*_run_of(row), int(row["steps"]))))
+        runs.replace_runs(results, rows, _run_of)
 
 
 def collect_figure4(folder: Path, to: Path = runs.DATA / "length" / "figure4.csv") -> None:
@@ -260,19 +256,19 @@ def main() -> None:
         alone = [sys.executable, "-m", "figures.train", *sys.argv[1:], "--processes", "1"]
         raise SystemExit(max(process.wait() for process in [subprocess.Popen(alone) for _ in range(args.processes)]))
     torch.set_num_threads(1)
+    if args.bfloat16:
+        mock.patch("alrp_ref.training.step.uses_bfloat16", return_value=True).start()
     studies = Studies(args.runs, args.coco, args.backbone_weights)
-    in_bfloat16 = mock.patch("alrp_ref.training.step.uses_bfloat16", return_value=True)
-    with in_bfloat16 if args.bfloat16 else nullcontext():
-        for study in args.only:
-            weights = {"backbone_weights": args.backbone_weights} if study == "photographs" else {}
-            for run in getattr(studies, study)():
-                with locked(run.folder / "compared", wait=False) as is_ours:
-                    if is_ours and run.result is None:
-                        run.train(workers=0, cache=True, device=args.device, **weights)
-                        with locked(args.runs / "lock", wait=True):
-                            collect(args.runs)
-                            collect_figure4(args.runs)
-                            collect_details(args.runs)
+    for study in args.only:
+        weights = {"backbone_weights": args.backbone_weights} if study == "photographs" else {}
+        for run in getattr(studies, study)():
+            with locked(run.folder / "compared", wait=False) as is_ours:
+                if is_ours and run.result is None:
+                    run.train(workers=0, cache=True, device=args.device, **weights)
+                    with locked(args.runs / "lock", wait=True):
+                        collect(args.runs)
+                        collect_figure4(args.runs)
+                        collect_details(args.runs)
 
 
 if __name__ == "__main__":

@@ -8,23 +8,21 @@ from figures.style import LOOKS, letter
 from figures.table3 import SELF_BALANCE, WEIGHTS
 
 PANELS = ("AP", "AP90", "oLRP")
-LINES = {
-    "giou": {"label": "GIoU", "color": LOOKS["aLRP Loss"].colour, "linestyle": "-"},
-    "iou": {"label": "IoU", "color": GREY, "linestyle": "--"},
-}
+LINES = {"giou": ("GIoU", LOOKS["aLRP Loss"].colour, "-"), "iou": ("IoU", GREY, "--")}
+"""Title, colour and line of each error."""
 
 
 def draw() -> Figure:
     figure = Figure(figsize=(9, 3.4))
     for axes, metric in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
-        for error, line in LINES.items():
+        for error, (title, colour, line) in LINES.items():
             constants = WEIGHTS[error]
             values = [[float(row[metric]) for row in at_the_end(f"{error}_weight_{weight}")] for weight in constants]
-            axes.semilogx(constants, [sum(v) / len(v) for v in values], marker="o", markersize=3, **line)
+            means = [sum(v) / len(v) for v in values]
+            axes.semilogx(constants, means, line, color=colour, marker="o", markersize=3, label=title)
             balanced = [float(row[metric]) for row in at_the_end(SELF_BALANCE[error])]
-            look = {"color": line["color"], "linestyle": line["linestyle"], "linewidth": 0.8}
-            axes.axhline(sum(balanced) / len(balanced), **look)
-            axes.axhspan(min(balanced), max(balanced), color=line["color"], alpha=0.15, linewidth=0)
+            axes.axhline(sum(balanced) / len(balanced), color=colour, linestyle=line, linewidth=0.8)
+            axes.axhspan(min(balanced), max(balanced), color=colour, alpha=0.15, linewidth=0)
         axes.set_xticks(WEIGHTS["giou"], [str(weight) for weight in WEIGHTS["giou"]])
         axes.minorticks_off()
         axes.set(xlabel="constant weight of the boxes")
