@@ -11,12 +11,9 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from alrp_ref import alrp_loss, cli, giou_error, pairwise, palette
+from alrp_ref import alrp_loss, cli, pairwise, palette
 from alrp_ref.data import make_shapes
 from alrp_ref.detection import RECIPES
-from alrp_ref.detection.assigners import Assigned
-from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import build_criterion
 from alrp_ref.evaluation.score_iou import ORDERS, average_precision, reordered
 from alrp_ref.reports.means import block_means
 from alrp_ref.training import train
@@ -31,7 +28,6 @@ from figures import (
     fig2,
     fig3,
     fig4,
-    halves,
     make,
     measure,
     order,
@@ -48,7 +44,6 @@ from figures import (
     weights,
 )
 from figures.measure_groups import third_of
-from figures.train import ALIKE, CRITERIA, FIGURE_4, LOSSES, SMOOTH_L1, TWO_BY_TWO, collect
 
 FIGURES = Path(__file__).parents[1] / "figures"
 DRAWINGS = make.drawings()
@@ -303,12 +298,14 @@ def test_table_4_has_every_weight():
 
 
 def test_table_3_and_its_curve_show_the_same_runs():
-    """A row and a point for each constant, self-balance as a row and a line, for each error of the boxes."""
+    """A row and a point for each constant, self-balance as a row and a line, from the last evaluations alone; first for
+    GIoU, then for IoU."""
+    constants = (["1", "2", "5", "10", "20", "50"], ["1", "5", "10"])
     parts = table3.draw().split("\n## ")
     axes = weights.draw().axes[0]
-    for (error, constants), part, first in zip(table3.WEIGHTS.items(), parts, (0, 2), strict=True):
+    for error, of_error, part, first in zip(("giou", "iou"), constants, parts, (0, 2), strict=True):
         _, *rows = table(part)
-        assert [row[0] for row in rows] == [*map(str, constants), "self-balance"]
+        assert [row[0] for row in rows] == [*of_error, "self-balance"]
         drawn = [*axes.lines[first].get_ydata(), axes.lines[first + 1].get_ydata()[0]]
         assert [f"{100 * value:.1f}" for value in drawn] == [row[1].split(" ")[0] for row in rows]
         assert {row["steps"] for row in runs.at_the_end(table3.SELF_BALANCE[error])} == {"10000"}
@@ -477,72 +474,3 @@ def test_what_cannot_be_drawn_is_named(arguments, message, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert cli.main(["figures", *arguments]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_results_of_runs_that_lie_elsewhere_are_kept(tmp_path):
-    """`collect` replaces the rows of the runs in its folder, adds new ones, and keeps all others, in one order."""
-    columns = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho")
-
-    def results_of(folder, ap):
-        (tmp_path / folder).mkdir(parents=True)
-        row = ",".join(["10", str(ap), *["0.5"] * (len(columns) - 1)])
-        (tmp_path / folder / "evaluations.csv").write_text(f"step,{','.join(columns)}\n{row}\n")
-
-    results = tmp_path / "results.csv"
-    results_of("here/alrp_10_1", 0.25)
-    results_of("there/alrp_10_0", 0.125)
-    results_of("there/ap_10_0", 0.75)
-    for folder in ("here", "there", "here"):
-        collect(tmp_path / folder, results)
-    rows = [(row["recipe"], row["seed"], row["AP"]) for row in runs.read_table(results)]
-    assert rows == [("alrp", "0", "0.1250"), ("alrp", "1", "0.2500"), ("ap", "0", "0.7500")]
-
-
-def gradients(criterion) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of logits and deltas, for one image with two positives of unlike errors, a negative and an ignored anchor."""
-    anchors = torch.tensor([[0.0, 0, 40, 40], [20, 20, 60, 60]])
-    boxes = anchors + torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]])
-    logits = torch.tensor([[[2.0], [-2.0], [0.5], [0.0]]], requires_grad=True)
-    deltas = torch.zeros(1, 4, 4, requires_grad=True)
-    sum(criterion(logits, deltas, Assigned(torch.tensor([[0, 0, -1, -2]]), anchors, boxes)).values()).backward()
-    return logits.grad, deltas.grad
-
-
-@pytest.mark.parametrize("scores", ["alrp", "ap"])
-def test_a_detector_can_pull_at_all_boxes_alike(scores: str):
-    """Each error of a positive counts weight / |P|, whatever the rank, and the scores keep their loss."""
-    of_scores, of_boxes = gradients(halves.alike(replace(LOSSES[scores], loc_weight=3.0), None))
-    assert torch.equal(of_scores, gradients(build_criterion(LOSSES[scores]))[0])
-    deltas = torch.zeros(2, 4, requires_grad=True)
-    anchors = torch.tensor([[0.0, 0, 40, 40], [20, 20, 60, 60]])
-    boxes = anchors + torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]])
-    (3 * giou_error(CODERS["deltas"].decode(deltas, anchors), boxes).mean()).backward()
-    assert torch.allclose(of_boxes[0, :2], deltas.grad)
-    assert not of_boxes[0, 2:].any()
-
-
-def test_a_detector_can_have_scores_of_ap_loss_and_boxes_of_alrp_loss():
-    """Each half has the gradient that its loss gives alone, the self-balance included: it is renewed each epoch."""
-    mixed = halves.ordered(TWO_BY_TWO["ap_ordered"], 2)
-    ap, alrp = build_criterion(LOSSES["ap"]), build_criterion(LOSSES["alrp"], 2)
-    for _ in range(3):
-        of_scores, of_boxes = gradients(mixed)
-        scores_of_alrp, boxes_of_alrp = gradients(alrp)
-        assert torch.equal(of_scores, gradients(ap)[0])
-        assert not torch.equal(of_scores, scores_of_alrp)
-        assert torch.equal(of_boxes, boxes_of_alrp)
-    assert mixed.self_balance.weight == alrp.self_balance.weight != LOSSES["alrp"].loc_weight
-
-
-def test_smooth_l1_can_weigh_more():
-    """The gradient on the boxes is multiplied by the weight, that on the scores is as it was."""
-    of_scores, of_boxes = gradients(halves.weighted(SMOOTH_L1["ap_smooth_l1_3"], None))
-    scores_of_ap, boxes_of_ap = gradients(build_criterion(LOSSES["ap"]))
-    assert torch.equal(of_scores, scores_of_ap)
-    assert torch.allclose(of_boxes, 3 * boxes_of_ap)
-
-
-def test_every_criterion_of_the_studies_belongs_to_a_run():
-    """A name that no run has would train with the recipe's own loss, in silence."""
-    assert set(CRITERIA) <= set(ALIKE) | set(SMOOTH_L1) | set(TWO_BY_TWO) | set(FIGURE_4)
-    assert set(ALIKE) | set(SMOOTH_L1) | set(TWO_BY_TWO) <= set(CRITERIA)
