@@ -28,35 +28,36 @@ with a weight of 1, if nothing else is said.
 
 **Length.** After 10,000 steps the difference in AP between aLRP Loss and AP Loss is within the range of the seeds.
 After 20,000 aLRP Loss is .8 points ahead, by 1.1 with one seed and by .4 with the other; no seed of AP Loss reaches
-one of aLRP Loss. Two seeds are few: those of a loss differed by up to .8 at 10,000. The paper's gain is 3.4 points in
-the text, after 100 epochs of COCO; 20,000 steps are 40 of shapes. At IoU 0.9 aLRP Loss is ahead by ten and by eleven
-points, and its scores follow the boxes more closely (rho). It is behind at IoU 0.5 and 0.75 at both lengths. The text
-of the paper describes this pattern at IoU 0.9 and for rho. Focal loss is three points of AP behind both, because it
-finds fewer objects (AP50, oLRP); those that it finds best, it places best (IoU 0.9).
+one of aLRP Loss. Two seeds are few: those of a loss differed by up to .8 at 10,000. Longer trainings, 40,000 steps,
+have not been run. The paper's gain is 3.4 points in the text, after 100 epochs of COCO; 20,000 steps are 40 of
+shapes. At IoU 0.9 aLRP Loss is ahead by ten and by eleven points, and its scores follow the boxes more closely
+(rho). It is behind at IoU 0.5 and 0.75 at both lengths. The text of the paper describes this pattern at IoU 0.9 and
+for rho. Focal loss is three points of AP behind both, because it finds fewer objects (AP50, oLRP); those that it
+finds best, it places best (IoU 0.9).
 
 **The cause.** The two losses differ in three things that reach the boxes: the error of a box (GIoU, smooth L1), its
-weight, and whom they pull at. aLRP Loss pulls at the boxes in the order of their scores: 76 % of the pull goes to the
-third of the positives with the highest scores ([`groups.png`](groups.png)). AP Loss pulls at all alike. The last four
-rows take one thing at a time. Smooth L1 with a weight of 3 has 1.6 points of AP and 6.1 at IoU 0.9 more than with 1.
-The mean of the GIoU errors, all alike, with the same weight, has another 1.2 and 5.2 more. With that, AP Loss is ahead
-of aLRP Loss: 69.1 against 66.7 of AP, and 33.0 against 31.8 at IoU 0.9. After 20,000 steps it is ahead by as much,
-72.9 against 70.6 and 41.9 against 39.8 (one seed). With the best constant of each, 10 and 5, it is 69.7 against 68.0,
-and 38.6 against 35.2 (one seed). So the gain at IoU 0.9 comes from the error and from its weight, and not from the
-order of the pull. The order does give a higher rho (see the two switches below). It costs the boxes of the last third:
-their mean IoU is .693 with aLRP Loss, .735 with AP Loss and .752 with the mean of GIoU errors; of the top third .902,
-.888 and .906. (This is one more seed of aLRP and AP Loss, in float32 throughout and not in the table: it ends at AP
-65.9 with both, AP90 30.2 and 20.9.) The tables of the paper change error and pull together; whether this is so on
-COCO, nobody has run.
+weight, and whom they pull at. aLRP Loss pulls at the boxes in the order of their scores: 76 % of the pull goes to
+the third of the positives with the highest scores ([`groups.png`](groups.png)). AP Loss pulls at all alike. The
+last four rows take one thing at a time. Smooth L1 with a weight of 3 has 1.6 points of AP and 6.1 at IoU 0.9 more
+than with 1. The mean of the GIoU errors, all alike, with the same weight, has another 1.2 and 5.2 more. With that,
+AP Loss is ahead of aLRP Loss: 69.1 against 66.7 of AP, and 33.0 against 31.8 at IoU 0.9. After 20,000 steps it is
+ahead by as much, 72.9 against 70.6 and 41.9 against 39.8 (one seed). With the best constant of each, 10 and 5, it
+is 69.7 against 68.0, and 38.6 against 35.2 (one seed). So the gain at IoU 0.9 comes from the error and from its
+weight, and not from the order of the pull. The order does give a higher rho (see the two switches below). It costs
+the boxes of the last third: their mean IoU is .693 with aLRP Loss, .735 with AP Loss and .752 with the mean of GIoU
+errors; of the top third .902, .888 and .906. (This is one more seed of aLRP and AP Loss, in float32 throughout and
+not in the table: it ends at AP 65.9 with both, AP90 30.2 and 20.9.) The tables of the paper change error and pull
+together; whether this is so on COCO, nobody has run.
 
-**The self-balance** is worth two points of AP and eight at IoU 0.9 against a constant weight of 1; the text says 1.8
-of AP. With IoU in place of GIoU it is worth half a point and three (one seed, [Table 3](table3.md)), and with the IoU
-assigner nothing ([Table 2](table2.md)). The best constant of six, 5, is 1.3 points of AP ahead of it.
+**The self-balance** is worth two points of AP and eight at IoU 0.9 against a constant weight of 1; the text says
+1.8 of AP. With IoU in place of GIoU it is worth half a point and three (one seed, [Table 3](table3.md)), and with
+the IoU assigner nothing ([Table 2](table2.md)). The best constant of six, 5, is 1.3 points of AP ahead of it.
 
-Learning rates are the best of three, 0.019, 0.06 and 0.19, in a sweep of 2,500 steps on held-out training pictures: AP
-51.4, 52.5, 0.0 with aLRP Loss, 52.1, 56.0, 0.0 with AP Loss, and 35.6, 33.2, 0.0 with focal loss. Of 10,000 steps, the
-first 4,500 of aLRP and AP Loss, or so, ran in bfloat16 on an NVIDIA H200. On a CPU ran everything else, in bfloat16
-the last four rows and the 20,000 steps, but for the first 3,366 of aLRP Loss and 953 of AP Loss with seed 0, and the
-rest in float32."""
+Learning rates are the best of three, 0.019, 0.06 and 0.19, in a sweep of 2,500 steps on held-out training pictures:
+AP 51.4, 52.5, 0.0 with aLRP Loss, 52.1, 56.0, 0.0 with AP Loss, and 35.6, 33.2, 0.0 with focal loss. Of 10,000
+steps, the first 4,500 of aLRP and AP Loss, or so, ran in bfloat16 on an NVIDIA H200. On a CPU ran everything else,
+in bfloat16 the last four rows and the 20,000 steps, but for the first 3,366 of aLRP Loss and 953 of AP Loss with
+seed 0, and the rest in float32."""
 
 SWITCHES = [
     ("aLRP Loss", "aLRP Loss", "alrp"),
@@ -66,28 +67,28 @@ SWITCHES = [
 ]
 """Who trains the scores, who trains the boxes, and the recipe."""
 
-TWO_BY_TWO = """The same detector with the two switches of the [toy](README.md#toy), 10,000 steps: one loss trains the
-scores, another one trains the boxes. The boxes are trained by aLRP Loss with its self-balance, in the order of the
-scores, or by the mean of the same GIoU errors, all alike, times 3. The middle rows have one seed and ran in bfloat16
-on a CPU.
+TWO_BY_TWO = """The same detector with the two switches of the [toy](README.md#toy), 10,000 steps: one loss trains
+the scores, another one trains the boxes. The boxes are trained by aLRP Loss with its self-balance, in the order of
+the scores, or by the mean of the same GIoU errors, all alike, times 3. The middle rows have one seed and ran in
+bfloat16 on a CPU.
 
-Who trains the boxes decides. All alike, they have 1.9 and 1.8 points of AP more, 1.7 and 1.7 at IoU 0.5, 3.7 and 2.8
-at 0.75, and as much at 0.9. Who trains the scores makes half a point, in favour of AP Loss, which is within the range
-of the seeds. The order of the pull costs the last third of the positives, whoever trains the scores: the mean IoU of
-their boxes is .693, .705, .737 and .752, row by row. In the top third it is .902, .906, .904 and .906. (The first of
-each is the further seed in float32 that is named above.)
+Who trains the boxes decides. All alike, they have 1.9 and 1.8 points of AP more, 1.7 and 1.7 at IoU 0.5, 3.7 and
+2.8 at 0.75, and as much at 0.9. Who trains the scores makes half a point, in favour of AP Loss, which is within the
+range of the seeds. The order of the pull costs the last third of the positives, whoever trains the scores: the mean
+IoU of their boxes is .693, .705, .737 and .752, row by row. In the top third it is .902, .906, .904 and .906. (The
+first of each is the further seed in float32 that is named above.)
 
 Only rho comes from both: it is .61 with neither half of aLRP Loss, .63 with its scores, .64 with its boxes, and .68
-with both. In the toy, too, the boxes decide and the scores do not. But there the order of the pull raises AP90, on the
-examples that were seen, and lowers AP75; here it lowers AP75 and leaves AP90 as it is."""
+with both. In the toy, too, the boxes decide and the scores do not. But there the order of the pull raises AP90, on
+the examples that were seen, and lowers AP75; here it lowers AP75 and leaves AP90 as it is."""
 
-PHOTOGRAPHS = """MobileNetV2 on the 1,843-image sample of COCO, batches of 16, on an NVIDIA H200, mean of three seeds ±
-half of their range, in percent. The runs were planned for 50 epochs and stopped after 31 or 32, before the learning
-rate falls, so that they say nothing about the end of a training. The crop of the augmentation was torchvision's, which
-keeps fewer boxes than the release's ([verification](../docs/verification.md)). The prediction: boxes learn in the
-order of the scores, which helps at high IoU and where much is ranked high, and costs where little is ranked yet.
-Persons are a quarter of the positives and are ranked high: aLRP Loss is ahead there, and most at IoU 0.75, with no
-overlap of the seeds. In the mean over the other 79 classes AP Loss is ahead."""
+PHOTOGRAPHS = """MobileNetV2 on the 1,843-image sample of COCO, batches of 16, on an NVIDIA H200, mean of three
+seeds ± half of their range, in percent. The runs were planned for 50 epochs and stopped after 31 or 32, before the
+learning rate falls, so that they say nothing about the end of a training. The crop of the augmentation was
+torchvision's, which keeps fewer boxes than the release's ([verification](../docs/verification.md)). The prediction:
+boxes learn in the order of the scores, which helps at high IoU and where much is ranked high, and costs where
+little is ranked yet. Persons are a quarter of the positives and are ranked high: aLRP Loss is ahead there, and most
+at IoU 0.75, with no overlap of the seeds. In the mean over the other 79 classes AP Loss is ahead."""
 
 
 def draw() -> str:
