@@ -12,29 +12,29 @@ imports only what is below it.
 
 from typing import TYPE_CHECKING
 
-from alrp_ref.lazy import lazy
+from alrp_ref.machine.lazy import lazy
 
 if TYPE_CHECKING:
-    from alrp_ref import pairwise
-    from alrp_ref.alrp import alrp_loss
-    from alrp_ref.ap import APLoss, ap_loss
     from alrp_ref.batch import flatten_batch
-    from alrp_ref.localisation import giou_error, iou_error
-    from alrp_ref.lrp import optimal_lrp
-    from alrp_ref.self_balance import ALRPLoss, SelfBalance
+    from alrp_ref.paper import pairwise
+    from alrp_ref.paper.alrp import alrp_loss
+    from alrp_ref.paper.ap import APLoss, ap_loss
+    from alrp_ref.paper.localisation import giou_error, iou_error
+    from alrp_ref.paper.lrp import optimal_lrp
+    from alrp_ref.paper.self_balance import ALRPLoss, SelfBalance
     from alrp_ref.verification import verify
 else:
     homes = {
-        "ALRPLoss": "self_balance",
-        "APLoss": "ap",
-        "SelfBalance": "self_balance",
-        "alrp_loss": "alrp",
-        "ap_loss": "ap",
+        "ALRPLoss": "paper.self_balance",
+        "APLoss": "paper.ap",
+        "SelfBalance": "paper.self_balance",
+        "alrp_loss": "paper.alrp",
+        "ap_loss": "paper.ap",
         "flatten_batch": "batch",
-        "giou_error": "localisation",
-        "iou_error": "localisation",
-        "optimal_lrp": "lrp",
-        "pairwise": "pairwise",
+        "giou_error": "paper.localisation",
+        "iou_error": "paper.localisation",
+        "optimal_lrp": "paper.lrp",
+        "pairwise": "paper.pairwise",
         "verify": "verification",
     }
     __getattr__ = lazy(__name__, homes)

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from alrp_ref.exact import checks
-from alrp_ref.localisation import giou_error
+from alrp_ref import checks
+from alrp_ref.paper.localisation import giou_error
 
 NEGATIVE, IGNORED = -1, -2
 """Labels of anchors without a class. torchvision's matchers use the same two numbers."""

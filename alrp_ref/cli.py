@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command in (_doctor, _recipes, _verify) or (args.command is _bench and args.name == "gpu"):
         return _light(args)
     try:
-        from alrp_ref.io import DataError
+        from alrp_ref.machine.files import DataError
         from alrp_ref.training import Preempted, TrainingStopped
     except ImportError as error:
         return _fail(f"{error}: the detectors need more packages: pip install 'alrp-ref[detection]'")
@@ -257,7 +257,7 @@ def _download(args: argparse.Namespace) -> int:
 def _check_data(args: argparse.Namespace) -> int:
     from alrp_ref.data import check_data
     from alrp_ref.data.check import as_csv, is_csv_of_a_check
-    from alrp_ref.io import write_atomic
+    from alrp_ref.machine.files import write_atomic
 
     if args.out is not None and not args.out.absolute().parent.is_dir():
         raise ValueError(f"--out {args.out} must be a file in a folder that is there")
@@ -359,7 +359,7 @@ def _eval(args: argparse.Namespace) -> int:
     from alrp_ref.data import CocoDataset
     from alrp_ref.detection import load_model, load_official_model, save_model
     from alrp_ref.detection.device import choose_device
-    from alrp_ref.io import refuse_input
+    from alrp_ref.machine.files import refuse_input
     from alrp_ref.reports import write_report
     from alrp_ref.training import validate
 

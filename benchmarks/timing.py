@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from alrp_ref.verification.timing import in_turn, seconds, synchronise
+from alrp_ref.machine.timing import in_turn, seconds, synchronise
 
 __all__ = ["cpu_seconds", "extra_memory", "in_turn", "machine", "seconds", "synchronise"]
 

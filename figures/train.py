@@ -23,7 +23,7 @@ import torch
 
 from alrp_ref.data import CocoDataset, hold_out, make_shapes
 from alrp_ref.detection import RECIPES, Recipe
-from alrp_ref.io import locked
+from alrp_ref.machine.files import locked
 from alrp_ref.reports.compare import Run as ComparedRun
 from alrp_ref.reports.tables import read_table, write_table
 from alrp_ref.training.log import read_metrics

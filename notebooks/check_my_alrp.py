@@ -5,7 +5,7 @@ from types import ModuleType
 
 import torch
 
-from alrp_ref import pairwise
+from alrp_ref.paper import pairwise
 
 NAMES = ("step", "n_fp", "rank", "lrp_error", "target", "distribution", "score_gradients", "parts")
 

@@ -16,17 +16,8 @@ from types import ModuleType
 from course import formulas_of
 
 HERE = Path(__file__).parent
-PAPER_FILES = (
-    "pairwise",
-    "ranking",
-    "error_driven",
-    "ap",
-    "localisation",
-    "alrp",
-    "self_balance",
-    "lrp",
-    "exact.step_matrix",
-)
+FIRST = ("pairwise", "ranking", "error_driven", "ap", "localisation", "alrp", "self_balance", "lrp")
+"""The order to read in; a file that is not named here comes after these."""
 
 
 def symbols() -> str:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 import alrp_ref
-from alrp_ref import pairwise
+from alrp_ref.paper import pairwise
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))

@@ -20,7 +20,7 @@ import nbformat
 import pytest
 import torch
 
-from alrp_ref import pairwise
+from alrp_ref.paper import pairwise
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 sys.path.insert(0, str(NOTEBOOKS))

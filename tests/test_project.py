@@ -18,7 +18,7 @@ from alrp_ref import detection
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "alrp_ref"
-PAPER = ("ranking", "error_driven", "ap", "localisation", "alrp", "self_balance", "lrp", "batch", "pairwise")
+PAPER = tuple(path.stem for path in sorted((PACKAGE / "paper").glob("*.py")) if path.stem != "__init__")
 FAST = ("ranking", "error_driven", "ap", "alrp", "self_balance", "exact/step_matrix")
 FLOORS = ("exact", "", "verification", "detection", "data", "evaluation", "training", "reports")
 """From the ground up; the files at the root are the paper. `io` and `palette` are below all of them."""

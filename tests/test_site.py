@@ -13,7 +13,7 @@ from urllib.parse import unquote, urldefrag
 import pytest
 import torch
 
-from alrp_ref import pairwise
+from alrp_ref.paper import pairwise
 
 pytest.importorskip("sphinx", reason="needs the site's packages: pip install '.[site]'")
 pytest.importorskip("myst_nb", reason="needs the site's packages: pip install '.[site]'")

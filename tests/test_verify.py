@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from alrp_ref.exact import step_matrix
 
 import alrp_ref
 from alrp_ref import cli, ranking
-from alrp_ref.exact import step_matrix
 from alrp_ref.verification import ports, this_torch, verify_torch
 from alrp_ref.verification.ports import judged, port_of
 

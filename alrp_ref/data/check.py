@@ -35,7 +35,7 @@ from alrp_ref.data.layout import SPLITS, Layout, is_cocos
 from alrp_ref.data.suspicions import suspicions
 from alrp_ref.data.transforms import ZOOM_OUT
 from alrp_ref.detection.preprocess import open_image, orientation, to_rgb
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 SHOWN = 5  # problems of a kind in a report; its CSV holds all
 LARGE = 20_000_000  # pixels

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from alrp_ref.data.fetch import CHUNK, check_space, fetch, size_of
 from alrp_ref.data.layout import SPLITS
-from alrp_ref.io import DataError, explain_io_errors, locked, partial_path, write_atomic
+from alrp_ref.machine.files import DataError, explain_io_errors, locked, partial_path, write_atomic
 
 BLOCK = 4096  # what a file takes on disk is a multiple of it
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alrp_ref.data.dataset import CocoDataset
 from alrp_ref.data.layout import Layout
-from alrp_ref.io import DataError, write_atomic
+from alrp_ref.machine.files import DataError, write_atomic
 
 
 def hold_out(coco: str | os.PathLike | Layout, out: str | os.PathLike, every: int) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alrp_ref.data.image_folder import ImageFolder
-from alrp_ref.io import DataError, read_json
+from alrp_ref.machine.files import DataError, read_json
 
 SPLITS = ("train2017", "val2017")
 

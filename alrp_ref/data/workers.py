@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from alrp_ref.io import DataError, human_size
+from alrp_ref.machine.files import DataError, human_size
 
 try:
     import resource

@@ -5,7 +5,7 @@ A part differs from torchvision's only where the release differs from it. A comm
 
 from typing import TYPE_CHECKING
 
-from alrp_ref.lazy import lazy
+from alrp_ref.machine.lazy import lazy
 
 if TYPE_CHECKING:
     from alrp_ref.detection.build import build_detector

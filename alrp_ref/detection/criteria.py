@@ -6,10 +6,10 @@ from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from alrp_ref import ALRPLoss, APLoss, SelfBalance, alrp_loss, giou_error, iou_error
-from alrp_ref.alrp import ALRP
 from alrp_ref.detection.assigners import IGNORED, Assigned
 from alrp_ref.detection.boxes import CODERS, BoxCoder
 from alrp_ref.detection.recipes import Recipe
+from alrp_ref.paper.alrp import ALRP
 
 Losses = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.official_weights import our_name
 from alrp_ref.detection.torch_file import read_torch_file, state_dict_in
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 CLASS_LAYERS = ("head.cls_logits.", "cls_logits.", "box_deltas.")
 """Layers with outputs for each class: RetinaNet's and FoveaBox's classification, both of Faster R-CNN's stage 2."""

@@ -44,7 +44,7 @@ class Recipe:
     delta: float = 1.0
     """Half width of the step function of a ranking-based loss, in logits."""
     loc_error: Literal["giou", "iou"] = "giou"
-    """Localisation error of aLRP Loss, see `alrp_ref.localisation`."""
+    """Localisation error of aLRP Loss, see `alrp_ref.paper.localisation`."""
     loc_step: Literal["hard", "smoothed"] = "hard"
     """Step function of the localisation part, see `alrp_ref.alrp_loss`."""
     loc_weight: float = 50.0

@@ -14,7 +14,7 @@ from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.official_weights import load_official_checkpoint
 from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.torch_file import read_torch_file
-from alrp_ref.io import DataError, write_atomic
+from alrp_ref.machine.files import DataError, write_atomic
 
 FORMAT = 1
 FORMER_FIELDS = {"optimizer"}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "teacher")
 """Names by which training programs save the state dict beside other things."""

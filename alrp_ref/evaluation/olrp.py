@@ -1,4 +1,4 @@
-"""Optimal LRP of detections: COCO's matching, then `alrp_ref.lrp.optimal_lrp` for each class."""
+"""Optimal LRP of detections: COCO's matching, then `alrp_ref.paper.lrp.optimal_lrp` for each class."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from hotcoco import COCOeval
 
-from alrp_ref.localisation import iou_error
-from alrp_ref.lrp import OptimalLRP, optimal_lrp
+from alrp_ref.paper.localisation import iou_error
+from alrp_ref.paper.lrp import OptimalLRP, optimal_lrp
 
 TAU = 0.5
 IMAGE, BOX, SCORE, CATEGORY = 0, slice(1, 5), 5, 6  # columns of a row of detections
@@ -27,7 +27,7 @@ def optimal_lrp_by_class(
         evaluator: after `evaluate()`, with 0.5 among its IoU thresholds. The first of its area ranges and the last of
             its detection limits are used.
 
-    Returns: category id -> :class:`alrp_ref.lrp.OptimalLRP`.
+    Returns: category id -> :class:`alrp_ref.paper.lrp.OptimalLRP`.
     Source: LRP (ECCV 2018; TPAMI 2021).
     """
     # By id; ignored boxes have no status. No score is above infinity, so no time goes into a list of label errors.

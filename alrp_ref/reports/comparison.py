@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from alrp_ref.data import CocoDataset
 from alrp_ref.evaluation import iou_index, order_bounds, precision_curves
 from alrp_ref.evaluation.score_iou import by_image
-from alrp_ref.io import locked, write_atomic
+from alrp_ref.machine.files import locked, write_atomic
 from alrp_ref.reports import curves
 from alrp_ref.reports.compare import HELD_OUT, SWEEP_SHARE, Comparison, Run
 from alrp_ref.reports.page import page, paragraph, picture, section, table

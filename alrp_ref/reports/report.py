@@ -16,7 +16,7 @@ from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.detection.saved_model import load_checkpoint
 from alrp_ref.evaluation import precision_curves, true_positives
 from alrp_ref.evaluation.score_iou import by_image, xyxy
-from alrp_ref.io import DataError, read_json, write_atomic
+from alrp_ref.machine.files import DataError, read_json, write_atomic
 from alrp_ref.reports import curves
 from alrp_ref.reports.page import page, paragraph, picture, section, table
 from alrp_ref.training.log import read_metrics

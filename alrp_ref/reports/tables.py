@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from alrp_ref.io import write_atomic
+from alrp_ref.machine.files import write_atomic
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.saved_model import load_checkpoint
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 
 def check_same_run(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import distributed
 
 from alrp_ref.detection.device import choose_device
-from alrp_ref.exact.processes import is_distributed
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
+from alrp_ref.machine.processes import is_distributed
 
 TIMEOUT = timedelta(hours=2)
 """Timeout of the process group. The other processes wait while the first one evaluates, and NCCL's default of ten

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.criteria import ranking_targets
-from alrp_ref.exact.processes import summed
+from alrp_ref.machine.processes import summed
 
 
 class GradientBalance:

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from alrp_ref.io import DataError, explain_io_errors, write_atomic
+from alrp_ref.machine.files import DataError, explain_io_errors, write_atomic
 
 PARTS = ("loss_cls", "loss_loc", "weight", "balance")
 RPN_PARTS = ("loss_rpn_cls", "loss_rpn_loc", "rpn_weight", "rpn_balance")

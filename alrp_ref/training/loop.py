@@ -19,7 +19,7 @@ from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.initial_weights import load_initial_weights
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation import Metrics, detect, evaluate, rank_correlation
-from alrp_ref.io import DataError, explain_io_errors, locked, refuse_input, write_atomic
+from alrp_ref.machine.files import DataError, explain_io_errors, locked, refuse_input, write_atomic
 from alrp_ref.training import distributed, preemption
 from alrp_ref.training.errors import Diverged, Preempted, TrainingStopped
 from alrp_ref.training.plan import Plan

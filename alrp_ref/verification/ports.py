@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alrp_ref import pairwise
+from alrp_ref.paper import pairwise
 from alrp_ref.verification.official import official_cases
 from alrp_ref.verification.report import Case, Verification, deviation
 

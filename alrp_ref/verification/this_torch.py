@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 import alrp_ref
-from alrp_ref.alrp import alrp_loss
-from alrp_ref.ap import ap_loss
-from alrp_ref.exact.checks import exact_dtype
-from alrp_ref.self_balance import ALRPLoss
+from alrp_ref.checks import exact_dtype
+from alrp_ref.machine.timing import in_turn
+from alrp_ref.paper.alrp import alrp_loss
+from alrp_ref.paper.ap import ap_loss
+from alrp_ref.paper.self_balance import ALRPLoss
 from alrp_ref.verification.ports import (
     ALRP_PARTS,
     AP_PARTS,
@@ -28,7 +29,6 @@ from alrp_ref.verification.ports import (
     theorems,
 )
 from alrp_ref.verification.report import Case, Verification
-from alrp_ref.verification.timing import in_turn
 
 LOSS_SCALE = 65536.0
 """That with which torch's GradScaler begins."""

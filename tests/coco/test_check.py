@@ -36,7 +36,7 @@ from alrp_ref.data.suspicions import (
     suspicions,
 )
 from alrp_ref.detection import RECIPES
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from alrp_ref.data import CocoDataset
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 
 def test_labels_are_contiguous_in_the_order_of_the_category_ids(coco):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from alrp_ref.data import CocoDataset
 from alrp_ref.evaluation import detect, evaluate
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 
 class FindsTheImage(torch.nn.Module):

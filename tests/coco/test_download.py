@@ -27,7 +27,7 @@ from alrp_ref import cli
 from alrp_ref.data import CocoDataset, download
 from alrp_ref.data.download import ARCHIVES, Archive
 from alrp_ref.data.fetch import WAITS
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 IMAGES = 5
 

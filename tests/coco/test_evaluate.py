@@ -22,7 +22,7 @@ from alrp_ref.evaluation import evaluate, precision_curves
 from alrp_ref.evaluation.evaluate import _ground_truth, _rows
 from alrp_ref.evaluation.metrics import METRICS
 from alrp_ref.evaluation.olrp import optimal_lrp_by_class
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 OFFICIAL = Path(__file__).parents[1] / "data" / "olrp"
 AREA_RANGES = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))

@@ -16,7 +16,7 @@ from alrp_ref.cli import main
 from alrp_ref.data import CocoDataset, Layout, check_data, hold_out
 from alrp_ref.data.image_folder import other_names
 from alrp_ref.data.layout import Split
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 
 def content_of(names):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from alrp_ref.data import CocoDataset, draw_shapes, make_shapes
 from alrp_ref.evaluation import evaluate
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 SPLITS = ("train2017", "val2017")
 

@@ -12,7 +12,7 @@ from torchvision import models
 
 from alrp_ref.detection import build_detector
 from alrp_ref.detection.backbone_weights import download_weights, load_weights_file
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 
 
 def small_resnet(seed: int) -> torch.nn.Module:

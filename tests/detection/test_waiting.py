@@ -9,8 +9,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import alrp_ref
+from alrp_ref import checks
 from alrp_ref.detection import build_detector
-from alrp_ref.exact import checks
 
 PACKAGE = Path(alrp_ref.__file__).parent
 SHAPES_FROM_VALUES = {"nonzero", "masked_select", "_unique2", "unique_dim", "_local_scalar_dense", "equal"}

@@ -6,10 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from lists import TIED_SCORES, assert_close, examples, loss_and_gradient, make, random
 
-from alrp_ref import ALRPLoss, alrp_loss, ap_loss, pairwise
-from alrp_ref.alrp import localisation_component
-from alrp_ref.exact import checks
-from alrp_ref.ranking import StepMatrix
+from alrp_ref import ALRPLoss, alrp_loss, ap_loss, checks, pairwise
+from alrp_ref.paper.alrp import localisation_component
+from alrp_ref.paper.ranking import StepMatrix
 
 LOC_STEPS = pytest.mark.parametrize("loc_step", ["hard", "smoothed"])
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lists import TIED_SCORES, assert_close, examples, loss_and_gradient, make, random
 
 from alrp_ref import APLoss, ap_loss, pairwise
-from alrp_ref.ap import interpolate, precision_error
+from alrp_ref.paper.ap import interpolate, precision_error
 
 INTERPOLATED = pytest.mark.parametrize("interpolated", [True, False])
 

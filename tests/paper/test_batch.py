@@ -6,8 +6,7 @@ import pytest
 import torch
 from lists import assert_close
 
-from alrp_ref import ALRPLoss, alrp_loss, ap_loss, flatten_batch, giou_error, iou_error, pairwise
-from alrp_ref.exact import checks
+from alrp_ref import ALRPLoss, alrp_loss, ap_loss, checks, flatten_batch, giou_error, iou_error, pairwise
 
 B, N, C = 3, 40, 5
 

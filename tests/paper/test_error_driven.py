@@ -6,10 +6,10 @@ from hypothesis import given
 from lists import assert_close, examples, random
 
 from alrp_ref import error_driven as ed
-from alrp_ref import pairwise
-from alrp_ref.alrp import lrp_error, target_lrp_error
-from alrp_ref.ap import precision_error
-from alrp_ref.ranking import ranks
+from alrp_ref.paper import pairwise
+from alrp_ref.paper.alrp import lrp_error, target_lrp_error
+from alrp_ref.paper.ap import precision_error
+from alrp_ref.paper.ranking import ranks
 
 
 def ap(ex):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alrp_ref import optimal_lrp
-from alrp_ref.lrp import lrp
+from alrp_ref.paper.lrp import lrp
 
 
 def test_lrp_of_a_small_set_by_hand():

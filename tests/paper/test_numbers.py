@@ -5,13 +5,13 @@ The fuzz tests draw 1,000 examples each; HYPOTHESIS_PROFILE=long, 100,000.
 
 import pytest
 import torch
+from alrp_ref.exact import step_matrix
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from lists import assert_close, make
 
 from alrp_ref import ALRPLoss, alrp_loss, ap_loss, giou_error, iou_error, pairwise, ranking
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.exact import step_matrix
 
 FUZZ = settings(max_examples=20 * settings.default.max_examples)
 APART = st.sampled_from([0.0, 1e-8, -1e-8, 1.0, 1e4, -1e4]) | st.floats(-1e4, 1e4)

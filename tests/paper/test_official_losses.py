@@ -6,7 +6,7 @@ import torch
 from lists import Examples, assert_close, loss_and_gradient
 
 import alrp_ref
-from alrp_ref import pairwise
+from alrp_ref.paper import pairwise
 
 BOTH_PATHS = pytest.mark.parametrize("path", [alrp_ref, pairwise], ids=["fast", "pairwise"])
 EACH_CASE = pytest.mark.parametrize("number", range(33))

@@ -10,10 +10,10 @@ import torch
 from lists import random
 
 import alrp_ref
-from alrp_ref.exact.step_matrix import StepMatrix
+from alrp_ref.paper.step_matrix import StepMatrix
 
 FILES = ("ranking", "error_driven", "ap", "alrp", "localisation", "self_balance")
-MODULES = {name: importlib.import_module(f"alrp_ref.{name}") for name in FILES}
+MODULES = {name: importlib.import_module(f"alrp_ref.paper.{name}") for name in FILES}
 CHECKS = {"theorem_1", "theorem_2"}  # the two theorems check a loss; they are no part of it
 OF_TORCH = {"extra_repr", "get_extra_state", "set_extra_state"}  # torch.nn.Module's, for printing and for saving
 

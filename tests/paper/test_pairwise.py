@@ -9,7 +9,7 @@ from hypothesis import given
 from lists import Examples, assert_close, examples, loss_and_gradient, make
 
 import alrp_ref
-from alrp_ref import pairwise
+from alrp_ref.paper import pairwise
 
 
 def test_it_imports_torch_and_nothing_of_the_package():

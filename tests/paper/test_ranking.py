@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lists import assert_close, examples, random
 
-from alrp_ref import pairwise
-from alrp_ref.pairwise import differences, step
-from alrp_ref.ranking import examples as split
-from alrp_ref.ranking import ranks
+from alrp_ref.paper import pairwise
+from alrp_ref.paper.pairwise import differences, step
+from alrp_ref.paper.ranking import examples as split
+from alrp_ref.paper.ranking import ranks
 
 
 def test_step_is_zero_then_a_ramp_then_one():

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from lists import SCORES, assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from alrp_ref import pairwise
-from alrp_ref.exact import step_matrix
-from alrp_ref.exact.step_matrix import StepMatrix
-from alrp_ref.ranking import ranks
+from alrp_ref.paper import pairwise, step_matrix
+from alrp_ref.paper.ranking import ranks
+from alrp_ref.paper.step_matrix import StepMatrix
 
 
 @pytest.fixture(params=["all at once", "parts of 7"])

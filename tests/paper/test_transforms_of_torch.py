@@ -5,8 +5,7 @@ import torch
 from lists import assert_close
 from torch.utils.checkpoint import checkpoint
 
-from alrp_ref import ALRPLoss, alrp_loss, ap_loss
-from alrp_ref.exact import checks
+from alrp_ref import ALRPLoss, alrp_loss, ap_loss, checks
 
 POSITIVES = 20
 

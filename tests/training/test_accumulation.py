@@ -12,10 +12,10 @@ from detection.test_waiting import OF_ALL, Reads
 from torch import distributed, multiprocessing
 from torch.utils.data import Dataset
 
+from alrp_ref import checks
 from alrp_ref.detection import build_detector
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
-from alrp_ref.exact import checks
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 from alrp_ref.training import loop, train
 from alrp_ref.training.distributed import Process
 from alrp_ref.training.plan import Plan

@@ -12,7 +12,7 @@ import pytest
 from alrp_ref import cli
 from alrp_ref.data import CocoDataset, Layout, hold_out, make_shapes
 from alrp_ref.evaluation import evaluate
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 from alrp_ref.reports import compare, write_comparison
 from alrp_ref.reports.compare import MAX_HALF_DECADES, SWEEP_SHARE, Comparison, Run, best_of, next_rates
 from alrp_ref.reports.comparison import spread

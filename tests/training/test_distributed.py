@@ -19,7 +19,7 @@ from torch import distributed, multiprocessing, nn
 import alrp_ref.training.distributed
 from alrp_ref.detection import build_detector
 from alrp_ref.detection.saved_model import load_checkpoint
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 from alrp_ref.training.distributed import _own_device, check_same_on_all
 from alrp_ref.training.distributed import start as start_process
 from alrp_ref.training.errors import Diverged

@@ -25,7 +25,7 @@ from alrp_ref import io as alrp_io
 from alrp_ref.data import Layout, make_shapes
 from alrp_ref.data.layout import Split
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 from alrp_ref.training import TrainingStopped, loop, train
 from alrp_ref.training.log import PARTS, RunLog, read_metrics
 from alrp_ref.training.sampling import SeededDataset

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from alrp_ref import cli
 from alrp_ref.detection import build_detector, load_official_checkpoint, save_model
 from alrp_ref.detection.initial_weights import load_initial_weights
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 from alrp_ref.training import train
 
 CLASSES = ["circle", "ring", "square", "star", "triangle"]

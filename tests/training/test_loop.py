@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from alrp_ref import checks
 from alrp_ref.detection import load_model
 from alrp_ref.detection.saved_model import load_checkpoint
-from alrp_ref.exact import checks
-from alrp_ref.io import DataError
+from alrp_ref.machine.files import DataError
 from alrp_ref.reports.curves import loss_curves
 from alrp_ref.training import TrainingStopped, loop, prepare, train
 from alrp_ref.training import step as training_step

@@ -9,7 +9,7 @@ r"""Localisation errors of boxes: how far a positive is from its ground truth, o
 import torch
 from torch import Tensor
 
-from alrp_ref.exact import checks
+from alrp_ref import checks
 
 
 def iou_error(pred: Tensor, target: Tensor, *, tau: float = 0.5) -> Tensor:

@@ -3,10 +3,10 @@ r"""AP Loss: one minus the mean precision at the positives, with the error-drive
 import torch
 from torch import Tensor, nn
 
-from alrp_ref import error_driven
-from alrp_ref.exact import checks
-from alrp_ref.exact.processes import RankScope, Scope
-from alrp_ref.ranking import examples, ranks
+from alrp_ref import checks
+from alrp_ref.machine.processes import RankScope, Scope
+from alrp_ref.paper import error_driven
+from alrp_ref.paper.ranking import examples, ranks
 
 
 def precision_error(n_fp: Tensor, rank: Tensor) -> Tensor:

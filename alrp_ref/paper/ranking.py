@@ -21,7 +21,7 @@ With :math:`x_{ij} = s_j - s_i` and the step function :math:`H`, Eq. (3) of the 
 
 A detector has some hundred positives and millions of negatives, so the :math:`|P| \times |N|` matrix of
 :math:`H(x_{ij})` is out of the question. `StepMatrix` multiplies with it, exactly, in
-:math:`O((|P| + |N|) \log |P|)`; `alrp_ref.pairwise` forms it, and the tests compare the two.
+:math:`O((|P| + |N|) \log |P|)`; `alrp_ref.paper.pairwise` forms it, and the tests compare the two.
 """
 
 from typing import NamedTuple
@@ -29,8 +29,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alrp_ref.exact.checks import exact_dtype, has_nonzero_static
-from alrp_ref.exact.step_matrix import Reduce, StepMatrix
+from alrp_ref.checks import exact_dtype, has_nonzero_static
+from alrp_ref.paper.step_matrix import Reduce, StepMatrix
 
 
 class Examples(NamedTuple):

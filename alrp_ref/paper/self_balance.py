@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from alrp_ref.alrp import ALRP, LocStep, alrp_loss
-from alrp_ref.exact.processes import RankScope, summed
+from alrp_ref.machine.processes import RankScope, summed
+from alrp_ref.paper.alrp import ALRP, LocStep, alrp_loss
 
 
 class SelfBalance(nn.Module):

@@ -13,9 +13,9 @@ beyond its target.
 `z`             :math:`Z`, the normaliser of the loss                                      number
 ==============  =========================================================================  ============
 
-Matrices over pairs are plain tensors or `alrp_ref.exact.step_matrix.StepMatrix`, which is never formed. The functions
-here multiply their rows by numbers and take sums of rows and columns, which both can do. AP Loss (`alrp_ref.ap`) and
-aLRP Loss (`alrp_ref.alrp`) are two uses of this file.
+Matrices over pairs are plain tensors or `alrp_ref.paper.step_matrix.StepMatrix`, which is never formed. The functions
+here multiply their rows by numbers and take sums of rows and columns, which both can do. AP Loss (`alrp_ref.paper.ap`) and
+aLRP Loss (`alrp_ref.paper.alrp`) are two uses of this file.
 """
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from alrp_ref.exact.step_matrix import StepMatrix
+from alrp_ref.paper.step_matrix import StepMatrix
 
 Pairs = Tensor | StepMatrix
 """A number for each pair of a positive and a negative, (|P|, |N|)."""
@@ -182,7 +182,7 @@ def with_gradient(value: Tensor, logits: Tensor, positives: Tensor, grad: Gradie
         value: the loss, a scalar.
         logits: all examples.
         positives: where in `logits` the positives are.
-        grad: what `gradient` returned for the scores of `alrp_ref.ranking.examples`: one number for each positive, and
+        grad: what `gradient` returned for the scores of `alrp_ref.paper.ranking.examples`: one number for each positive, and
             one for each example, which is 0 where the example is not a negative.
 
     Shape: `logits` (n,), `positives` (|P|,) -> scalar, in float32 or, where the logits are, float64.

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from alrp_ref.exact.checks import exact_dtype
+from alrp_ref.checks import exact_dtype
 
 PART = 1 << 15
 """Scores that a CPU takes at a time. What is computed on the way (256 kB in float64) then stays in the cache. Longer
@@ -54,7 +54,7 @@ class StepMatrix:
             processes.
 
     Shape: `s_i` (I,), `s_j` (J,). Time O((I + J) log I), memory O(I + J), sums in float64.
-    Source: the algorithm is ours; the sums are those of Eq. (3), Section 2.1. Tested against `alrp_ref.pairwise`.
+    Source: the algorithm is ours; the sums are those of Eq. (3), Section 2.1. Tested against `alrp_ref.paper.pairwise`.
     """
 
     def __init__(

@@ -18,12 +18,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from alrp_ref import error_driven
-from alrp_ref.ap import precision_error
-from alrp_ref.exact import checks
-from alrp_ref.exact.processes import RankScope, Scope
-from alrp_ref.exact.step_matrix import StepMatrix
-from alrp_ref.ranking import examples, ranks
+from alrp_ref import checks
+from alrp_ref.machine.processes import RankScope, Scope
+from alrp_ref.paper import error_driven
+from alrp_ref.paper.ap import precision_error
+from alrp_ref.paper.ranking import examples, ranks
+from alrp_ref.paper.step_matrix import StepMatrix
 
 LocStep = Literal["hard", "smoothed"]
 
