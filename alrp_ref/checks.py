@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import is_fake
 
-ENOUGH_LOGITS, ENOUGH_ANCHORS = 64, 16
-"""With fewer of them a list or a batch may look strange by chance, and there is no warning."""
+ENOUGH = 16
+"""With fewer logits, or fewer anchors, a list may look strange by chance, and there is no warning."""
 
 
 class Numbers(NamedTuple):
@@ -101,7 +101,7 @@ def values(
         wrong += [_wrong_values(of_numbers.name, numbers, of_numbers.least, greatest, rule, wait)]
     if not wait:
         return torch.stack(wrong).any()
-    _warn_of_probabilities(ranked)
+    warn_of_probabilities(ranked)
     return None
 
 
@@ -112,9 +112,9 @@ def _not_one_each(of_numbers: Numbers, numbers: Tensor, positives: str) -> Value
     )
 
 
-def _warn_of_probabilities(logits: Tensor) -> None:
+def warn_of_probabilities(logits: Tensor) -> None:
     """Scores between 0 and 1, of which some are far apart, are hardly logits."""
-    if logits.numel() < ENOUGH_LOGITS:
+    if logits.numel() < ENOUGH:
         return
     least, greatest = logits.detach().aminmax()
     if least >= 0 and greatest <= 1 and greatest - least > 0.5:
@@ -126,7 +126,7 @@ def _warn(text: str) -> None:
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("alrp_ref", "torch"):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, stacklevel=level - 1)
+    warnings.warn(text, stacklevel=level)
 
 
 def _without_padding(logits: Tensor, targets: Tensor, wait: bool) -> Tensor:
@@ -155,7 +155,8 @@ def labelled_batch(logits: Tensor, labels: Tensor) -> None:
         return
     rule = f"be 0 to {logits.shape[-1] - 1} (class of a positive), -1 (negative) or -2 (ignored)"
     _wrong_values("labels", labels.flatten(), -2, logits.shape[-1] - 1, rule, wait=True)
-    if labels.numel() >= ENOUGH_ANCHORS and (labels >= 0).all():
+    warn_of_probabilities(logits)
+    if labels.numel() >= ENOUGH and (labels >= 0).all():
         _warn(
             "every anchor is positive: labels are classes from 0 on, and -1 is a negative; where 0 is the background, "
             "give labels - 1"

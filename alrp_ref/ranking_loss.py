@@ -68,7 +68,12 @@ class RankingLoss:
         call = self._operator if torch.compiler.is_compiling() else self._function.apply
         options = (self.defaults | options).values()
         out = call(logits, targets, numbers, num_positives, float(delta), rank_scope, validate, *options)
-        return out[: self.num_parts + 1]
+        *values, rank = out[: self.num_parts + 1]
+        if numbers is not None:
+            by_numbers = out[-2]
+            still = (numbers - numbers.detach()).to(by_numbers.dtype)  # 0, and its derivative is 1
+            values[-1] = values[-1] + (by_numbers * still).sum().to(values[-1].dtype)
+        return *values, rank
 
     def compute(
         self,
@@ -106,37 +111,33 @@ class RankingLoss:
             factor = torch.where(wrong, torch.nan, factor)
         values = [part.value.to(dtype) * factor for part in parts]
         (rows, columns), by_numbers = parts[0].gradient, parts[-1].gradient
-        has_both = isinstance(by_numbers, Tensor)
-        by_numbers = (
-            scope.local_part(by_numbers) if has_both else s_pos.new_zeros(0 if numbers is None else len(numbers))
-        )
+        if not isinstance(by_numbers, Tensor):
+            by_numbers = s_pos.new_zeros(0 if numbers is None else len(s_pos))
         # `DistributedDataParallel` takes the mean of the processes' gradients. Of a loss that all share, each has only
         # the part that goes through its own examples, and the whole is their sum.
         factor = factor * scope.number_of_processes
+        by_numbers = scope.local_part(by_numbers) * factor if numbers is not None else by_numbers
         rank, rows = scope.local_part(rank).to(dtype), scope.local_part(rows)
         return *values, rank, positives, rows, columns, by_numbers, factor
 
     def keep(self, ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
         """What the backward pass needs of a call."""
-        ctx.save_for_backward(*output[self.num_parts + 1 :])
-        ctx.dtypes = inputs[0].dtype, None if inputs[2] is None else inputs[2].dtype
-        ctx.mark_non_differentiable(*output[self.num_parts :])
+        *_, positives, rows, columns, _, factor = output
+        ctx.save_for_backward(positives, rows, columns, factor)
+        ctx.dtype = inputs[0].dtype
+        ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
 
     def backward(self, ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
-        """The gradients on the logits and on the numbers; whatever else `compute` is given has none."""
-        positives, rows, columns, by_numbers, factor = ctx.saved_tensors
-        on_logits = on_numbers = None
-        if upstream[0] is not None:
-            g = upstream[0] * factor
-            # Multiplied before it is rounded: in float16 the gradient of one negative among millions is 0 without the
-            # loss scale, which is part of what arrives from above.
-            on_logits = (g * columns).to(ctx.dtypes[0]).index_copy_(0, positives, (g * rows).to(ctx.dtypes[0]))
-        last = upstream[self.num_parts - 1]
-        if last is not None and ctx.dtypes[1] is not None:
-            on_numbers = (last * factor * by_numbers).to(ctx.dtypes[1])
-        on_logits, on_numbers = _constant(on_logits), _constant(on_numbers)
-        return on_logits, None, on_numbers, *[None] * (4 + len(self.defaults))
+        """The gradient of the first part on the logits; whatever else `compute` is given has none."""
+        if upstream[0] is None:
+            return (None,) * (7 + len(self.defaults))
+        positives, rows, columns, factor = ctx.saved_tensors
+        g = upstream[0] * factor
+        # Multiplied before it is rounded: in float16 the gradient of one negative among millions is 0 without the loss
+        # scale, which is part of what arrives from above.
+        on_logits = (g * columns).to(ctx.dtype).index_copy_(0, positives, (g * rows).to(ctx.dtype))
+        return _constant(on_logits), *[None] * (6 + len(self.defaults))
 
     def no_vmap(self, *_: Any) -> None:
         raise NotImplementedError(f"{self.__name__} ranks one list, and has no vmap: call it once for each list")
@@ -208,8 +209,8 @@ class _Constant(torch.autograd.Function):
         )
 
 
-def _constant(gradient: Tensor | None) -> Tensor | None:
+def _constant(gradient: Tensor) -> Tensor:
     """The gradient; whoever differentiates it is told that this cannot be done, instead of adding nothing."""
-    if gradient is None or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return gradient
     return _Constant.apply(gradient, torch.zeros((), requires_grad=True))

@@ -42,6 +42,14 @@ MANY = 4096
 """With more positives than this their pairs are not formed either: 8 bytes a pair would be over 128 MiB."""
 
 
+def has_nonzero_static(device: torch.device) -> bool:
+    """Whether a known number of positives is found without waiting. Apple's GPUs cannot in torch 2.11. Shape: none.
+
+    Source: PyTorch's list of kernels.
+    """
+    return device.type != "mps"
+
+
 class Examples(NamedTuple):
     """A list of examples, as the losses look at it."""
 
@@ -64,7 +72,7 @@ def examples(logits: Tensor, targets: Tensor, num_positives: int | None = None) 
     Source: Eq. (3), Section 2.1.
     """
     is_positive, logits = targets == 1, logits.detach()
-    if num_positives is None or logits.device.type == "mps":  # torch 2.11 has no nonzero_static there
+    if num_positives is None or not has_nonzero_static(logits.device):
         positives = is_positive.nonzero()[:, 0]
     else:
         positives = is_positive.nonzero_static(size=num_positives, fill_value=0)[:, 0]
