@@ -13,17 +13,25 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from alrp_ref import losses, paper
 from course import formulas_of
 
 HERE = Path(__file__).parent
 FIRST = ("pairwise", "ranking", "error_driven", "ap", "localisation", "alrp", "self_balance", "lrp")
-"""The order to read in; a file that is not named here comes after these."""
+"""The order to read in; any other file of the paper comes after these, and last the losses that are made of them."""
+
+
+def files() -> list[ModuleType]:
+    """The paper's files, and the losses."""
+    names = {path.stem for path in Path(paper.__file__).parent.glob("*.py")} - {"__init__"}
+    ordered = [*FIRST, *sorted(names - set(FIRST))]
+    return [*(importlib.import_module(f"alrp_ref.paper.{name}") for name in ordered), losses]
 
 
 def symbols() -> str:
     """The symbol table, in Markdown."""
     rows = ["| in code | in the paper | shape | file |", "| --- | --- | --- | --- |"]
-    for module in map(_module, PAPER_FILES):
+    for module in files():
         for name, meaning, shape in re.findall(
             r"^(`\w+`) +(\S.*?) {2,}(\S.*)$", module.__doc__, re.MULTILINE
         ):
@@ -35,7 +43,7 @@ def symbols() -> str:
 def paper_map() -> str:
     """For each of the paper's files, what it computes and where that is taught and tested, in Markdown."""
     parts = []
-    for module in map(_module, PAPER_FILES):
+    for module in files():
         parts.append(f"#### {_link(module)}\n\n{_markdown(module.__doc__.splitlines()[0])}")
         for name, function in public(module).items():
             notebooks = ", ".join(
@@ -116,10 +124,6 @@ def _resolve(dotted: str) -> object:
     except ModuleNotFoundError:
         module, _, name = dotted.rpartition(".")
         return getattr(importlib.import_module(module), name, None)
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"alrp_ref.{name}")
 
 
 def _link(module: ModuleType) -> str:
