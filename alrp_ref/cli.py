@@ -358,7 +358,7 @@ def _eval(args: argparse.Namespace) -> int:
 
     from alrp_ref.data import CocoDataset
     from alrp_ref.detection import load_model, load_official_model, save_model
-    from alrp_ref.detection.device import choose_device
+    from alrp_ref.machine.device import choose_device
     from alrp_ref.machine.files import refuse_input
     from alrp_ref.reports import write_report
     from alrp_ref.training import validate
@@ -395,8 +395,8 @@ def _eval(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     from alrp_ref.detection import load_model
-    from alrp_ref.detection.device import choose_device
     from alrp_ref.detection.predict_files import check_json, drawings, find_pictures, predict_files
+    from alrp_ref.machine.device import choose_device
 
     pictures = find_pictures(args.images)
     targets = drawings(pictures, args.out)

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import gc
 import json
 import os
 import shutil
@@ -65,18 +64,6 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 @contextlib.contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Make millions of objects in a third of the time: else Python looks through all of them again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
 def explain_io_errors(path: Path, size: int | None = None) -> Iterator[None]:
     """Turn an OSError into a DataError that names `path` and a remedy; `size` is the size of the file."""
     try:
@@ -113,6 +100,17 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
         yield is_ours
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def locked_folder(out: Path) -> Iterator[None]:
+    """Keep a second run from writing to the same folder. Raises: DataError if another one holds it."""
+    with contextlib.ExitStack() as stack:
+        with explain_io_errors(out / "lock"):
+            is_ours = stack.enter_context(locked(out / "lock", wait=False))
+        if not is_ours:
+            raise DataError(f"another run is writing to {out}: wait until it has ended, or give another folder")
+        yield
 
 
 def partial_path(path: Path) -> Path:

@@ -16,12 +16,12 @@ import torch
 from detection.small import SMALL, batch
 from torch import distributed, multiprocessing, nn
 
-import alrp_ref.training.distributed
+import alrp_ref.machine.distributed
 from alrp_ref.detection import build_detector
 from alrp_ref.detection.saved_model import load_checkpoint
+from alrp_ref.machine.distributed import _own_device, check_same_on_all
+from alrp_ref.machine.distributed import start as start_process
 from alrp_ref.machine.files import DataError
-from alrp_ref.training.distributed import _own_device, check_same_on_all
-from alrp_ref.training.distributed import start as start_process
 from alrp_ref.training.errors import Diverged
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.measurements import Measurements
@@ -79,7 +79,7 @@ def test_processes_of_a_platform_take_a_gpu_each(monkeypatch):
     """Without LOCAL_RANK the sixth process of eight on machines with four GPUs has the second one."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(alrp_ref.training.distributed, "choose_device", torch.device)
+    monkeypatch.setattr(alrp_ref.machine.distributed, "choose_device", torch.device)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     monkeypatch.setenv("RANK", "5")
     assert _own_device(None) == torch.device("cuda:1") and _own_device("cpu") == torch.device("cpu")
