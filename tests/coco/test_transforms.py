@@ -12,7 +12,8 @@ from torchvision.transforms import v2
 from alrp_ref.data import collate, train_transform
 from alrp_ref.data.fast_transforms import draw, move_boxes
 from alrp_ref.data.transforms import AUGMENTATIONS
-from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD, normalise
+from alrp_ref.detection.preprocess import normalise
+from alrp_ref.images import IMAGE_MEAN, IMAGE_STD
 from benchmarks import pipelines
 
 

@@ -13,8 +13,8 @@ from PIL import ExifTags, Image, ImageDraw
 from alrp_ref import cli
 from alrp_ref.detection import build_detector
 from alrp_ref.detection.predict_files import find_pictures
-from alrp_ref.detection.preprocess import TURNS, read_image
 from alrp_ref.detection.saved_model import save_model
+from alrp_ref.images import TURNS, read_image
 from alrp_ref.machine.device import choose_device
 
 
