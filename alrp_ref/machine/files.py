@@ -5,11 +5,9 @@ import errno
 import json
 import os
 import shutil
-import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -124,13 +122,3 @@ def human_size(size: int) -> str:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
     return f"{size:,} bytes"
-
-
-def proxy_in_words(url: str) -> str:
-    """ ", by way of the proxy ..." if the environment has one for this address, without its password; else nothing."""
-    address, proxies = urlsplit(url), urllib.request.getproxies()
-    name = address.scheme if address.scheme in proxies else "all"
-    if name not in proxies or urllib.request.proxy_bypass(address.hostname or ""):
-        return ""
-    proxy = proxies[name].rpartition("@")[2]
-    return f", by way of the proxy {proxy} (of the variable {name}_proxy)"
