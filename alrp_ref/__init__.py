@@ -17,20 +17,19 @@ from alrp_ref.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from alrp_ref.batch import flatten_batch
+    from alrp_ref.losses import ALRPLoss, APLoss, alrp_loss, ap_loss
     from alrp_ref.paper import pairwise
-    from alrp_ref.paper.alrp import alrp_loss
-    from alrp_ref.paper.ap import APLoss, ap_loss
     from alrp_ref.paper.localisation import giou_error, iou_error
     from alrp_ref.paper.lrp import optimal_lrp
-    from alrp_ref.paper.self_balance import ALRPLoss, SelfBalance
+    from alrp_ref.paper.self_balance import SelfBalance
     from alrp_ref.verification import verify
 else:
     homes = {
-        "ALRPLoss": "paper.self_balance",
-        "APLoss": "paper.ap",
+        "ALRPLoss": "losses",
+        "APLoss": "losses",
         "SelfBalance": "paper.self_balance",
-        "alrp_loss": "paper.alrp",
-        "ap_loss": "paper.ap",
+        "alrp_loss": "losses",
+        "ap_loss": "losses",
         "flatten_batch": "batch",
         "giou_error": "paper.localisation",
         "iou_error": "paper.localisation",

@@ -1,32 +1,38 @@
-"""Checks of what the losses are given: each message names the argument, what it got, and what it should be.
-
-Beside them, what all losses compute in, and what they return where there is nothing to rank.
-"""
+"""Checks of what the losses are given: each message names the argument, what it got, and what it should be."""
 
 import math
+import sys
 import warnings
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import is_fake
 
+ENOUGH = 16
+"""With fewer logits, or fewer anchors, a list may look strange by chance, and there is no warning."""
 
-def loss_input(
+
+class Numbers(NamedTuple):
+    """What a loss is given for each positive: its name there, the least value and the greatest."""
+
+    name: str
+    least: float
+    greatest: float
+
+
+def arguments(
     logits: Tensor,
     targets: Tensor,
     delta: float,
-    loc_errors: Tensor | None = None,
-    *,
-    num_positives: int | None = None,
-    validate: bool = False,
-) -> Tensor | None:
-    """Raise ValueError unless these fit together.
+    numbers: Tensor | None,
+    of_numbers: Numbers | None,
+    num_positives: int | None,
+    rank_scope: str,
+) -> None:
+    """Raise ValueError unless types, dtypes, shapes and devices fit together; no value of a tensor is read.
 
-    logits (n,) finite, or -inf where ignored, targets (n,) in {1, 0, -1}, delta > 0, loc_errors (|P|,) finite and not
-    negative, one for each positive, num_positives the number of positives.
-
-    Returns: None, but on a GPU without `validate`, where the host does not wait for values, whether any is wrong: a
-        boolean scalar, for `nan_if`. Shapes, dtypes and devices raise there, too.
+    logits (n,), targets (n,), delta > 0, the numbers (|P|,) if the loss has some, num_positives a number or None.
     """
     tensor("logits", logits)
     tensor("targets", targets)
@@ -39,46 +45,88 @@ def loss_input(
     if targets.is_floating_point() or targets.is_complex():
         raise ValueError(f"targets must be integers (1 positive, 0 negative, -1 ignored), got {targets.dtype}")
     _same_device("targets", targets, logits)
-    if not (isinstance(delta, int | float) and math.isfinite(delta) and delta > 0):
+    if isinstance(delta, bool) or not (isinstance(delta, int | float) and 0 < delta < math.inf):
         raise ValueError(f"delta must be a finite number above 0, got {delta!r}")
-    wait = validate or not _is_asynchronous(logits)
+    if rank_scope not in ("process", "global"):
+        raise ValueError(f'rank_scope must be "process" or "global", got {rank_scope!r}')
+    if num_positives is not None and (
+        isinstance(num_positives, bool) or not isinstance(num_positives, int | torch.SymInt) or num_positives < 0
+    ):
+        raise ValueError(f"num_positives must be a number of positives or None, got {num_positives!r}")
+    if of_numbers is None:
+        return
+    tensor(of_numbers.name, numbers)
+    if not numbers.is_floating_point():
+        raise ValueError(f"{of_numbers.name} must be floating point, got {numbers.dtype}")
+    if numbers.ndim != 1:
+        raise _not_one_each(of_numbers, numbers, "the positives")
+    _same_device(of_numbers.name, numbers, logits)
+
+
+def values(
+    logits: Tensor,
+    targets: Tensor,
+    numbers: Tensor | None,
+    of_numbers: Numbers | None,
+    num_positives: int | None,
+    validate: bool,
+) -> Tensor | None:
+    """Raise ValueError unless the values are what they should be, and warn of those that are hardly meant.
+
+    Logits are finite, or -inf where ignored; targets are 1, 0 or -1; there is one number for each positive, within its
+    bounds; num_positives is the number of positives.
+
+    Returns: None, but on a GPU without `validate`, where the host does not wait for values, whether any is wrong, a
+        boolean scalar.
+    """
+    wait = validate or not is_asynchronous(logits)
     largest = torch.finfo(logits.dtype).max
     ranked = _without_padding(logits, targets, wait)
-    wrong = [_wrong_values("logits", ranked, -largest, largest, "be finite", wait)]
+    rule = "be finite; an example that is not to be ranked has the target -1 (ignored)"
+    wrong = [_wrong_values("logits", ranked, -largest, largest, rule, wait)]
     least = -1 if targets.dtype.is_signed else 0  # -1 would wrap around in an unsigned comparison
     wrong += [_wrong_values("targets", targets, least, 1, "be 1 (positive), 0 (negative) or -1 (ignored)", wait)]
-    if num_positives is not None:
-        wrong.append(_wrong_number(num_positives, targets, wait))
-    if loc_errors is not None:
-        wrong += _wrong_errors(loc_errors, logits, targets, wait)
-    return None if wait else torch.stack(wrong).any()
-
-
-def _wrong_number(num_positives: int, targets: Tensor, wait: bool) -> Tensor:
     found = (targets == 1).sum()
-    if isinstance(num_positives, bool) or not isinstance(num_positives, int | torch.SymInt) or num_positives < 0:
-        raise ValueError(f"num_positives must be a number of positives or None, got {num_positives!r}")
-    is_wrong = found != num_positives
-    if wait and is_wrong:
-        raise ValueError(f"num_positives must be the {int(found)} positives in targets, got {num_positives}")
-    return is_wrong
+    if num_positives is not None:
+        wrong += [found != num_positives]
+        if wait and wrong[-1]:
+            raise ValueError(f"num_positives must be the {int(found)} positives in targets, got {num_positives}")
+    if of_numbers is not None:
+        wrong += [found != numbers.numel()]
+        if wait and wrong[-1]:
+            raise _not_one_each(of_numbers, numbers, f"the {int(found)} positives")
+        is_open = math.isinf(of_numbers.greatest)
+        rule = "be finite and not negative" if is_open else f"be in [{of_numbers.least}, {of_numbers.greatest}]"
+        greatest = torch.finfo(numbers.dtype).max if is_open else of_numbers.greatest
+        wrong += [_wrong_values(of_numbers.name, numbers, of_numbers.least, greatest, rule, wait)]
+    if not wait:
+        return torch.stack(wrong).any()
+    warn_of_probabilities(ranked)
+    return None
 
 
-def _wrong_errors(loc_errors: Tensor, logits: Tensor, targets: Tensor, wait: bool) -> list[Tensor]:
-    tensor("loc_errors", loc_errors)
-    if not loc_errors.is_floating_point():
-        raise ValueError(f"loc_errors must be floating point, got {loc_errors.dtype}")
-    num_positives = (targets == 1).sum()
-    is_wrong = num_positives != loc_errors.numel()
-    if loc_errors.ndim != 1 or (wait and is_wrong):
-        number = f"the {int(num_positives)} positives" if wait else "the positives"
-        raise ValueError(
-            f"loc_errors must hold one error for each of {number} in targets, in their order, "
-            f"got shape {tuple(loc_errors.shape)}"
-        )
-    _same_device("loc_errors", loc_errors, logits)
-    largest = torch.finfo(loc_errors.dtype).max
-    return [is_wrong, _wrong_values("loc_errors", loc_errors, 0, largest, "be finite and not negative", wait)]
+def _not_one_each(of_numbers: Numbers, numbers: Tensor, positives: str) -> ValueError:
+    return ValueError(
+        f"{of_numbers.name} must hold one number for each of {positives} in targets, in their order, "
+        f"got shape {tuple(numbers.shape)}"
+    )
+
+
+def warn_of_probabilities(logits: Tensor) -> None:
+    """Scores between 0 and 1, of which some are far apart, are hardly logits."""
+    if logits.numel() < ENOUGH:
+        return
+    least, greatest = logits.detach().aminmax()
+    if least >= 0 and greatest <= 1 and greatest - least > 0.5:
+        _warn("all logits lie in [0, 1]: give the scores before the sigmoid, not probabilities")
+
+
+def _warn(text: str) -> None:
+    """Warn, and show the line that is neither of this package nor of torch."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("alrp_ref", "torch"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 def _without_padding(logits: Tensor, targets: Tensor, wait: bool) -> Tensor:
@@ -87,15 +135,6 @@ def _without_padding(logits: Tensor, targets: Tensor, wait: bool) -> Tensor:
     if wait and not (logits.numel() > 0 and logits.amin() == -torch.inf):
         return logits
     return logits.masked_fill((logits == -torch.inf) & (targets == -1), 0)
-
-
-def nan_if(wrong: Tensor | None, loss: Tensor) -> Tensor:
-    """The loss, or NaN with a gradient of NaN where `loss_input` found a wrong value on a GPU.
-
-    A loss of NaN is what a training loop looks for, whenever it next reads the loss. An assertion on the GPU would
-    leave no device to go on with.
-    """
-    return loss if wrong is None else loss * torch.where(wrong, torch.nan, 1.0).to(loss.dtype)
 
 
 def labelled_batch(logits: Tensor, labels: Tensor) -> None:
@@ -112,20 +151,23 @@ def labelled_batch(logits: Tensor, labels: Tensor) -> None:
     if labels.is_floating_point() or labels.is_complex() or not labels.dtype.is_signed:
         raise ValueError(f"labels must be signed integers, as -1 is a negative, got {labels.dtype}")
     _same_device("labels", labels, logits)
-    if _is_asynchronous(logits) or logits.numel() == 0:
+    if is_asynchronous(logits) or logits.numel() == 0:
         return
     rule = f"be 0 to {logits.shape[-1] - 1} (class of a positive), -1 (negative) or -2 (ignored)"
     _wrong_values("labels", labels.flatten(), -2, logits.shape[-1] - 1, rule, wait=True)
-    least, greatest = logits.detach().aminmax()
-    if 0 <= least < greatest <= 1:
-        warnings.warn("all logits lie in [0, 1]: give the scores before the sigmoid, not probabilities", stacklevel=4)
+    warn_of_probabilities(logits)
+    if labels.numel() >= ENOUGH and (labels >= 0).all():
+        _warn(
+            "every anchor is positive: labels are classes from 0 on, and -1 is a negative; where 0 is the background, "
+            "give labels - 1"
+        )
 
 
 def target_boxes(box: Tensor, box_format: str) -> Tensor | None:
     """Raise ValueError if a side of a box is negative. On a GPU, instead: which boxes these are, (n,)."""
     size = box[:, 2:] - box[:, :2] if box_format == "xyxy" else box[:, 2:]
     is_wrong = (size < 0).any(dim=1)
-    if _is_asynchronous(box):
+    if is_asynchronous(box):
         return is_wrong
     if is_wrong.any():
         first = int(is_wrong.nonzero()[0])
@@ -143,24 +185,10 @@ def boxes(name: str, box: Tensor) -> None:
         raise ValueError(f"{name} must be floating point boxes (n, 4), x1 y1 x2 y2, got {tuple(box.shape)} {box.dtype}")
 
 
-def exact_dtype(device: torch.device) -> torch.dtype:
-    """The dtype of suffix sums, whose differences lose digits: float64, wherever the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-def has_nonzero_static(device: torch.device) -> bool:
-    """Whether a known number of positives is found without waiting. Apple's GPUs cannot in torch 2.11."""
-    return device.type != "mps"
-
-
-def zero(x: Tensor) -> Tensor:
-    """A zero that is still connected to `x`, (n,), so that `backward()` gives zeros instead of an error."""
-    return x[:0].to(torch.promote_types(x.dtype, torch.float32)).sum()  # nothing of x is in it, an ignored -inf neither
-
-
 def tensor(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
-        raise ValueError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+        levels = ": concatenate the levels, each (B, A C, H, W), as (B, H W A, C)" * (type(value) in (list, tuple))
+        raise ValueError(f"{name} must be a torch.Tensor, got {type(value).__name__}{levels}")
 
 
 def _same_device(name: str, tensor: Tensor, logits: Tensor) -> None:
@@ -168,9 +196,8 @@ def _same_device(name: str, tensor: Tensor, logits: Tensor) -> None:
         raise ValueError(f"{name} must be on the device of logits, {logits.device}, got {tensor.device}")
 
 
-def _is_asynchronous(tensor: Tensor) -> bool:
+def is_asynchronous(tensor: Tensor) -> bool:
     """Whether the host should not read a value: on a GPU it would wait, and in `torch.compile` break the graph."""
-    # Inside a loss, which is one node of the graph, torch before 2.12 says that it is not compiling.
     return tensor.device.type == "cuda" or torch.compiler.is_compiling() or is_fake(tensor)
 
 

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "alrp_ref"
 PROGRAMS = ("benchmarks", "docs", "examples", "figures", "notebooks", "tests")
 FLOORS = (
     {"paper", "machine", "checks", "palette", "version"},
-    {"losses", "batch"},
+    {"ranking_loss", "losses", "batch"},
     {"verification"},
     {"images"},
     {"detection", "data"},

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from alrp_ref.exact import step_matrix
 
 import alrp_ref
-from alrp_ref import cli, ranking
+from alrp_ref import cli, ranking_loss
+from alrp_ref.paper import ranking, step_matrix
 from alrp_ref.verification import ports, this_torch, verify_torch
 from alrp_ref.verification.ports import judged, port_of
 
@@ -116,7 +116,7 @@ def test_what_makes_no_sense_is_named(spoil, message, short):
 @pytest.mark.parametrize("exact", [torch.float64, torch.float32], ids=["as it is", "without float64"])
 def test_this_package_passes_and_the_table_fits_80_columns(exact, short, monkeypatch):
     """Also where sums are in float32, as on an Apple chip: to 1e-5 there."""
-    for module in (ranking, step_matrix, this_torch):
+    for module in (ranking, ranking_loss, step_matrix, this_torch):
         monkeypatch.setattr(module, "exact_dtype", lambda device: exact)
     found = verify_torch("cpu")
     assert found.passed, str(found)

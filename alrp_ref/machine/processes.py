@@ -35,32 +35,24 @@ class Scope:
             each must make a scope at the same time.
         s_pos: the scores of this process's positives, (|P|,).
 
-    Raises: ValueError for another `rank_scope`.
+    Attributes: `number_of_processes` that rank together, and the `index` of this one among them.
     """
 
     def __init__(self, rank_scope: RankScope, s_pos: Tensor):
-        if rank_scope not in ("process", "global"):
-            raise ValueError(f'rank_scope must be "process" or "global", got {rank_scope!r}')
         self.is_global = rank_scope == "global" and is_distributed()
-        self.rank, self.counts = 0, [s_pos.numel()]
+        self.index, self.counts = 0, [s_pos.numel()]
         if self.is_global:
-            self.rank = distributed.get_rank()
+            self.index = distributed.get_rank()
             self.counts = [int(count) for count in _all_gather(torch.tensor([s_pos.numel()], device=s_pos.device))]
-
-    @property
-    def world(self) -> int:
-        """How many processes rank together."""
-        return len(self.counts)
+        self.number_of_processes = len(self.counts)
 
     def gather(self, x: Tensor) -> Tensor:
-        """One number for each positive of all processes; others' are constants. Shape: (|P|,) -> (all,)."""
+        """One number for each positive of all processes. Shape: (|P|,) -> (all,)."""
         if not self.is_global:
             return x
         padded = x.new_zeros(max(self.counts))  # all processes must send as many numbers
-        padded[: x.numel()] = x.detach()
-        parts = [part[:count] for part, count in zip(_all_gather(padded), self.counts, strict=True)]
-        parts[self.rank] = x  # with its graph
-        return torch.cat(parts)
+        padded[: x.numel()] = x
+        return torch.cat([part[:count] for part, count in zip(_all_gather(padded), self.counts, strict=True)])
 
     def sum(self, x: Tensor) -> Tensor:
         """The sum over the processes that rank together."""
@@ -68,15 +60,7 @@ class Scope:
 
     def local_part(self, x: Tensor) -> Tensor:
         """Of all positives, those of this process. Shape: (all,) -> (|P|,)."""
-        return x.split(self.counts)[self.rank]
-
-    def scale_for_ddp_mean(self, loss: Tensor) -> Tensor:
-        """The same value, with the gradient times the number of processes.
-
-        `DistributedDataParallel` takes the mean of the processes' gradients. Of a loss that all share, each has only
-        the part that goes through its own examples, and the whole is their sum.
-        """
-        return loss if not self.is_global else self.world * loss - (self.world - 1) * loss.detach()
+        return x.split(self.counts)[self.index] if self.is_global else x
 
 
 def _all_gather(x: Tensor) -> list[Tensor]:

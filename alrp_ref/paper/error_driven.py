@@ -13,21 +13,17 @@ beyond its target.
 `z`             :math:`Z`, the normaliser of the loss                                      number
 ==============  =========================================================================  ============
 
-Matrices over pairs are plain tensors or `alrp_ref.paper.step_matrix.StepMatrix`, which is never formed. The functions
-here multiply their rows by numbers and take sums of rows and columns, which both can do. AP Loss (`alrp_ref.paper.ap`) and
-aLRP Loss (`alrp_ref.paper.alrp`) are two uses of this file.
+Matrices over pairs are plain tensors or a `StepMatrix`, which is never formed. The functions here multiply their rows
+by numbers and take sums of rows and columns, which both can do. Rows are positives. Columns are negatives in the
+paper's two losses, `alrp_ref.paper.ap` and `alrp_ref.paper.alrp`; another loss may compare positives with each other.
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from alrp_ref.paper.step_matrix import StepMatrix
-
-Pairs = Tensor | StepMatrix
-"""A number for each pair of a positive and a negative, (|P|, |N|)."""
+from alrp_ref.paper.step_matrix import Pairs
 
 
 def distribution(h_ij: Pairs, n_fp: Tensor, eps: float = 0.0) -> Pairs:
@@ -55,7 +51,7 @@ def primary_terms(ell: Tensor, p: Pairs) -> Pairs:
     Shape: `ell` (|P|,), `p` (|P|, |N|) -> (|P|, |N|).
     Source: Definition 1, Eq. (7), Section 3.
     """
-    return p * ell[:, None]
+    return ell[:, None] * p
 
 
 def update(ell: Tensor, ell_star: Tensor | float, p: Pairs) -> Pairs:
@@ -73,10 +69,21 @@ def update(ell: Tensor, ell_star: Tensor | float, p: Pairs) -> Pairs:
 
 
 class Gradient(NamedTuple):
-    """Gradients with respect to the scores of the positives (|P|,) and of the negatives (|N|,)."""
+    """Gradients with respect to the scores of the rows (|P|,) and of the columns (|N|,) of the pairs."""
 
-    positives: Tensor
-    negatives: Tensor
+    rows: Tensor
+    columns: Tensor
+
+
+class Part(NamedTuple):
+    """A part of a loss, a scalar, and the gradient that its `backward()` gives.
+
+    The gradient is a `Gradient` on the scores; or a tensor, on what else a loss is given for each positive, (|P|,); or
+    None.
+    """
+
+    value: Tensor
+    gradient: Gradient | Tensor | None
 
 
 def gradient(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None = None) -> Gradient:
@@ -86,20 +93,20 @@ def gradient(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None = 
               = \frac1Z \Big( \sum_j \Delta x_{ij} - \sum_j \Delta x_{ji} \Big)
 
     This is the chain rule over :math:`x_{ij} = s_j - s_i`, with :math:`-\Delta x_{ij} / Z` in place of the derivative
-    with respect to :math:`x_{ij}`. Only pairs of a positive and a negative have an update. So a positive keeps the
-    first sum, over its row, and a negative the second, over its column.
+    with respect to :math:`x_{ij}`. Only pairs of a row and a column have an update. So the score of a row keeps the
+    first sum, over its row, and the score of a column the second, over its column.
 
     Args:
         ell, ell_star: error and target error of each positive.
-        p: distribution of each positive's error over the negatives; a row of zeros shares out nothing.
+        p: distribution of each positive's error over the columns; a row of zeros shares out nothing.
         z: the normaliser; |P| if not given.
 
     Shape: `ell` (|P|,), `ell_star` (|P|,) or a number, `p` (|P|, |N|).
     Source: Eq. (5), Section 2.1; Algorithm 1, Section 3.
     """
     z = ell.numel() if z is None else z
-    dl_dx = update(ell, ell_star, p) * (-1 / z)
-    return Gradient(positives=-dl_dx.sum(1), negatives=dl_dx.sum(0))
+    delta_x = update(ell, ell_star, p) / z
+    return Gradient(rows=delta_x.sum(1), columns=(-delta_x).sum(0))
 
 
 class Theorem1(NamedTuple):
@@ -150,42 +157,4 @@ def theorem_2(ell: Tensor, ell_star: Tensor | float, p: Pairs, z: float | None =
     Source: Theorem 2, Section 3.
     """
     grad = gradient(ell, ell_star, p, z)
-    return Theorem2(grad.positives.abs().sum(), grad.negatives.abs().sum(), (ell >= ell_star).all())
-
-
-class _GivenGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(value: Tensor, logits: Tensor, positives: Tensor, *grad: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # apart, as torch.func needs it
-        _, logits, *saved = inputs
-        ctx.save_for_backward(*saved)
-        ctx.dtype = logits.dtype
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad_output: Tensor):
-        positives, of_positives, of_negatives = ctx.saved_tensors
-        # Multiplied before it is rounded: in float16 the gradient of one negative among millions is 0 without the
-        # loss scale, which is part of grad_output.
-        on_logits = (grad_output * of_negatives).to(ctx.dtype)
-        on_logits.index_copy_(0, positives, (grad_output * of_positives).to(ctx.dtype))
-        return None, on_logits, None, None, None
-
-
-def with_gradient(value: Tensor, logits: Tensor, positives: Tensor, grad: Gradient) -> Tensor:
-    r"""`value` as a scalar whose `backward()` leaves the error-driven gradient on `logits`.
-
-    Args:
-        value: the loss, a scalar.
-        logits: all examples.
-        positives: where in `logits` the positives are.
-        grad: what `gradient` returned for the scores of `alrp_ref.paper.ranking.examples`: one number for each positive, and
-            one for each example, which is 0 where the example is not a negative.
-
-    Shape: `logits` (n,), `positives` (|P|,) -> scalar, in float32 or, where the logits are, float64.
-    Source: Section 3.
-    """
-    return _GivenGradient.apply(value.to(torch.promote_types(logits.dtype, torch.float32)), logits, positives, *grad)
+    return Theorem2(grad.rows.abs().sum(), grad.columns.abs().sum(), (ell >= ell_star).all())

@@ -67,4 +67,5 @@ def _ious(pred: Tensor, target: Tensor, tau: float) -> tuple[Tensor, Tensor]:
 
 
 def _area(low: Tensor, high: Tensor) -> Tensor:
-    return (high - low).clamp(min=0).prod(dim=1)
+    width, height = (high - low).clamp(min=0).unbind(dim=1)
+    return width * height  # `prod` has a backward pass that looks for zeros, and a GPU would be waited for

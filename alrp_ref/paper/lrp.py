@@ -1,4 +1,4 @@
-r"""The LRP metric and its optimum: what aLRP Loss is made after, and what detectors are evaluated with.
+r"""The LRP metric and its optimum: the metric that aLRP Loss is modelled on, and that detectors are evaluated with.
 
 ==============  =========================================================================  ============
 `n_tp`          :math:`N_{TP}`, the number of true positives                               number
@@ -7,10 +7,14 @@ r"""The LRP metric and its optimum: what aLRP Loss is made after, and what detec
 ==============  =========================================================================  ============
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+ArrayLike = Tensor | np.ndarray | Sequence[float]
 
 
 def lrp(n_tp: Tensor, n_fp: Tensor, n_fn: Tensor, sum_e_loc: Tensor) -> Tensor:
@@ -41,7 +45,7 @@ class OptimalLRP(NamedTuple):
     threshold: Tensor
 
 
-def optimal_lrp(scores: Tensor, ious: Tensor, num_gt: int, *, tau: float = 0.5) -> OptimalLRP:
+def optimal_lrp(scores: ArrayLike, ious: ArrayLike, num_gt: int, *, tau: float = 0.5) -> OptimalLRP:
     r"""The smallest LRP over all score thresholds, for the detections of one class.
 
     .. math:: \mathrm{oLRP} = \min_s \mathrm{LRP}(s)
@@ -61,6 +65,8 @@ def optimal_lrp(scores: Tensor, ious: Tensor, num_gt: int, *, tau: float = 0.5) 
         raise ValueError(f"scores and ious must have one shape (m,), got {tuple(scores.shape)}, {tuple(ious.shape)}")
     if not (torch.isfinite(scores).all() and torch.isfinite(ious).all()):
         raise ValueError("scores and ious must be finite, got NaN or infinity")
+    if ious.numel() and ious.max() > 1 + 1e-6:  # an IoU in float32 may be rounded to a little more than 1
+        raise ValueError(f"ious must be at most 1, got {ious.max():g}: fractions, not percent")
     if not 0 <= tau < 1:
         raise ValueError(f"tau must be in [0, 1), got {tau!r}")
     best_first = scores.argsort(descending=True, stable=True)

@@ -1,4 +1,4 @@
-r"""Ranks of the positives, from score differences, without forming the pairs.
+r"""Ranks of the positives, from score differences.
 
 With :math:`x_{ij} = s_j - s_i` and the step function :math:`H`, Eq. (3) of the paper counts
 
@@ -9,19 +9,25 @@ With :math:`x_{ij} = s_j - s_i` and the step function :math:`H`, Eq. (3) of the 
 
 ==============  =========================================================================  ============
 `s_pos`         :math:`s_i, i \in \mathcal P`, the logits of the positives                 (|P|,)
-`s_neg`         :math:`s_j, j \in \mathcal N`, the logits of the negatives                 (|N|,)
-`x`             :math:`x_{ij}`, how far `j` is above `i`, in logits                        (|P|, |N|)
+`s_neg`         :math:`s_j, j \in \mathcal N`, the logits of the negatives                 (J,)
+`x`             :math:`x_{ij}`, how far `j` is above `i`, in logits                        (|P|, J)
 `delta`         :math:`\delta`, half width of the step's ramp, in logits                   number
 `rank_pos`      :math:`\mathrm{rank}^+(i)`, the place among the positives                  (|P|,)
 `n_fp`          :math:`N_{FP}(i)`, the number of negatives above `i`                       (|P|,)
 `rank`          :math:`\mathrm{rank}(i)`, the place among all                              (|P|,)
 `h_ik`          :math:`H(x_{ik})`, over pairs of positives, 0 at `k = i`                   (|P|, |P|)
-`h_ij`          :math:`H(x_{ij})`, over pairs of a positive and a negative                 (|P|, |N|)
+`h_ij`          :math:`H(x_{ij})`, over pairs of a positive and a negative                 (|P|, J)
 ==============  =========================================================================  ============
 
-A detector has some hundred positives and millions of negatives, so the :math:`|P| \times |N|` matrix of
-:math:`H(x_{ij})` is out of the question. `StepMatrix` multiplies with it, exactly, in
-:math:`O((|P| + |N|) \log |P|)`; `alrp_ref.paper.pairwise` forms it, and the tests compare the two.
+J is |N|, or the length n of the whole list: a score of :math:`-\infty` outranks nothing. So the losses keep the list,
+put :math:`-\infty` where an example is not a negative, and neither gather the negatives nor scatter their gradients.
+
+A detector has some hundred positives and millions of negatives. The pairs of positives are an ordinary matrix. Those
+of a positive and a negative are out of the question: `StepMatrix` multiplies with their matrix, exactly, by
+
+.. math:: 2 \delta\, H(x) = \mathrm{relu}(x + \delta) - \mathrm{relu}(x - \delta),
+
+in :math:`O((|P| + J) \log |P|)`. `alrp_ref.paper.pairwise` forms it, and the tests compare the two.
 """
 
 from typing import NamedTuple
@@ -29,8 +35,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alrp_ref.checks import exact_dtype, has_nonzero_static
-from alrp_ref.paper.step_matrix import Reduce, StepMatrix
+from alrp_ref.paper.bins import Reduce
+from alrp_ref.paper.step_matrix import Pairs, StepMatrix, exact_dtype
+
+MANY = 4096
+"""With more positives than this their pairs are not formed either: 8 bytes a pair would be over 128 MiB."""
+
+
+def has_nonzero_static(device: torch.device) -> bool:
+    """Whether a known number of positives is found without waiting. Apple's GPUs cannot in torch 2.11. Shape: none.
+
+    Source: PyTorch's list of kernels.
+    """
+    return device.type != "mps"
 
 
 class Examples(NamedTuple):
@@ -41,8 +58,7 @@ class Examples(NamedTuple):
     s_pos: Tensor
     """Their scores, (|P|,), in float64 where the device has it."""
     s_neg: Tensor
-    """All n scores, with those of non-negatives masked to -inf. A score of -inf outranks nothing, so masked entries add
-    0 to every count and get no gradient. The list keeps its length, so nothing is gathered and scattered back."""
+    r"""The scores of the whole list, (n,), with :math:`-\infty` where an example is not a negative."""
 
 
 def examples(logits: Tensor, targets: Tensor, num_positives: int | None = None) -> Examples:
@@ -64,13 +80,35 @@ def examples(logits: Tensor, targets: Tensor, num_positives: int | None = None) 
     return Examples(positives, logits[positives].to(exact_dtype(logits.device)), s_neg)
 
 
-class Ranks(NamedTuple):
-    """Where each positive stands. All (|P|,), in the order of the positives; the matrices give sums over pairs."""
+def step(x: Tensor, delta: float) -> Tensor:
+    r"""The smoothed step function. Shape: any.
 
+    .. math:: H(x) = \mathrm{clip}\left(\tfrac{x}{2\delta} + \tfrac12,\; 0,\; 1\right)
+
+    Source: Section 2.1, below Eq. (3).
+    """
+    return (x / (2 * delta) + 0.5).clamp(0, 1)
+
+
+def others_above(s_pos: Tensor, delta: float) -> Pairs:
+    r"""How far each *other* positive `k` outranks `i`: :math:`H(x_{ik})`, and 0 at `k = i`.
+
+    Shape: (|P|,) -> (|P|, |P|).
+    Source: Eq. (3), Section 2.1.
+    """
+    if len(s_pos) > MANY:
+        return StepMatrix(s_pos, s_pos, delta, others_only=True)
+    return step(s_pos[None, :] - s_pos[:, None], delta).fill_diagonal_(0)
+
+
+class Ranks(NamedTuple):
+    """Where each positive stands, in the order of the positives, and the matrices that say who is above it."""
+
+    s_pos: Tensor
     rank_pos: Tensor
     n_fp: Tensor
     rank: Tensor
-    h_ik: StepMatrix
+    h_ik: Pairs
     """H(x_ik) over the other positives k: 0 at k = i."""
     h_ij: StepMatrix
     """H(x_ij) over negatives j."""
@@ -88,10 +126,10 @@ def ranks(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0, *, reduce: Reduce | 
         delta: half width of the step.
         reduce: a sum over processes, where each holds a share of the negatives; :math:`N_{FP}` then counts all shares.
 
-    Shape: `s_pos` (|P|,), `s_neg` (|N|,).
+    Shape: `s_pos` (|P|,), `s_neg` (J,).
     Source: Eq. (3), Section 2.1.
     """
-    h_ik = StepMatrix(s_pos, s_pos, delta, others_only=True)
+    h_ik = others_above(s_pos, delta)
     h_ij = StepMatrix(s_pos, s_neg, delta, reduce=reduce)
     rank_pos, n_fp = 1 + h_ik.sum(1), h_ij.sum(1)
-    return Ranks(rank_pos, n_fp, rank_pos + n_fp, h_ik, h_ij)
+    return Ranks(s_pos, rank_pos, n_fp, rank_pos + n_fp, h_ik, h_ij)

@@ -1,4 +1,4 @@
-r"""Self-balance: the weight of the localisation part, renewed every epoch (Section 4.2), and aLRP Loss with it.
+r"""Self-balance: the weight of the localisation part, renewed every epoch (Section 4.2).
 
 ==============  =========================================================================  ============
 `weight`        :math:`w = \mathcal L^{aLRP} / \mathcal L_{loc}`, from the last epoch      scalar
@@ -8,13 +8,11 @@ r"""Self-balance: the weight of the localisation part, renewed every epoch (Sect
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from alrp_ref.machine.processes import RankScope, summed
-from alrp_ref.paper.alrp import ALRP, LocStep, alrp_loss
+from alrp_ref.machine.processes import summed
 
 
 class SelfBalance(nn.Module):
@@ -43,19 +41,30 @@ class SelfBalance(nn.Module):
 
     def __init__(self, period: int | None, *, initial_weight: float = 50.0):
         super().__init__()
-        if period is not None and (isinstance(period, bool) or not isinstance(period, int) or period < 1):
+        is_number = hasattr(period, "__index__") and not isinstance(period, bool)  # NumPy's integers, too
+        if period is not None and not (is_number and period >= 1):
             raise ValueError(f"period must be a number of steps, 1 or more, or None, got {period!r}")
         if not 0 < initial_weight < float("inf"):
             raise ValueError(f"initial_weight must be a finite number above 0, got {initial_weight!r}")
-        self.period = period
-        self.register_buffer("weight", torch.tensor(initial_weight, dtype=torch.float32))
-        self.register_buffer("window", torch.zeros(3, dtype=torch.float32))  # sums of L_cls and L_loc, number of steps
+        self.period = None if period is None else int(period)
+        self.initial_weight = initial_weight
+        self.register_buffer("weight", torch.empty((), dtype=torch.float32))
+        self.register_buffer("window", torch.empty(3, dtype=torch.float32))  # sums of L_cls and L_loc, number of steps
+        self.reset_parameters()
         self._micro_batches: list[Tensor] | None = None  # what `accumulate` has collected
 
-    # Module.half() and .to(dtype) come through here.
+    def reset_parameters(self) -> None:
+        """Begin the first epoch, with the initial weight."""
+        self.weight.fill_(self.initial_weight)
+        self.window.zero_()
+
+    # Module.half(), .to(dtype) and .to_empty() come through here.
     def _apply(self, fn: Callable[[Tensor], Tensor], *args, **kwargs) -> "SelfBalance":
         before = dict(self.named_buffers())
         super()._apply(fn, *args, **kwargs)
+        if before["weight"].is_meta:  # there were no numbers, and what `to_empty` finds in memory is none of ours
+            self.reset_parameters()
+            return self
         for name, value in self.named_buffers():
             if value.dtype.itemsize < torch.float32.itemsize:
                 setattr(self, name, before[name].to(value.device))
@@ -72,10 +81,14 @@ class SelfBalance(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         state_dict.setdefault(prefix + "_extra_state", self.get_extra_state())  # older states have no period
+        buffers = {prefix + name: value for name, value in self.named_buffers()}
+        if not buffers.keys() & state_dict.keys():  # a model that was trained with another loss
+            warnings.warn(f"the state holds no self-balance: its weight stays {self.weight:g}", stacklevel=2)
+            state_dict |= buffers
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @torch.no_grad()
-    def update(self, cls: Tensor, loc: Tensor, *, has_positives: bool = True) -> Tensor:
+    def update(self, cls: Tensor, loc: Tensor, *, has_positives: bool | Tensor = True) -> Tensor:
         """Count one training step and return the weight to use in it.
 
         Every process must call it in every step; `has_positives` says whether its own losses mean anything.
@@ -85,7 +98,7 @@ class SelfBalance(nn.Module):
         Source: Section 4.2.
         """
         one = torch.ones_like(self.weight)
-        losses = torch.stack([cls.to(one), loc.to(one), one]) * float(has_positives)
+        losses = torch.stack([cls.to(one), loc.to(one), one]) * has_positives
         losses = torch.where(losses.isfinite().all(), losses, 0)
         if self._micro_batches is None:
             self.count_step(losses)
@@ -124,70 +137,3 @@ class SelfBalance(nn.Module):
 
     def extra_repr(self) -> str:
         return f"period={self.period}"
-
-
-class BalancedALRP(NamedTuple):
-    """aLRP Loss with self-balance: `cls`, `loc` and `rank` of `ALRP`, and the weight of the localisation part."""
-
-    cls: Tensor
-    loc: Tensor
-    rank: Tensor
-    loc_weight: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        """The loss to train with, `cls + loc_weight * loc`, a scalar."""
-        return self.cls + self.loc_weight * self.loc
-
-
-class ALRPLoss(nn.Module):
-    r"""aLRP Loss with self-balance: the parts of `alrp_loss`, their weight of Section 4.2, and the total to train with.
-
-    .. math:: \mathcal L = \mathcal L_{cls} + w\, \mathcal L_{loc}
-
-    Args:
-        period: how often the weight is renewed: the number of calls in an epoch, usually `len(data_loader)`. With
-            gradient accumulation over K calls it is so, too; if each K of them are within one
-            ``with criterion.self_balance.accumulate():``, it is `len(data_loader) // K`. None keeps `initial_weight`
-            for ever.
-        initial_weight: weight of the localisation part in the first epoch.
-        delta, loc_step, rank_scope: as for `alrp_loss`.
-
-    Shape, errors: as for `alrp_loss`. In training mode each call with gradients enabled counts as one step of the
-    self-balance, and all calls within `self_balance.accumulate()` together as one. Its statistics are averaged over
-    processes where `torch.distributed` runs, each of which must then call it in each training step, and saved in
-    `state_dict`. Activation checkpointing (`torch.utils.checkpoint`) belongs around the model, not around this module:
-    a call that is computed again is counted again.
-    Returns: `BalancedALRP(cls, loc, rank, loc_weight)`, and as a property `total`. `cls`, `loc` and `rank` are those of
-        `alrp_loss`.
-    Source: Eqs. (9) to (13), Section 4; self-balance, Section 4.2.
-    """
-
-    def __init__(
-        self,
-        period: int | None,
-        *,
-        initial_weight: float = 50.0,
-        delta: float = 1.0,
-        loc_step: LocStep = "hard",
-        rank_scope: RankScope = "process",
-    ):
-        super().__init__()
-        self.delta, self.loc_step, self.rank_scope = delta, loc_step, rank_scope
-        self.self_balance = SelfBalance(period, initial_weight=initial_weight)
-
-    def forward(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> BalancedALRP:
-        options = {"delta": self.delta, "loc_step": self.loc_step, "rank_scope": self.rank_scope}
-        return self.balanced(alrp_loss(logits, targets, loc_errors, **options))
-
-    def balanced(self, out: ALRP) -> BalancedALRP:
-        """The same losses with the weight beside them; one step of the self-balance if this is a training step.
-
-        A loss under `torch.no_grad()` is a validation loss, even in training mode, as torchvision's detectors need it.
-        """
-        if self.training and torch.is_grad_enabled():
-            self.self_balance.update(out.cls, out.loc, has_positives=out.rank.numel() > 0)
-        return BalancedALRP(*out, loc_weight=self.self_balance.weight.to(out.loc.dtype, copy=True))
-
-    def extra_repr(self) -> str:
-        return f"delta={self.delta}, loc_step={self.loc_step!r}, rank_scope={self.rank_scope!r}"

@@ -9,11 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alrp_ref.checks import exact_dtype
+from alrp_ref.losses import ALRPLoss, alrp_loss, ap_loss
 from alrp_ref.machine.timing import in_turn
-from alrp_ref.paper.alrp import alrp_loss
-from alrp_ref.paper.ap import ap_loss
-from alrp_ref.paper.self_balance import ALRPLoss
+from alrp_ref.paper.step_matrix import exact_dtype
 from alrp_ref.verification.ports import (
     ALRP_PARTS,
     AP_PARTS,

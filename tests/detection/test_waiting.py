@@ -50,7 +50,7 @@ class Reads(TorchDispatchMode):
 @pytest.mark.parametrize("recipe", EXPECTED)
 def test_a_training_step_waits_for_the_device_only_where_it_must(recipe, monkeypatch):
     """Forward and backward of a detector, targets, assigner and criterion included."""
-    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: True)  # as on a GPU
+    monkeypatch.setattr(checks, "is_asynchronous", lambda tensor: True)  # as on a GPU
     model = build_detector(recipe, num_classes=3, self_balance_period=4).train()
     targets = [{"boxes": torch.tensor([[10.0, 10, 90, 90]]), "labels": torch.tensor([1])}] * 2
     with Reads() as reads:

@@ -1,10 +1,15 @@
 """Lists of examples to rank, for the tests of the losses: drawn by hypothesis, or large and random."""
 
+import inspect
 from typing import NamedTuple
 
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
+
+from alrp_ref import ranking_loss
+from alrp_ref.paper import ranking, step_matrix
 
 
 class Examples(NamedTuple):
@@ -66,12 +71,17 @@ def random(num_positives: int, num_negatives: int, num_ignored: int = 0, *, lift
 def loss_and_gradient(loss, ex: Examples, **options) -> tuple[Tensor, Tensor]:
     """The (classification) loss of `ex` and its gradient with respect to the logits, ready to compare."""
     logits = ex.logits.clone().requires_grad_()
-    if loss.__name__ == "alrp_loss":
-        value = loss(logits, ex.targets, ex.loc_errors, delta=ex.delta, **options).cls
-    else:
-        value = loss(logits, ex.targets, delta=ex.delta, **options)
+    numbers = [ex.loc_errors] if "loc_errors" in inspect.signature(loss).parameters else []
+    value = loss(logits, ex.targets, *numbers, delta=ex.delta, **options)
+    value = value[0] if isinstance(value, tuple) else value
     value.backward()
     return value.detach(), logits.grad
+
+
+def compute_in(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the losses compute in this dtype, as on a device that has no other."""
+    for module in (ranking, ranking_loss, step_matrix):
+        monkeypatch.setattr(module, "exact_dtype", lambda device: dtype)
 
 
 def assert_close(actual: Tensor, expected: Tensor | float, tolerance: float = 1e-12) -> None:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from lists import TIED_SCORES, assert_close, examples, loss_and_gradient, make, random
 
 from alrp_ref import ALRPLoss, alrp_loss, ap_loss, checks, pairwise
-from alrp_ref.paper.alrp import localisation_component
-from alrp_ref.paper.ranking import StepMatrix
+from alrp_ref.paper.alrp import localisation_weights
+from alrp_ref.paper.ranking import ranks
 
 LOC_STEPS = pytest.mark.parametrize("loc_step", ["hard", "smoothed"])
 
@@ -127,12 +127,12 @@ def test_the_first_positive_counts_in_every_term_below_it():
 
 def test_the_localisation_component_is_a_mean_of_running_sums_over_ranks():
     """In hard order, the k-th best positive is charged the errors of the k best, over its rank."""
-    s_pos, rank = torch.tensor([5.0, 9.0, 1.0]), torch.tensor([2.0, 1.0, 8.0])
-    loc_errors = torch.tensor([0.4, 0.2, 1.0])
-    h_ik = StepMatrix(s_pos, s_pos, 1.0, others_only=True)
+    s_pos = torch.tensor([5.0, 9.0, 1.0], dtype=torch.float64)
+    ranked = ranks(s_pos, torch.zeros(0))._replace(rank=torch.tensor([2.0, 1.0, 8.0]).double())
+    loc_errors = torch.tensor([0.4, 0.2, 1.0], dtype=torch.float64)
     for loc_step in ("hard", "smoothed"):  # further apart than delta, both steps order alike
-        loc = localisation_component(loc_errors.double(), s_pos, rank.double(), h_ik, loc_step)
-        assert_close(loc, (0.2 / 1 + 0.6 / 2 + 1.6 / 8) / 3, 1e-7)
+        loc = localisation_weights(ranked, loc_step) @ loc_errors
+        assert_close(loc, (0.2 / 1 + 0.6 / 2 + 1.6 / 8) / 3)
 
 
 def test_hard_and_smoothed_differ_where_positives_are_close():
@@ -453,7 +453,7 @@ def test_bad_input_is_named(name, value, got, validate):
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
     """The branch that a GPU takes, on a CPU: nothing waits for a value."""
-    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: True)
+    monkeypatch.setattr(checks, "is_asynchronous", lambda tensor: True)
 
 
 # Of what is wrong, that which the host cannot see without reading a value; shapes and dtypes raise everywhere.

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 import torchgen
+from lists import compute_in
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from alrp_ref import ALRPLoss, ap_loss, checks, giou_error
+from alrp_ref import ALRPLoss, ap_loss, giou_error
 from alrp_ref.paper import ranking, step_matrix
 
 yaml = pytest.importorskip("yaml")
@@ -37,8 +38,7 @@ class Record(TorchDispatchMode):
 @pytest.fixture
 def step(monkeypatch):
     """Two steps of both losses and of the self-balance, from boxes to gradients, recorded."""
-    for module in (ranking, step_matrix):
-        monkeypatch.setattr(module, "exact_dtype", lambda device: torch.float32)
+    compute_in(torch.float32, monkeypatch)
     monkeypatch.setattr(ranking, "has_nonzero_static", lambda device: False)
     logits = torch.randn(3000, requires_grad=True)
     targets = torch.zeros(3000, dtype=torch.int64)
@@ -81,8 +81,9 @@ def test_every_operation_of_the_losses_has_a_kernel_for_apples_gpus(step):
 def test_on_an_apple_gpu_the_losses_run_so():
     """What the recorded steps have put in: sums in float32, and no `nonzero_static`."""
     apple = torch.device("mps")
-    assert checks.exact_dtype(apple) == torch.float32 and not checks.has_nonzero_static(apple)
-    assert checks.exact_dtype(torch.device("cuda")) == torch.float64 and checks.has_nonzero_static(torch.device("cuda"))
+    assert step_matrix.exact_dtype(apple) == torch.float32 and not ranking.has_nonzero_static(apple)
+    nvidia = torch.device("cuda")
+    assert step_matrix.exact_dtype(nvidia) == torch.float64 and ranking.has_nonzero_static(nvidia)
 
 
 def test_the_list_tells_what_has_no_kernel():

@@ -1,5 +1,6 @@
 """The batch-shaped door: what `flatten_batch` makes of a detector's batch is what one would write by hand."""
 
+import warnings
 from functools import partial
 
 import pytest
@@ -83,7 +84,7 @@ def test_one_call_trains():
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["cpu", "as on a GPU"])
 def test_padding_is_masked_with_minus_infinity(positives, asynchronous, monkeypatch):
     """-inf on ignored anchors changes no loss and no gradient, and leaves 0 there; with no positives too."""
-    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: asynchronous)
+    monkeypatch.setattr(checks, "is_asynchronous", lambda tensor: asynchronous)
     logits, labels, boxes, target_boxes = batch(positives)
     results = []
     for padded in (False, True):
@@ -140,16 +141,48 @@ def test_what_does_not_fit_is_named(wrong):
 
 
 def test_probabilities_do_not_pass_in_silence():
-    """Scores that all lie in [0, 1] are taken for probabilities, with a warning."""
-    logits, *rest = batch()
-    with pytest.warns(UserWarning, match="before the sigmoid"):
-        flatten_batch(logits.sigmoid(), *rest)
+    """Scores that all lie in [0, 1], far apart, are taken for probabilities, by the batch and by both losses."""
+    probabilities, labels = torch.linspace(0.01, 0.9, 80).view(2, 20, 2), torch.full((2, 20), -1)
+    labels[0, :3] = 1
+    boxes = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(3, 4)
+    targets = (torch.arange(80) < 5).long()
+    for call in (
+        lambda: flatten_batch(probabilities, labels, boxes, boxes),
+        lambda: alrp_loss(probabilities.flatten(), targets, torch.rand(5)),
+        lambda: ap_loss(probabilities.flatten(), targets),
+    ):
+        with pytest.warns(UserWarning, match="before the sigmoid") as found:
+            call()
+        assert {warning.filename for warning in found} == {__file__}  # the line of the user
+
+
+@pytest.mark.parametrize("least, greatest", [(0.07, 0.17), (-0.1, 0.9), (0.2, 1.4)])
+def test_small_logits_are_not_taken_for_probabilities(least, greatest):
+    """The first logits of a new head may all lie between 0 and 1, close together."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ap_loss(torch.linspace(least, greatest, 80), (torch.arange(80) < 5).long())
+
+
+def test_a_background_class_of_0_does_not_pass_in_silence():
+    """Where every anchor is positive, 0 was the background; that a few are is no reason."""
+    logits, boxes = torch.randn(2, 20, 3), torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(40, 4)
+    with pytest.warns(UserWarning, match="every anchor is positive.*labels - 1"):
+        flatten_batch(logits, torch.randint(0, 3, (2, 20)), boxes, boxes)
+    labels = torch.randint(0, 3, (2, 20)) - 1
+    flatten_batch(logits, labels, boxes[: (labels >= 0).sum()], boxes[: (labels >= 0).sum()])
+
+
+def test_a_list_of_levels_is_told_how_to_become_a_tensor():
+    """As detectors have their outputs level by level."""
+    with pytest.raises(ValueError, match=r"logits must be a torch\.Tensor, got list: concatenate the levels"):
+        flatten_batch([torch.randn(2, 4, 3)], *batch()[1:])
 
 
 @pytest.mark.parametrize("wrong", ["background column", "centre and size"])
 def test_on_a_gpu_wrong_values_make_the_loss_nan(wrong, monkeypatch):
     """Nothing waits there for a label or a box; what is wrong shows in the loss."""
-    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: True)
+    monkeypatch.setattr(checks, "is_asynchronous", lambda tensor: True)
     good = dict(zip(("logits", "labels", "boxes", "target_boxes"), batch(), strict=True))
     out = alrp_loss(*flatten_batch(**WRONG[wrong][0](good)))
     assert out.cls.isnan() and out.loc.isnan()

@@ -5,12 +5,11 @@ The fuzz tests draw 1,000 examples each; HYPOTHESIS_PROFILE=long, 100,000.
 
 import pytest
 import torch
-from alrp_ref.exact import step_matrix
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from lists import assert_close, make
+from lists import assert_close, compute_in, make
 
-from alrp_ref import ALRPLoss, alrp_loss, ap_loss, giou_error, iou_error, pairwise, ranking
+from alrp_ref import ALRPLoss, alrp_loss, ap_loss, giou_error, iou_error, pairwise
 from alrp_ref.detection.boxes import CODERS
 
 FUZZ = settings(max_examples=20 * settings.default.max_examples)
@@ -172,8 +171,7 @@ def test_without_float64_sums_are_exact_to_1e_5(spread, lift, monkeypatch):
     targets[:400] = 1
     results = []
     for dtype in (torch.float64, torch.float32):
-        for module in (ranking, step_matrix):
-            monkeypatch.setattr(module, "exact_dtype", lambda device, dtype=dtype: dtype)
+        compute_in(dtype, monkeypatch)
         leaf = logits.clone().requires_grad_()
         out = alrp_loss(leaf, targets, errors)
         out.cls.backward()

@@ -1,5 +1,6 @@
 """Self-balance: the rule of the window, the release's own training steps, resuming, several processes."""
 
+import numpy as np
 import pytest
 import torch
 from lists import assert_close
@@ -244,3 +245,30 @@ def test_a_step_without_a_finite_loss_does_not_count(cls, loc):
     balance = SelfBalance(2)
     weights = run(balance, [(0.9, 0.1), (cls, loc), (0.7, 0.3)])
     assert weights == pytest.approx([50, 50, 5])
+
+
+def test_a_module_made_on_meta_begins_with_the_initial_weight():
+    """`to_empty()` gives it memory with any numbers in it; the weight is not one of those."""
+    with torch.device("meta"):
+        criterion = ALRPLoss(10, initial_weight=7.0)
+    balance = criterion.to_empty(device="cpu").self_balance
+    assert balance.weight == 7 and balance.window.tolist() == [0, 0, 0]
+    balance.weight.fill_(3.0)
+    balance.reset_parameters()
+    assert balance.weight == 7
+
+
+def test_a_state_without_a_self_balance_starts_it_afresh():
+    """Weights of a detector that was trained with another loss load, with a warning; other missing names are errors."""
+    model = torch.nn.ModuleDict({"head": torch.nn.Linear(2, 2), "criterion": ALRPLoss(10, initial_weight=7.0)})
+    state = {name: value for name, value in model.state_dict().items() if name.startswith("head")}
+    with pytest.warns(UserWarning, match="holds no self-balance: its weight stays 7"):
+        model.load_state_dict(state)
+    assert model["criterion"].self_balance.weight == 7
+    with pytest.raises(RuntimeError, match=r"criterion\.self_balance\.window"):
+        model.load_state_dict(model.state_dict() | state | {"criterion.self_balance.window": torch.zeros(2)})
+
+
+def test_a_period_may_be_an_integer_of_numpy():
+    """`np.int64`, as it comes out of a division."""
+    assert type(ALRPLoss(np.int64(10)).self_balance.period) is int

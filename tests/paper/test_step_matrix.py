@@ -4,10 +4,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lists import SCORES, assert_close
+from lists import SCORES, assert_close, loss_and_gradient, random
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from alrp_ref.paper import pairwise, step_matrix
+from alrp_ref import alrp_loss
+from alrp_ref.paper import bins, pairwise, ranking
 from alrp_ref.paper.ranking import ranks
 from alrp_ref.paper.step_matrix import StepMatrix
 
@@ -16,7 +17,7 @@ from alrp_ref.paper.step_matrix import StepMatrix
 def layout(request, monkeypatch):
     """Long lists are taken in parts: here, short ones, too."""
     if request.param != "all at once":
-        monkeypatch.setattr(step_matrix, "PART", 7)
+        monkeypatch.setattr(bins, "PART", 7)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -52,7 +53,7 @@ def test_parts_change_nothing(monkeypatch):
     """Products with parts of the scores are those with all of them; column sums to the bit."""
     s_i, s_j = torch.randn(50, dtype=torch.float64), torch.randn(1000)
     whole = StepMatrix(s_i, s_j, 1.0)
-    monkeypatch.setattr(step_matrix, "PART", 64)
+    monkeypatch.setattr(bins, "PART", 64)
     parts = StepMatrix(s_i, s_j, 1.0)
     assert_close(parts @ s_j, whole @ s_j, 1e-13)
     assert torch.equal(parts.sum(1), parts @ torch.ones(1000)) and torch.equal(parts.T @ s_i, whole.T @ s_i)
@@ -64,6 +65,39 @@ def test_scaling_rows_leaves_the_matrix_alone():
     before = matrix.sum(1)
     _ = matrix * torch.tensor([2.0, 3.0])[:, None], matrix / 2
     assert torch.equal(matrix.sum(1), before) and torch.equal(matrix @ torch.ones(2), before)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3,), (1, 3), (2,), (3, 1)])
+def test_entries_cannot_be_multiplied_one_by_one(shape):
+    """They are never formed: a product with anything but a number, or one for each row, is refused."""
+    matrix = StepMatrix(torch.tensor([0.0, 1.0]), torch.tensor([0.5, 2.0, 3.0]), 1.0)
+    for product in (lambda w: matrix * w, lambda w: w * matrix, lambda w: matrix / w):
+        with pytest.raises(ValueError, match=r"by a number, or by one number for each row, \(2, 1\)"):
+            product(torch.ones(shape))
+
+
+def test_a_factor_may_stand_on_either_side():
+    """2 H, H 2 and H / (1/2) are one matrix; so are those with a factor for each row."""
+    s_i, s_j = torch.randn(4, dtype=torch.float64), torch.randn(9, dtype=torch.float64)
+    matrix, rows = StepMatrix(s_i, s_j, 1.0), torch.randn(4, 1, dtype=torch.float64)
+    for factor in (2, torch.tensor(2.0, dtype=torch.float64), rows):
+        wanted = factor * pairwise.step(pairwise.differences(s_i, s_j))
+        for found in (factor * matrix, matrix * factor, matrix / (1 / factor), -(matrix * -factor)):
+            assert_close(found @ s_j, wanted @ s_j)
+            assert_close(found.sum(0), wanted.sum(0))
+
+
+@pytest.mark.parametrize("many", [0, 1000])
+def test_pairs_of_positives_are_the_same_formed_or_not(many, monkeypatch):
+    """With many positives their pairs are not formed; both losses stay the same."""
+    monkeypatch.setattr(ranking, "MANY", many)
+    ex = random(40, 300, 20)
+    for loss_step in ("hard", "smoothed"):
+        value, grad = loss_and_gradient(alrp_loss, ex, loc_step=loss_step)
+        wanted, wanted_grad = loss_and_gradient(pairwise.alrp_loss, ex, loc_step=loss_step)
+        assert_close(value, wanted)
+        assert_close(grad, wanted_grad)
+    assert isinstance(ranks(ex.s_pos, ex.s_neg).h_ik, StepMatrix) == (many == 0)
 
 
 def test_a_column_at_minus_infinity_is_one_of_zeros():
@@ -93,11 +127,11 @@ class Record(TorchDispatchMode):
 def test_no_loop_over_examples_and_no_matrix():
     """The number of operations is the same for any list shorter than a part, and no tensor grows with |P| x |N|."""
     records = []
-    for num_pos, num_neg in [(2, 5), (500, 20_000)]:
+    for num_pos, num_neg in [(2, 5), (100, 20_000)]:
         s_pos, s_neg = torch.randn(num_pos), torch.randn(num_neg)
         with Record() as record:
             result = ranks(s_pos, s_neg)
             _ = result.h_ij @ s_neg, result.h_ij.T @ s_pos
         records.append(record)
     assert records[0].count == records[1].count
-    assert records[1].largest <= 4 * (500 + 20_000)
+    assert records[1].largest <= 4 * (100 + 20_000)

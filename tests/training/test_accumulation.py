@@ -103,7 +103,7 @@ def test_micro_batches_are_processes(on_two_processes, tmp_path, name, accumulat
 
 def test_a_step_with_micro_batches_waits_no_more_than_they_do(tmp_path, monkeypatch):
     """Between two reads of the log nothing asks the device, but what each micro-batch asks; the log asks once."""
-    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: True)  # as on a GPU
+    monkeypatch.setattr(checks, "is_asynchronous", lambda tensor: True)  # as on a GPU
     run = make_run("alrp_tiny", tmp_path, accumulate=2)
     run.shared_balance._steps_left = STEPS
     asked = []

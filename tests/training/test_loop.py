@@ -95,7 +95,7 @@ def test_a_loss_that_is_read_later_is_named_by_its_own_step(shapes, recipe, tmp_
     nor a later one is saved or logged."""
     monkeypatch.setitem(loop.STEPS_BETWEEN_READS, "cpu", 4)
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0)
-    monkeypatch.setattr(checks, "_is_asynchronous", lambda tensor: True)  # as on a GPU, where a loss may be NaN
+    monkeypatch.setattr(checks, "is_asynchronous", lambda tensor: True)  # as on a GPU, where a loss may be NaN
     images, forward = [], training_step.forward
 
     def spoiled(run, model, batch):
