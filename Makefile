@@ -54,7 +54,7 @@ notebooks: $(STAMP)  ## run the notebooks and keep their outputs; a second run c
 	COCO_ROOT= $(BIN)/python notebooks/execute.py  # empty: shapes, since pictures made from photographs are not ours to keep
 
 figures: $(STAMP)  ## make the paper's figures and tables again
-	$(BIN)/alrp figures
+	$(BIN)/python -m figures
 
 site: $(STAMP)  ## build the course, the API and the documentation as a static site in site/
 	$(BIN)/python docs/site/build.py site

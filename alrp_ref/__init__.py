@@ -13,6 +13,7 @@ imports only what is below it.
 from typing import TYPE_CHECKING
 
 from alrp_ref.machine.lazy import lazy
+from alrp_ref.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from alrp_ref.batch import flatten_batch
@@ -37,8 +38,6 @@ else:
         "verify": "verification",
     }
     __getattr__ = lazy(__name__, homes)
-
-__version__ = "0.2.0.dev0"
 
 __all__ = [
     "ALRPLoss",

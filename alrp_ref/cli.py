@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alrp_ref import __version__
+from alrp_ref.version import __version__
 
 if TYPE_CHECKING:
     from alrp_ref.data import Layout
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files that this terminal cannot show
-    if args.command in (_doctor, _recipes, _verify) or (args.command is _bench and args.name == "gpu"):
+    if args.command in (_doctor, _recipes, _verify):
         return _light(args)
     try:
         from alrp_ref.machine.files import DataError
@@ -205,19 +205,6 @@ def _parser() -> argparse.ArgumentParser:
     add_device(predict)
     predict.add_argument("images", nargs="+", metavar="image", help="picture files, folders of them, or patterns")
 
-    figures = add("figures", _figures, "make the paper's figures and tables again, or those of a training run")
-    figures.add_argument("names", nargs="*", metavar="name", help="fig1, table2, ... (default: all)")
-    figures.add_argument("--run", type=Path, metavar="DIR", help="folder of a training run: figures 3, 4, tables 2, 3")
-    figures.add_argument("--coco", type=Path, metavar="DIR", help="the data of that run")
-    figures.add_argument("--out", type=Path, help="folder (default figures/, or figures/ in that of the run)")
-
-    bench = add("bench", _bench, "measure the loss, the data, a step, the evaluation, the full runs, a GPU, or a soak")
-    names = ("loss", "data", "train", "eval", "full", "gpu", "soak")
-    bench.add_argument("name", choices=names, help="what to measure")
-    bench.add_argument("--coco", type=Path, metavar="DIR", help="for data: pictures to read beside the generated ones")
-    bench.add_argument("--quick", action="store_true", help="small inputs, only to see that it runs; keeps nothing")
-    bench.add_argument("--out", type=Path, help="folder (default benchmarks/results; the tables go to its README.md)")
-
     recipes = add("recipes", _recipes, "list the recipes, or print one in full")
     recipes.add_argument("name", nargs="?", help="recipe to print")
 
@@ -358,7 +345,7 @@ def _eval(args: argparse.Namespace) -> int:
 
     from alrp_ref.data import CocoDataset
     from alrp_ref.detection import load_model, load_official_model, save_model
-    from alrp_ref.detection.device import choose_device
+    from alrp_ref.machine.device import choose_device
     from alrp_ref.machine.files import refuse_input
     from alrp_ref.reports import write_report
     from alrp_ref.training import validate
@@ -395,8 +382,8 @@ def _eval(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     from alrp_ref.detection import load_model
-    from alrp_ref.detection.device import choose_device
     from alrp_ref.detection.predict_files import check_json, drawings, find_pictures, predict_files
+    from alrp_ref.machine.device import choose_device
 
     pictures = find_pictures(args.images)
     targets = drawings(pictures, args.out)
@@ -410,35 +397,6 @@ def _predict(args: argparse.Namespace) -> int:
     if faults:
         return _fail(f"{len(faults)} of {len(pictures)} pictures cannot be read, {faults[0]} the first")
     return 0
-
-
-def _figures(args: argparse.Namespace) -> int:
-    here = _repository_folder("figures")
-    if (args.run is None) != (args.coco is None):
-        raise ValueError("--run DIR and --coco DIR belong together: a run, and the data it was trained on")
-    from figures.make import make
-    from figures.runs import Run
-
-    run = None if args.run is None else Run(args.run, args.coco)
-    make(args.names, run, args.out or (here if run is None else args.run / "figures"))
-    return 0
-
-
-def _bench(args: argparse.Namespace) -> int:
-    _repository_folder("benchmarks")
-    from benchmarks.bench import bench
-
-    bench(args.name, args.quick, args.out, args.coco)
-    return 0
-
-
-def _repository_folder(name: str) -> Path:
-    """A package of the repository, which an installed alrp_ref does not bring along; from now on importable."""
-    repository = Path(__file__).parents[1]
-    if not (repository / name).is_dir():
-        raise ValueError(f"{name}/ is not part of the installed package: clone the repository, and `make install`")
-    sys.path.insert(0, str(repository))
-    return repository / name
 
 
 def _recipes(args: argparse.Namespace) -> int:

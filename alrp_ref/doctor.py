@@ -92,7 +92,7 @@ def _nms() -> str:
 def _loss() -> str:
     import torch
 
-    from alrp_ref import alrp_loss
+    from alrp_ref.losses import alrp_loss
 
     scores = torch.arange(10, 0, -1, dtype=torch.float64) / 10
     targets = torch.tensor([1, 0, 1, 0, 0, 1, 0, 0, 0, 1])

@@ -1,4 +1,4 @@
-"""Run a benchmark, print its tables, and keep them: what `alrp bench` does.
+"""Run a benchmark, print its tables, and keep them: what `python -m benchmarks` does.
 
 Results go to results/NAME.json, a picture of them, if the benchmark draws one, to NAME.png beside it, and the tables
 into README.md, between the marks of that benchmark.

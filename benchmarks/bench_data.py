@@ -17,7 +17,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from alrp_ref.data import CocoDataset, collate, train_transform
-from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD
+from alrp_ref.images import IMAGE_MEAN, IMAGE_STD
 from benchmarks.bench_full import COCO_IMAGES, GPUS
 from benchmarks.pipelines import PIPELINES, RECIPE, Pipeline
 from benchmarks.timing import cpu_seconds, in_turn

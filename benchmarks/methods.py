@@ -7,10 +7,10 @@ the loss and its gradient on each negative.
 from collections.abc import Callable
 
 import torch
-from alrp_ref.pairwise import step
 from torch import Tensor
 
 from alrp_ref import alrp_loss, pairwise
+from alrp_ref.paper.pairwise import step
 
 Result = tuple[Tensor, Tensor]
 

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 from alrp_ref.data import CocoDataset, readable_transform, train_transform
 from alrp_ref.data.transforms import MEAN_COLOUR
 from alrp_ref.detection import RECIPES
-from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD
+from alrp_ref.images import IMAGE_MEAN, IMAGE_STD
 
 Pipeline = Callable[[int], tuple[Tensor, Tensor]]
 RECIPE = RECIPES["alrp_retinanet_r50_atss_500"]

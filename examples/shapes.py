@@ -15,7 +15,7 @@ from torchvision.transforms.v2.functional import to_dtype, to_image
 
 from alrp_ref.data import CocoDataset, make_shapes
 from alrp_ref.evaluation import evaluate
-from alrp_ref.paper.self_balance import BalancedALRP
+from alrp_ref.losses import BalancedALRP
 
 SIZE = 96
 Targets = list[dict[str, Tensor]]

@@ -27,7 +27,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.resnet import resnet18
 
 from alrp_ref import ALRPLoss, flatten_batch
-from alrp_ref.paper.self_balance import BalancedALRP
+from alrp_ref.losses import BalancedALRP
 
 
 class ALRPHead(nn.Module):

@@ -26,7 +26,7 @@ from transformers import RTDetrConfig, RTDetrForObjectDetection, RTDetrResNetCon
 from transformers.loss.loss_rt_detr import RTDetrHungarianMatcher
 
 from alrp_ref import ALRPLoss, flatten_batch
-from alrp_ref.paper.self_balance import BalancedALRP
+from alrp_ref.losses import BalancedALRP
 
 L1_WEIGHT = 5.0  # that of RT-DETR
 FIRST_WEIGHT = 1.0

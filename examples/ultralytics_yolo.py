@@ -29,7 +29,7 @@ from ultralytics.utils.tal import make_anchors
 from ultralytics.utils.torch_utils import unwrap_model
 
 from alrp_ref import ALRPLoss, flatten_batch
-from alrp_ref.paper.self_balance import BalancedALRP
+from alrp_ref.losses import BalancedALRP
 
 
 class ALRPCriterion(nn.Module):

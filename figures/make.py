@@ -1,4 +1,4 @@
-"""Write the figures and tables: what `alrp figures` does."""
+"""Write the figures and tables: what `python -m figures` does."""
 
 import inspect
 from importlib import import_module

@@ -54,7 +54,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def official(shared: Path) -> Path:
-    """The numbers of the official release, all of them; what most tests need is copied into tests/data/."""
+    """The numbers of the official release, all of them; what most tests need is copied into tests/numbers/."""
     return shared / "official"
 
 

@@ -16,9 +16,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import DeformConv2d
 
-from alrp_ref import cli
 from alrp_ref.data import CocoDataset
 from benchmarks import bench, bench_data, bench_eval, bench_full, bench_gpu, bench_loss, bench_soak, pipelines, timing
+from benchmarks.__main__ import main
 
 
 @pytest.fixture
@@ -159,15 +159,21 @@ def test_results_are_kept(small, tmp_path, monkeypatch, capsys):
     assert "old" not in readme and "pycocotools: AP" in readme
     assert readme.startswith("before\n<!-- eval -->") and readme.endswith("<!-- end of eval -->\nafter\n")
     assert set(json.loads((tmp_path / "results" / "eval.json").read_text())) == {"machine", "results"}
-    assert cli.main(["bench", "eval", "--quick", "--out", str(tmp_path / "there")]) == 0
+    assert main(["eval", "--quick", "--out", str(tmp_path / "there")]) == 0
     assert (tmp_path / "there" / "eval.json").is_file()
     assert (tmp_path / "README.md").read_text() == readme
 
 
+def test_data_that_cannot_be_read_are_named(tmp_path, capsys):
+    """A folder without a data set is one line on the error stream, and exit code 2."""
+    assert main(["data", "--quick", "--coco", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_training_step_can_be_measured(tmp_path):
-    """`alrp bench train`, on small images."""
-    assert cli.main(["bench", "train", "--quick", "--out", str(tmp_path)]) == 0
+    """`python -m benchmarks train`, on small images."""
+    assert main(["train", "--quick", "--out", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "train.json").read_text())["results"]
     assert {row["detector"] for row in results["steps"]} >= {"torchvision, focal", "ours, aLRP"}
     assert all(sum(v for v in row.values() if isinstance(v, float)) == pytest.approx(1) for row in results["parts"])
@@ -311,7 +317,7 @@ def test_goals_are_judged_by_the_worst_case():
 def test_what_is_measured_on_a_gpu_can_be_tried_on_a_cpu(tmp_path):
     """Every part runs through, the losses are verified, and all limits together are 150 seconds."""
     assert sum(most for _, most in bench_gpu.PARTS.values()) <= 150
-    assert cli.main(["bench", "gpu", "--quick", "--out", str(tmp_path)]) == 0
+    assert main(["gpu", "--quick", "--out", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "gpu.json").read_text())["results"]
     assert {row["part"]: row["outcome"] for row in results["parts"]} == dict.fromkeys(bench_gpu.PARTS, "done")
     assert {row["passed"] for row in results["verify"]} == {"yes"} and results["tests"][0]["exit code"] == 0

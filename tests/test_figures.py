@@ -11,7 +11,7 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from alrp_ref import alrp_loss, cli, pairwise, palette
+from alrp_ref import alrp_loss, pairwise, palette
 from alrp_ref.data import make_shapes
 from alrp_ref.detection import RECIPES
 from alrp_ref.evaluation.score_iou import ORDERS, average_precision, reordered
@@ -43,6 +43,7 @@ from figures import (
     toy,
     weights,
 )
+from figures.__main__ import main
 from figures.measure_groups import third_of
 
 FIGURES = Path(__file__).parents[1] / "figures"
@@ -447,12 +448,12 @@ def test_running_sums_were_measured_to_grow_least():
 
 
 def test_figures_of_any_run(tmp_path: Path, capsys):
-    """`alrp figures --run DIR --coco DIR` draws figures 3 and 4 and tables 2 and 5 from a training run of one's own."""
+    """`python -m figures --run DIR --coco DIR` draws figures 3 and 4 and tables 2 and 5 from any training run."""
     coco = make_shapes(tmp_path / "shapes", train_images=8, val_images=4, size=64)
     recipe = replace(RECIPES["alrp_tiny"], batch_size=2, train_size=64, test_size=(64, 64), score_threshold=0.0)
     run = tmp_path / "mine"
     train(recipe, coco, run, steps=8, workers=0, device="cpu", log=lambda text: None)
-    assert cli.main(["figures", "--run", str(run), "--coco", str(coco)]) == 0
+    assert main(["--run", str(run), "--coco", str(coco)]) == 0
     made = sorted(path.name for path in (run / "figures").iterdir())
     assert made == ["fig3.png", "fig3.svg", "fig4.png", "fig4.svg", "table2.md", "table5.md"]
     metrics = json.loads((run / "metrics.json").read_text())
@@ -472,5 +473,5 @@ def test_figures_of_any_run(tmp_path: Path, capsys):
 def test_what_cannot_be_drawn_is_named(arguments, message, tmp_path, monkeypatch, capsys):
     """One message says which name, or which folder."""
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["figures", *arguments]) == 2
+    assert main(arguments) == 2
     assert message in capsys.readouterr().err

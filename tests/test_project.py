@@ -1,4 +1,4 @@
-"""What holds for the project as a whole: its layers, its sizes, its set-up and what its README says."""
+"""What holds for the project as a whole: its sizes, its set-up and what its README says."""
 
 import ast
 import importlib
@@ -20,8 +20,6 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "alrp_ref"
 PAPER = tuple(path.stem for path in sorted((PACKAGE / "paper").glob("*.py")) if path.stem != "__init__")
 FAST = ("ranking", "error_driven", "ap", "alrp", "self_balance", "exact/step_matrix")
-FLOORS = ("exact", "", "verification", "detection", "data", "evaluation", "training", "reports")
-"""From the ground up; the files at the root are the paper. `io` and `palette` are below all of them."""
 
 
 def tree(path: Path) -> ast.Module:
@@ -52,23 +50,6 @@ def test_the_papers_files_need_torch_alone(path):
 def test_the_judge_imports_nothing_of_what_it_judges():
     """`pairwise` imports nothing of the package."""
     assert not any("alrp_ref" in module for module in imports(PACKAGE / "pairwise.py"))
-
-
-def floor_of(module: str) -> str | None:
-    """The folder that a module of the package is in; None for `io` and `palette`."""
-    folder = module.removeprefix("alrp_ref").lstrip(".").partition(".")[0]
-    return folder if folder in FLOORS else "" if folder in PAPER or not folder else None
-
-
-@pytest.mark.parametrize("floor", FLOORS)
-def test_arrows_run_down(floor):
-    """A floor imports itself and what is below it, from `exact` and the paper up to the reports."""
-    above = FLOORS[FLOORS.index(floor) + 1 :]
-    files = (PACKAGE / floor).glob("*.py") if floor else [PACKAGE / f"{name}.py" for name in PAPER]
-    for path in files:
-        own = [module for module in imports(path) if module.startswith("alrp_ref")]
-        assert not [module for module in own if floor_of(module) in above or module == "alrp_ref.cli"], path.name
-        assert floor != "exact" or not [module for module in own if floor_of(module) == ""], path.name
 
 
 def test_a_trained_model_loads_without_plotting_or_evaluation():

@@ -9,7 +9,7 @@ from torch import Tensor, distributed, multiprocessing, nn
 from torch.utils.data import DataLoader
 
 from alrp_ref import ALRPLoss, SelfBalance, flatten_batch
-from alrp_ref.paper.self_balance import BalancedALRP
+from alrp_ref.losses import BalancedALRP
 
 NUM_CLASSES, STEPS = 3, 4
 

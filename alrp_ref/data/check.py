@@ -34,7 +34,7 @@ from alrp_ref.data.image_folder import ImageFolder
 from alrp_ref.data.layout import SPLITS, Layout, is_cocos
 from alrp_ref.data.suspicions import suspicions
 from alrp_ref.data.transforms import ZOOM_OUT
-from alrp_ref.detection.preprocess import open_image, orientation, to_rgb
+from alrp_ref.images import open_image, orientation, to_rgb
 from alrp_ref.machine.files import DataError
 
 SHOWN = 5  # problems of a kind in a report; its CSV holds all

@@ -20,8 +20,9 @@ from alrp_ref.data.image_folder import ImageFolder, is_of_another_computer
 from alrp_ref.data.layout import SPLITS, Layout
 from alrp_ref.data.normalise import ImageId, id_order, normalised
 from alrp_ref.data.suspicions import NO_OBJECT, in_words, pointless, suspicions
-from alrp_ref.detection.preprocess import orientation, read_image
-from alrp_ref.machine.files import DataError, read_json, without_garbage_collection
+from alrp_ref.images import orientation, read_image
+from alrp_ref.machine.files import DataError, read_json
+from alrp_ref.machine.garbage import without_garbage_collection
 
 TURNED = (5, 6, 7, 8)  # EXIF's orientations by a quarter turn
 

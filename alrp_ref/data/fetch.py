@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from alrp_ref.machine.files import DataError, explain_io_errors, human_size, partial_path, proxy_in_words
+from alrp_ref.machine.files import DataError, explain_io_errors, human_size, partial_path
+from alrp_ref.machine.proxy import proxy_in_words
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte

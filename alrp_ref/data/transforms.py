@@ -1,20 +1,29 @@
-"""Training augmentation, built from torchvision.transforms.v2."""
+"""Training augmentation, built from torchvision.transforms.v2, as one reads it.
 
-from typing import TYPE_CHECKING, Any
+Training runs `fast_transforms`, which draws its random numbers by these, and which these judge.
+"""
+
+from typing import Any, Protocol
 
 import torch
 from torchvision.ops import box_iou
 from torchvision.transforms import v2
 
-from alrp_ref.detection.preprocess import IMAGE_MEAN
-
-if TYPE_CHECKING:
-    from alrp_ref.data.fast_transforms import FastTransform
-    from alrp_ref.detection.recipes import Recipe
+from alrp_ref.images import IMAGE_MEAN
 
 # A zoomed-out picture is framed in ImageNet's mean colour, which normalisation then turns into (almost) zero.
 MEAN_COLOUR = tuple(round(255 * mean) for mean in IMAGE_MEAN)
 ZOOM_OUT = 4.0  # times the sides, at most
+
+
+class Augmented(Protocol):
+    """What is read of a :class:`~alrp_ref.detection.Recipe`, so that this folder knows no detector."""
+
+    @property
+    def augmentation(self) -> str: ...
+
+    @property
+    def train_size(self) -> int: ...
 
 
 class RandomIoUCrop(v2.RandomIoUCrop):
@@ -74,31 +83,13 @@ def _light() -> list[v2.Transform]:
 AUGMENTATIONS = {"ssd": _ssd, "light": _light, "none": list}
 
 
-def train_transform(recipe: "Recipe") -> "FastTransform":
-    """The transform of a training sample: augment, resize to a square, flip.
+def readable_transform(recipe: Augmented) -> v2.Transform:
+    """What :func:`train_transform` computes, one thing after the other, in two to five times the time.
 
-    It draws the random numbers of :func:`readable_transform` and gives the same boxes and labels, in half to a fifth
-    of the time; pixels differ by under half a grey level on average.
-
-    Args:
-        recipe: reads ``recipe.augmentation`` ("ssd", "light" or "none") and ``recipe.train_size`` S (pixels).
-
-    Returns:
-        A transform for :class:`~alrp_ref.data.CocoDataset`: ``(image, target)`` becomes a uint8 image (3, S, S), which
-        :func:`alrp_ref.detection.preprocess.normalise` makes ready for a detector, and a target whose boxes lie in it.
-        Boxes whose centre was cropped away, or that are thinner than a pixel, are dropped; none may be left.
-
-    Raises:
-        ValueError: an unknown augmentation.
+    It is the judge of the fast one: no training runs it, and the tests compare the two, draw by draw. Arguments,
+    result and errors are the same.
     """
-    from alrp_ref.data.fast_transforms import FastTransform  # OpenCV only where images are augmented
-
-    return FastTransform(_random(recipe), recipe.train_size, MEAN_COLOUR)
-
-
-def readable_transform(recipe: "Recipe") -> v2.Transform:
-    """What :func:`train_transform` computes, one thing after the other. Arguments, result and errors are the same."""
-    *augmentation, flip = _random(recipe)
+    *augmentation, flip = random_transforms(recipe)
     return v2.Compose(
         [
             v2.ToPILImage(),
@@ -113,7 +104,7 @@ def readable_transform(recipe: "Recipe") -> v2.Transform:
     )
 
 
-def _random(recipe: "Recipe") -> list[v2.Transform]:
+def random_transforms(recipe: Augmented) -> list[v2.Transform]:
     """The random transforms of a recipe, in the order of their draws; the flip is the last."""
     if recipe.augmentation not in AUGMENTATIONS:
         raise ValueError(f"augmentation must be one of {', '.join(AUGMENTATIONS)}; got {recipe.augmentation!r}")

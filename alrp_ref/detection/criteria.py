@@ -5,11 +5,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from alrp_ref import ALRPLoss, APLoss, SelfBalance, alrp_loss, giou_error, iou_error
 from alrp_ref.detection.assigners import IGNORED, Assigned
 from alrp_ref.detection.boxes import CODERS, BoxCoder
 from alrp_ref.detection.recipes import Recipe
-from alrp_ref.paper.alrp import ALRP
+from alrp_ref.losses import ALRP, ALRPLoss, APLoss, alrp_loss
+from alrp_ref.paper.localisation import giou_error, iou_error
+from alrp_ref.paper.self_balance import SelfBalance
 
 Losses = dict[str, Tensor]
 

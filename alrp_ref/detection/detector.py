@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
-from alrp_ref import SelfBalance
 from alrp_ref.detection.anchors import pyramid_anchors, real_locations
 from alrp_ref.detection.backbones import STRIDES, Backbone
 from alrp_ref.detection.boxes import CODERS
@@ -16,6 +15,7 @@ from alrp_ref.detection.postprocess import Detections
 from alrp_ref.detection.preprocess import RawImage, to_input
 from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.targets import Target, check_targets
+from alrp_ref.paper.self_balance import SelfBalance
 
 ImageSizes = Sequence[tuple[int, int]]
 

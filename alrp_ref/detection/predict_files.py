@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.detection.postprocess import coco_rows
-from alrp_ref.detection.preprocess import read_image
+from alrp_ref.images import read_image
 from alrp_ref.machine.files import DataError, read_json, refuse_input, write_atomic
 
 OURS = ("Software", "alrp predict")

@@ -13,7 +13,8 @@ from alrp_ref.data.annotations import is_finite, stops
 from alrp_ref.data.normalise import Ids, id_order, normalised
 from alrp_ref.evaluation.metrics import Metrics, iou_index
 from alrp_ref.evaluation.olrp import optimal_lrp_by_class
-from alrp_ref.machine.files import DataError, read_json, without_garbage_collection
+from alrp_ref.machine.files import DataError, read_json
+from alrp_ref.machine.garbage import without_garbage_collection
 
 # Indices into the evaluator's arrays: precision has the axes (IoU, recall, class, area, detections), recall the same
 # without the second.

@@ -11,9 +11,10 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from alrp_ref.data.dataset import CocoDataset
-from alrp_ref.data.workers import Batch, batches, failures_explained, make_loader
 from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.preprocess import SIZE_DIVISOR, keep_ratio_size, to_input
+from alrp_ref.machine.worker_limits import Batch
+from alrp_ref.machine.workers import batches, failures_explained, make_loader
 
 BATCH = 16
 MAX_WORKERS = 8

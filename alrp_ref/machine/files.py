@@ -2,15 +2,12 @@
 
 import contextlib
 import errno
-import gc
 import json
 import os
 import shutil
-import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -65,18 +62,6 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 @contextlib.contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Make millions of objects in a third of the time: else Python looks through all of them again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
 def explain_io_errors(path: Path, size: int | None = None) -> Iterator[None]:
     """Turn an OSError into a DataError that names `path` and a remedy; `size` is the size of the file."""
     try:
@@ -115,6 +100,17 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
         lock.release()
 
 
+@contextlib.contextmanager
+def locked_folder(out: Path) -> Iterator[None]:
+    """Keep a second run from writing to the same folder. Raises: DataError if another one holds it."""
+    with contextlib.ExitStack() as stack:
+        with explain_io_errors(out / "lock"):
+            is_ours = stack.enter_context(locked(out / "lock", wait=False))
+        if not is_ours:
+            raise DataError(f"another run is writing to {out}: wait until it has ended, or give another folder")
+        yield
+
+
 def partial_path(path: Path) -> Path:
     """The temporary file of `write_atomic`."""
     return path.with_name(path.name + ".part")
@@ -126,13 +122,3 @@ def human_size(size: int) -> str:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
     return f"{size:,} bytes"
-
-
-def proxy_in_words(url: str) -> str:
-    """ ", by way of the proxy ..." if the environment has one for this address, without its password; else nothing."""
-    address, proxies = urlsplit(url), urllib.request.getproxies()
-    name = address.scheme if address.scheme in proxies else "all"
-    if name not in proxies or urllib.request.proxy_bypass(address.hostname or ""):
-        return ""
-    proxy = proxies[name].rpartition("@")[2]
-    return f", by way of the proxy {proxy} (of the variable {name}_proxy)"

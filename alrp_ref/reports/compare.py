@@ -26,10 +26,10 @@ from alrp_ref.data.layout import SPLITS
 from alrp_ref.detection import Recipe
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation import METRICS, evaluate, rank_correlation
+from alrp_ref.machine.distributed import world_size
 from alrp_ref.machine.files import DataError, locked, write_atomic
 from alrp_ref.reports.report import read_result
 from alrp_ref.training.checkpoint import check_same_run
-from alrp_ref.training.distributed import world_size
 from alrp_ref.training.errors import Diverged
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.loop import train

@@ -1,7 +1,6 @@
 """The training loop: from a recipe and a data set in COCO's layout to a trained detector."""
 
 import contextlib
-import gc
 import json
 import os
 import time
@@ -13,14 +12,15 @@ import torch
 
 from alrp_ref.data import CocoDataset, Layout, train_transform
 from alrp_ref.data.dataset import possible_mistakes
-from alrp_ref.data.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.initial_weights import load_initial_weights
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation import Metrics, detect, evaluate, rank_correlation
-from alrp_ref.machine.files import DataError, explain_io_errors, locked, refuse_input, write_atomic
-from alrp_ref.training import distributed, preemption
+from alrp_ref.machine import distributed, signals
+from alrp_ref.machine.files import DataError, locked_folder, refuse_input, write_atomic
+from alrp_ref.machine.garbage import frozen_garbage
+from alrp_ref.machine.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.training.errors import Diverged, Preempted, TrainingStopped
 from alrp_ref.training.plan import Plan
 from alrp_ref.training.prepare import Run, prepare
@@ -96,7 +96,7 @@ def train(
         log = log if process.is_first else lambda text: None
         for line in possible_mistakes(data.annotation_file) if process.is_first else ():
             log(f"{data.annotation_file}: may be a mistake: {line}")
-        with _exclusive(out) if process.is_first else contextlib.nullcontext():
+        with locked_folder(out) if process.is_first else contextlib.nullcontext():
             torch.manual_seed(seed)
             model = build_detector(
                 recipe,
@@ -140,7 +140,7 @@ def _train(run: Run, val: CocoDataset | None, eval_every: int | None) -> tuple[D
     plan, saved, saved_at = run.plan, run.start, time.perf_counter()
     steps_between_reads = STEPS_BETWEEN_READS.get(run.process.device.type, 1)
     log = contextlib.nullcontext() if run.log is None else contextlib.closing(run.log)
-    with _frozen_garbage(), log, _stopped_by_workers(), preemption.listening() as request:
+    with frozen_garbage(), log, _stopped_by_workers(), signals.listening() as request:
 
         def evaluate_between(done: int) -> None:
             """Evaluate after `done` steps, if that is due and was not done before the run was stopped."""
@@ -214,32 +214,6 @@ def _stopped_by_workers() -> Iterator[None]:
             yield
     except WorkersFailed as error:
         raise TrainingStopped(f"training stopped: {error}") from error
-
-
-@contextlib.contextmanager
-def _frozen_garbage() -> Iterator[None]:
-    """Keep the garbage collector from what is there now.
-
-    A collection writes to every object that it looks at, and of a page that is written to, each data worker gets a copy
-    of its own: within an hour each would hold everything that is here once more.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-@contextlib.contextmanager
-def _exclusive(out: Path) -> Iterator[None]:
-    """Keep a second run from writing to the same folder."""
-    with contextlib.ExitStack() as stack:
-        with explain_io_errors(out / "lock"):
-            is_ours = stack.enter_context(locked(out / "lock", wait=False))
-        if not is_ours:
-            raise DataError(f"another run is writing to {out}: wait until it has ended, or give another folder")
-        yield
 
 
 def validate(

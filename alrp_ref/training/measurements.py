@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from alrp_ref.detection.criteria import Losses
+from alrp_ref.machine.distributed import gather
 from alrp_ref.machine.processes import summed
-from alrp_ref.training.distributed import gather
 from alrp_ref.training.errors import Diverged, NothingToLearn
 from alrp_ref.training.gradient_balance import GradientBalance
 

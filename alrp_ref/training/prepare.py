@@ -12,11 +12,12 @@ from torch.optim import SGD, Optimizer
 from torch.utils.data import DataLoader
 
 from alrp_ref.data import CocoDataset, collate
-from alrp_ref.data.workers import Batch, make_loader
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.saved_model import describe, save_checkpoint
-from alrp_ref.training import distributed
+from alrp_ref.machine import distributed
+from alrp_ref.machine.worker_limits import Batch
+from alrp_ref.machine.workers import make_loader
 from alrp_ref.training.checkpoint import resume
 from alrp_ref.training.log import RunLog, read_metrics
 from alrp_ref.training.measurements import Measurements

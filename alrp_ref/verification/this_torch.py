@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import alrp_ref
 from alrp_ref.losses import ALRPLoss, alrp_loss, ap_loss
 from alrp_ref.machine.timing import in_turn
 from alrp_ref.paper.step_matrix import exact_dtype
@@ -27,6 +26,7 @@ from alrp_ref.verification.ports import (
     theorems,
 )
 from alrp_ref.verification.report import Case, Verification
+from alrp_ref.version import __version__
 
 LOSS_SCALE = 65536.0
 """That with which torch's GradScaler begins."""
@@ -44,7 +44,7 @@ def verify_torch(device: str = "cpu") -> Verification:
     _require(device)
     exact = exact_dtype(torch.device(device))
     loss = port_of(alrp_loss, device, exact)
-    versions = f"alrp_ref {alrp_ref.__version__}, torch {torch.__version__}, numpy {np.__version__}"
+    versions = f"alrp_ref {__version__}, torch {torch.__version__}, numpy {np.__version__}"
     report = Verification(f"aLRP Loss on {_name_of(device)}\n{versions}")
     report.cases += on_official_lists("official aLRP Loss", loss, ALRP_PARTS, "alrp_")
     report.cases += on_official_lists("official AP Loss", port_of(_ap_loss, device, exact), AP_PARTS, "ap_")

@@ -1,6 +1,6 @@
 """The released detectors' weights, inputs and numbers, made again from the names of their tensors.
 
-The numbers themselves, in tests/data/, were printed by the official release, run on a CPU in float64.
+The numbers themselves, in tests/numbers/, were printed by the official release, run on a CPU in float64.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "numbers"
 HEIGHT, WIDTH = 256, 320
 
 

@@ -6,15 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from detection.small import SMALL
-from PIL import ExifTags, Image, ImageDraw
+from PIL import ExifTags, Image
 
 from alrp_ref import cli
 from alrp_ref.detection import build_detector
-from alrp_ref.detection.device import choose_device
 from alrp_ref.detection.predict_files import find_pictures
-from alrp_ref.detection.preprocess import TURNS, read_image
 from alrp_ref.detection.saved_model import save_model
 
 
@@ -134,22 +131,6 @@ def test_a_picture_that_is_broken_does_not_cost_the_others(checkpoint, folder, c
     assert sorted(path.name for path in Path("predictions").iterdir()) == ["a.png", "c.png"]
 
 
-@pytest.mark.parametrize("tag", [1, *TURNS])
-def test_a_photograph_is_turned_as_its_tag_asks(tmp_path, tag):
-    """Whatever the tag, upright is what PIL's own `exif_transpose` gives; without `upright` nothing is turned."""
-    from PIL import ImageOps
-
-    stored = Image.new("RGB", (40, 24), "black")
-    ImageDraw.Draw(stored).rectangle((0, 0, 9, 5), fill="white")
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = tag
-    stored.save(tmp_path / "phone.png", exif=exif)
-    with Image.open(tmp_path / "phone.png") as image:
-        expected = ImageOps.exif_transpose(image).convert("RGB")
-    assert read_image(tmp_path / "phone.png", upright=True).tobytes() == expected.tobytes()
-    assert read_image(tmp_path / "phone.png").size == (40, 24)
-
-
 def test_detections_of_a_phones_photograph_are_those_of_the_upright_one(checkpoint, folder):
     """Drawn upright, with boxes in the pixels that one sees."""
     upright = Image.effect_noise((32, 48), 60).convert("RGB")
@@ -175,10 +156,3 @@ def test_detections_are_in_cocos_format(checkpoint, folder):
     assert predict(checkpoint, "--json", "found.json", "photos", photograph("street.jpg")) == 0
     rows = json.loads(Path("found.json").read_text())
     assert {row["image_id"] for row in rows} == {"000000000139.jpg", "street.jpg"}
-
-
-@pytest.mark.parametrize("name", ["gpu", "0", "meta", "CUDA", "", *(["cuda"] if not torch.cuda.is_available() else [])])
-def test_a_device_that_is_not_there_is_named_with_those_that_are(name):
-    """Every command checks it in the same way, before anything else."""
-    with pytest.raises(ValueError, match=r"device must be cpu.* on this machine, got '" + name):
-        choose_device(name)

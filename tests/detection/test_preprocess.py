@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD, keep_ratio_size, to_input
+from alrp_ref.detection.preprocess import keep_ratio_size, to_input
+from alrp_ref.images import IMAGE_MEAN, IMAGE_STD
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 from alrp_ref import checks
 from alrp_ref.detection import build_detector
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
+from alrp_ref.machine.distributed import Process
 from alrp_ref.machine.files import DataError
 from alrp_ref.training import loop, train
-from alrp_ref.training.distributed import Process
 from alrp_ref.training.plan import Plan
 from alrp_ref.training.prepare import Run, prepare
 from alrp_ref.training.sampling import StepSampler

@@ -16,12 +16,10 @@ import torch
 from detection.small import SMALL, batch
 from torch import distributed, multiprocessing, nn
 
-import alrp_ref.training.distributed
 from alrp_ref.detection import build_detector
 from alrp_ref.detection.saved_model import load_checkpoint
+from alrp_ref.machine.distributed import check_same_on_all
 from alrp_ref.machine.files import DataError
-from alrp_ref.training.distributed import _own_device, check_same_on_all
-from alrp_ref.training.distributed import start as start_process
 from alrp_ref.training.errors import Diverged
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.measurements import Measurements
@@ -49,42 +47,6 @@ def test_two_processes_train_one_detector(shapes, tmp_path):
     assert [row["balance"] for row in rows] == [pytest.approx(1, abs=1e-5)] * 3  # over both: they rank together
     assert (tmp_path / "checkpoint.pt").is_file() and (tmp_path / "report.html").is_file()
     assert out.count("Report:") == 1
-
-
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"WORLD_SIZE": "2"}, "RANK must be a whole number, and is not set"),
-        ({"WORLD_SIZE": "auto", "RANK": "0"}, "WORLD_SIZE must be a whole number, and is 'auto'"),
-        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK must be 0 to 1, since WORLD_SIZE is 2; got 2"),
-        ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR and MASTER_PORT not"),
-        ({"WORLD_SIZE": "1"}, None),
-        ({}, None),
-    ],
-)
-def test_variables_of_a_platform_are_taken_or_named(monkeypatch, variables, message):
-    """One process where they speak of one; what is missing is named, with the command that sets it."""
-    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    if message is None:
-        assert start_process("cpu") == (0, 1, torch.device("cpu"))
-    else:
-        with pytest.raises(ValueError, match=f"{message}.*torchrun --nproc-per-node=N"):
-            start_process("cpu")
-
-
-def test_processes_of_a_platform_take_a_gpu_each(monkeypatch):
-    """Without LOCAL_RANK the sixth process of eight on machines with four GPUs has the second one."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(alrp_ref.training.distributed, "choose_device", torch.device)
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    monkeypatch.setenv("RANK", "5")
-    assert _own_device(None) == torch.device("cuda:1") and _own_device("cpu") == torch.device("cpu")
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    assert _own_device("cuda") == torch.device("cuda:3")
 
 
 def children(process: subprocess.Popen) -> list[int]:

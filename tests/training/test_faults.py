@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from alrp_ref import io as alrp_io
 from alrp_ref.data import Layout, make_shapes
 from alrp_ref.data.layout import Split
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
+from alrp_ref.machine import files
 from alrp_ref.machine.files import DataError
 from alrp_ref.training import TrainingStopped, loop, train
 from alrp_ref.training.log import PARTS, RunLog, read_metrics
@@ -55,7 +55,7 @@ def run(recipe, coco: Path, out: Path, most_bytes: int | None = None, dies_in: t
     if dies_in is not None:
         name, times = dies_in
         seen = itertools.count(1)
-        alrp_io.open = lambda path, *mode: (
+        files.open = lambda path, *mode: (
             HalfWritten(path, "wb") if path.name.startswith(name) and next(seen) == times else open(path, *mode)
         )
     if most_bytes is not None:

@@ -1,5 +1,7 @@
 """Augmentation keeps boxes on their objects and never breaks a sample."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,8 @@ from torchvision.transforms import v2
 from alrp_ref.data import collate, train_transform
 from alrp_ref.data.fast_transforms import draw, move_boxes
 from alrp_ref.data.transforms import AUGMENTATIONS
-from alrp_ref.detection.preprocess import IMAGE_MEAN, IMAGE_STD, normalise
+from alrp_ref.detection.preprocess import normalise
+from alrp_ref.images import IMAGE_MEAN, IMAGE_STD
 from benchmarks import pipelines
 
 
@@ -126,3 +129,13 @@ def test_collate_stacks_images_and_lists_targets():
     images, targets = collate([transform(*sample(boxes)) for boxes in ([], [(0, 0, 60, 60)])])
     assert images.shape == (2, 3, 64, 64) and images.is_contiguous(memory_format=torch.channels_last)
     assert [len(target["boxes"]) for target in targets] == [0, 1]
+
+
+def test_opencv_is_imported_only_where_images_are_augmented():
+    """Reading a data set takes no OpenCV, whose threads would be set for the whole process."""
+    code = (
+        "import sys, alrp_ref.data as data\n"
+        "print('cv2' in sys.modules, data.train_transform.__module__, 'cv2' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "alrp_ref.data.fast_transforms", "True"]

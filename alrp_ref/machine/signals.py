@@ -6,10 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from alrp_ref.data.workers import STOP_SIGNALS
-from alrp_ref.training.distributed import gather
+from alrp_ref.machine.distributed import gather
 
 T = TypeVar("T")
+
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+"""By which a batch system asks every process of a job to end, data workers too, before it kills them: SIGTERM is what
+SLURM, Kubernetes and docker send, SIGUSR1 what `sbatch --signal=USR1@60` asks for."""
 
 
 class _Interrupted(BaseException):

@@ -10,7 +10,7 @@ from pathlib import Path
 import hotcoco
 import numpy as np
 import pytest
-from coco.fuzz import FUZZ, bboxes, change_of
+from data.fuzz import FUZZ, bboxes, change_of
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
@@ -24,7 +24,7 @@ from alrp_ref.evaluation.metrics import METRICS
 from alrp_ref.evaluation.olrp import optimal_lrp_by_class
 from alrp_ref.machine.files import DataError
 
-OFFICIAL = Path(__file__).parents[1] / "data" / "olrp"
+OFFICIAL = Path(__file__).parents[1] / "numbers" / "olrp"
 AREA_RANGES = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import distributed
 
-from alrp_ref.detection.device import choose_device
+from alrp_ref.machine.device import choose_device
 from alrp_ref.machine.files import DataError
 from alrp_ref.machine.processes import is_distributed
 

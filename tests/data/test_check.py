@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coco.conftest import annotation
-from coco.fuzz import FUZZ, bboxes, change_of
+from data.conftest import annotation
+from data.fuzz import FUZZ, bboxes, change_of
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image

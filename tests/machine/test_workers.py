@@ -11,8 +11,9 @@ from multiprocessing import current_process
 import pytest
 import torch
 
-from alrp_ref.data import workers
-from alrp_ref.data.workers import Batch, WorkersFailed, batches, failures_explained, make_loader, possible_workers
+from alrp_ref.machine import workers
+from alrp_ref.machine.worker_limits import Batch, possible_workers
+from alrp_ref.machine.workers import WorkersFailed, batches, failures_explained, make_loader
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -9,7 +9,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from coco.conftest import annotation
+from data.conftest import annotation
 from PIL import Image
 
 from alrp_ref.cli import main

@@ -1,0 +1,3 @@
+"""The tiny data set that the tests of `data` read, too."""
+
+from data.conftest import coco, content  # noqa: F401 (fixtures)
