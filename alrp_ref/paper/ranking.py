@@ -43,10 +43,7 @@ MANY = 4096
 
 
 def has_nonzero_static(device: torch.device) -> bool:
-    """Whether a known number of positives is found without waiting. Apple's GPUs cannot in torch 2.11. Shape: none.
-
-    Source: PyTorch's list of kernels.
-    """
+    """Whether a known number of positives is found without waiting. Apple's GPUs cannot in torch 2.11."""
     return device.type != "mps"
 
 
