@@ -45,12 +45,12 @@ def arguments(
     if targets.is_floating_point() or targets.is_complex():
         raise ValueError(f"targets must be integers (1 positive, 0 negative, -1 ignored), got {targets.dtype}")
     _same_device("targets", targets, logits)
-    if isinstance(delta, bool) or not (isinstance(delta, int | float) and 0 < delta < math.inf):
+    if isinstance(delta, bool) or not (isinstance(delta, (int, float)) and 0 < delta < math.inf):
         raise ValueError(f"delta must be a finite number above 0, got {delta!r}")
     if rank_scope not in ("process", "global"):
         raise ValueError(f'rank_scope must be "process" or "global", got {rank_scope!r}')
     if num_positives is not None and (
-        isinstance(num_positives, bool) or not isinstance(num_positives, int | torch.SymInt) or num_positives < 0
+        isinstance(num_positives, bool) or not isinstance(num_positives, (int, torch.SymInt)) or num_positives < 0
     ):
         raise ValueError(f"num_positives must be a number of positives or None, got {num_positives!r}")
     if of_numbers is None:

@@ -63,7 +63,7 @@ class RankingLoss:
         **options: Any,
     ) -> tuple[Tensor, ...]:
         checks.arguments(logits, targets, delta, numbers, self.numbers, num_positives, rank_scope)
-        if unknown := options.keys() - self.defaults.keys():
+        if unknown := set(options).difference(self.defaults):
             raise TypeError(f"{self.__name__} has no option {', '.join(sorted(unknown))}")
         call = self._operator if torch.compiler.is_compiling() else self._function.apply
         options = (self.defaults | options).values()
