@@ -7,6 +7,7 @@ from torch import Tensor
 
 from alrp_ref.detection import RECIPES, Recipe
 from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.recipe_losses import AP, CrossEntropy, Focal
 
 _TINY = RECIPES["alrp_tiny"]
 _IOU = replace(_TINY, name="iou", assigner="iou", ratios=(0.5, 1.0, 2.0), scales_per_octave=1)
@@ -31,11 +32,11 @@ SMALL: dict[str, Recipe] = {
         RECIPES["focal_tiny"],
         _IOU,
         _FOVEA,
-        replace(_FOVEA, name="ap_fovea", loss="ap"),
-        replace(_FOVEA, name="focal_fovea", loss="focal"),
+        replace(_FOVEA, name="ap_fovea", loss=AP(beta=0.11)),
+        replace(_FOVEA, name="focal_fovea", loss=Focal(alpha=0.4, gamma=1.5, beta=0.11, count_images=True)),
         _FASTER,
-        replace(_FASTER, name="ce_faster", loss="ce"),
-        replace(_FASTER, name="ce_giou_faster", loss="ce_giou"),
+        replace(_FASTER, name="ce_faster", loss=CrossEntropy()),
+        replace(_FASTER, name="ce_giou_faster", loss=CrossEntropy(boxes="giou")),
     )
 }
 EMPTY = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}

@@ -12,8 +12,8 @@ from torch.testing import assert_close
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from alrp_ref import SelfBalance
+from alrp_ref.batch import IGNORED, NEGATIVE
 from alrp_ref.detection import RECIPES, Recipe, build_detector, load_official_checkpoint
-from alrp_ref.detection.assigners import IGNORED, NEGATIVE
 from alrp_ref.detection.criteria import ranking_targets
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
