@@ -295,5 +295,7 @@ def as_data(loss: BoxLoss) -> dict[str, Any]:
 
 def from_data(data: Mapping[str, Any]) -> BoxLoss:
     """The loss that `as_data` wrote. Raises: ValueError, as `make_loss`."""
+    if not isinstance(data, Mapping):
+        return make_loss(data, {})
     options = {key: from_data(value) if isinstance(value, Mapping) else value for key, value in data.items()}
     return make_loss(options.pop("name", None), options)

@@ -11,6 +11,7 @@ import pytest
 
 from alrp_ref import cli
 from alrp_ref.data import CocoDataset, Layout, hold_out, make_shapes
+from alrp_ref.detection.recipe_losses import Focal
 from alrp_ref.evaluation import evaluate
 from alrp_ref.machine.files import DataError
 from alrp_ref.reports import compare, write_comparison
@@ -31,7 +32,7 @@ def many(tmp_path_factory) -> Path:
 @pytest.fixture
 def recipes(recipe):
     """Two losses of the same small detector."""
-    return [replace(recipe, name="ranked"), replace(recipe, name="focal", loss="focal")]
+    return [replace(recipe, name="ranked"), replace(recipe, name="focal", loss=Focal())]
 
 
 def results(folder: Path) -> dict[str, dict]:
@@ -124,7 +125,7 @@ def test_the_tables_hold_what_the_runs_reached(many, recipe, tmp_path):
 def test_a_comparison_from_the_command_line(many, tmp_path, capsys):
     """A short one: the table, the page, which needs no other file, and every table as CSV; the same command trains
     nothing anew."""
-    names = ["alrp_tiny", "focal_tiny", "alrp_tiny:delta=0.5"]
+    names = ["alrp_tiny", "focal_tiny", "alrp_tiny:loss.delta=0.5"]
     command = ["compare", "--recipes", *names, "--coco", str(many), "--out", str(tmp_path), "--budget", "3"]
     command += ["--seeds", "2", "--workers", "0", "--device", "cpu"]
     assert cli.main(command) == 0
@@ -145,7 +146,7 @@ def test_a_comparison_from_the_command_line(many, tmp_path, capsys):
         assert (tmp_path / f"{name}.csv").read_text().splitlines()[0] == columns
 
     rates = {row["recipe"]: row["lr"] for row in rows}
-    assert rates["alrp_tiny:delta=0.5"] == rates["alrp_tiny"]  # one thing differs
+    assert rates["alrp_tiny:loss.delta=0.5"] == rates["alrp_tiny"]  # one thing differs
     assert {row["recipe"] for row in read_table(tmp_path / "sweep.csv")} == {"alrp_tiny", "focal_tiny"}
     before = results(tmp_path)
     assert cli.main(command) == 0
@@ -228,8 +229,8 @@ def test_an_unfair_comparison_is_refused(many, recipes, tmp_path, change, compla
 @pytest.mark.parametrize(
     "names, change, complaint",
     [
-        (["alrp_tiny:loc_step=soft"], {}, "loc_step must be one of hard, smoothed, got 'soft'"),
-        (["alrp_tiny:delta=-1"], {}, "delta must be above 0, got -1"),
+        (["alrp_tiny:loss.loc_step=soft"], {}, "loc_step must be one of hard, smoothed, got 'soft'"),
+        (["alrp_tiny:loss.delta=-1"], {}, "delta must be above 0, got -1"),
         (["alrp_tiny", "alrp_tiny:lr=0.5"], {}, "leave lr out of alrp_tiny:lr=0.5"),
         (["alrp_tiny"], {"steps": 0}, "at least 1 step and 1 seed, got 0 and 3"),
         (["alrp_tiny"], {"seeds": 0}, "at least 1 step and 1 seed, got 9 and 0"),

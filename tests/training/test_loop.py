@@ -13,6 +13,7 @@ import torch
 
 from alrp_ref import checks
 from alrp_ref.detection import load_model
+from alrp_ref.detection.recipe_losses import ALRP, Focal
 from alrp_ref.detection.saved_model import load_checkpoint
 from alrp_ref.machine.files import DataError
 from alrp_ref.reports.curves import loss_curves
@@ -128,7 +129,7 @@ def without_positives(shapes, root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("loss", ["alrp", "focal"])
+@pytest.mark.parametrize("loss", [ALRP(), Focal()])
 def test_a_run_without_a_positive_stops_and_says_so(shapes, recipe, tmp_path, monkeypatch, loss):
     """After so many steps, or at the end of a shorter run; after an interruption, too; with the likely cause."""
     data, recipe = without_positives(shapes, tmp_path / "data"), replace(recipe, loss=loss)
