@@ -35,7 +35,7 @@ def converted(recipe: Mapping[str, Any], weights: Iterable[str] = ()) -> dict[st
             "wrote it could not save which. Train again with loss=Separate(...)"
         )
     if fields["rank_scope"] == "image":
-        raise ValueError("it was trained with rank_scope='image', which only version 0.2 and earlier ones have")
+        raise ValueError("it was trained with rank_scope='image', which this version no longer has")
     kept = {name: value for name, value in recipe.items() if name not in (*DEFAULTS, *UNUSED)}
     return kept | {"loss": as_data(_loss(word, fields))}
 

@@ -148,7 +148,7 @@ def test_a_recipe_of_this_version_is_not_converted():
         ({"loss": "ap"}, ["criterion.boxes.loss.self_balance.weight"], "separate losses .* its recipe says 'ap'"),
         ({"loss": "alrp"}, ["criterion.scores.loss.self_balance.weight"], "separate losses .* its recipe says 'alrp'"),
         ({"loss": "ap", "loc_weight": 3.0}, [], "separate losses .* its recipe says 'ap'"),
-        ({"loss": "alrp", "rank_scope": "image"}, [], "rank_scope='image', which only version 0.2"),
+        ({"loss": "alrp", "rank_scope": "image"}, [], "rank_scope='image', which this version no longer has"),
         ({"loss": "hinge"}, [], "no version has the loss 'hinge'"),
     ],
 )
