@@ -76,4 +76,4 @@ def test_a_pull_at_all_boxes_alike_is_found_from_the_recipe():
     for name, is_alike in (("ap_alike_3", True), ("alrp_alike_3", True), ("ap_ordered", False)):
         model = build_detector((train.ALIKE | train.TWO_BY_TWO)[name], num_classes=1)
         first, second = pull_of(model, [image])
-        assert (first == second) is is_alike
+        assert bool(first == second) is is_alike
