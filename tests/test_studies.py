@@ -1,6 +1,8 @@
 """The training studies of the figures: their recipes, and how results of several runs come together."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,3 +79,11 @@ def test_a_pull_at_all_boxes_alike_is_found_from_the_recipe():
         model = build_detector((train.ALIKE | train.TWO_BY_TWO)[name], num_classes=1)
         first, second = pull_of(model, [image])
         assert bool(first == second) is is_alike
+
+
+@pytest.mark.parametrize("folder", ["alrp_ref", "figures", "benchmarks", "examples", "notebooks", "docs"])
+def test_nothing_is_patched_outside_the_tests(folder):
+    """No file imports `mock`: what a study needs is an option of the package."""
+    files = [*(Path(__file__).parents[1] / folder).rglob("*.py")]
+    assert files
+    assert not [file for file in files if re.search(r"\bmock\b", file.read_text(encoding="utf-8"))]

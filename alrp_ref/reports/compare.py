@@ -66,10 +66,10 @@ class Run:
         if not path.is_file():
             return None
         saved = read_result(path)
-        if not isinstance(saved, dict) or "AP" not in saved:
+        if not isinstance(saved, dict) or "AP" not in saved or not isinstance(saved.get("recipe"), dict):
             raise DataError(f"{path} is no result of `alrp compare`: delete it, and give the same command again")
         try:
-            recipe = converted(saved.get("recipe", {}))
+            recipe = converted(saved["recipe"])
         except ValueError as error:
             raise DataError(f"{path} cannot be read: {error}") from error
         check_same_run(path, saved | {"recipe": recipe}, self._identity())

@@ -12,6 +12,7 @@ import pytest
 from alrp_ref import cli
 from alrp_ref.data import CocoDataset, Layout, hold_out, make_shapes
 from alrp_ref.detection.recipe_losses import Focal
+from alrp_ref.detection.recipes import as_data
 from alrp_ref.evaluation import evaluate
 from alrp_ref.machine.files import DataError
 from alrp_ref.reports import compare, write_comparison
@@ -254,6 +255,24 @@ def test_the_data_of_a_comparison_are_looked_at_first(many, recipes, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file is a file; give the name of a folder"):
         compare(recipes, many, tmp_path / "file", steps=3, **QUIET)
+
+
+def test_a_result_of_an_earlier_version_counts_if_its_loss_is_known(many, recipe, tmp_path):
+    """The loss was a word, with its options beside it. A result of AP Loss with another weight than 50 came from a
+    study that trained something else, and is refused."""
+    run = Run(recipe=recipe, coco=many, folder=tmp_path / "run", steps=3, seed=0, backbone="none")
+    fields = {key: value for key, value in as_data(run.recipe).items() if key != "loss"}
+    identity = run._identity() | {"AP": 0.5}
+    run.folder.mkdir(parents=True)
+    former = {"delta": 1.0, "loc_error": "giou", "loc_step": "hard", "self_balance_epochs": 1.0}
+    for loss, weight in (("alrp", 50.0), ("ap", 3.0)):
+        recipe = fields | former | {"loss": loss, "loc_weight": weight}
+        (run.folder / "result.json").write_text(json.dumps(identity | {"recipe": recipe}))
+        if loss == "alrp":
+            assert run.result["AP"] == 0.5
+        else:
+            with pytest.raises(DataError, match=r"result\.json cannot be read: it was trained with separate losses"):
+                assert run.result
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"AP"', '{"seed": 0}'])
