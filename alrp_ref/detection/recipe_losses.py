@@ -196,7 +196,7 @@ class Separate(Loss):
     def __post_init__(self) -> None:
         super().__post_init__()
         for loss in (self.scores, self.boxes):
-            if loss.detectors == CrossEntropy.detectors:
+            if not set(self.detectors) <= set(loss.detectors):
                 raise ValueError(f"{loss} is for {' and '.join(loss.detectors)}, and Separate is not")
 
     @property
