@@ -155,6 +155,11 @@ def _parser() -> argparse.ArgumentParser:
         help="micro-batches that each process makes of its images, so that it needs memory for one; K of them train as "
         "one in each of K processes (default 1)",
     )
+    train.add_argument(
+        "--precision",
+        choices=("bfloat16", "float32"),
+        help="of the network (default: bfloat16 on GPUs that have instructions for it, else float32)",
+    )
     train.add_argument("--lr", type=float, help="learning rate, as it is to be used")
     begin = train.add_mutually_exclusive_group()
     add_backbone_weights(begin)
@@ -167,7 +172,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--eval-every", type=int, metavar="EPOCHS", help="evaluate in between, too")
     train.add_argument("--cache", action="store_true", help="keep decoded images in memory: for small data sets")
     train.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe; repeatable"
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of the recipe, or an option of its loss by loss.OPTION=VALUE; repeatable",
     )
     add_run_options(train)
 
@@ -284,13 +293,12 @@ def _data(args: argparse.Namespace) -> "Layout":
 def _train(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from alrp_ref.detection.recipes import get_recipe, parse_change
+    from alrp_ref.detection.recipes import get_recipe, with_changes
     from alrp_ref.reports import write_report
     from alrp_ref.training import train
     from alrp_ref.training.plan import with_batch_size
 
-    recipe = get_recipe(args.recipe)
-    recipe = replace(recipe, **dict(parse_change(recipe, text) for text in args.set))
+    recipe = with_changes(get_recipe(args.recipe), args.set)
     if args.batch_size is not None:
         before = recipe
         recipe = with_batch_size(recipe, args.batch_size)
@@ -308,6 +316,7 @@ def _train(args: argparse.Namespace) -> int:
         steps=args.steps,
         epochs=args.epochs,
         accumulate=args.accumulate,
+        precision=args.precision,
         **({"init_from": args.init_from} if args.init_from else _backbone(args.backbone_weights, recipe)),
         eval_every=args.eval_every,
         workers=args.workers,
@@ -400,19 +409,19 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _recipes(args: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
     from alrp_ref.detection import RECIPES
-    from alrp_ref.detection.recipes import RELEASED_AP, get_recipe
+    from alrp_ref.detection.recipes import RELEASED_AP, get_recipe, settings
 
     if args.name:
-        print("\n".join(f"{name:<18} {value}" for name, value in asdict(get_recipe(args.name)).items()))
+        shown = settings(get_recipe(args.name))
+        width = max(map(len, shown))
+        print("\n".join(f"{name:<{width}} {value}" for name, value in shown.items()))
         return 0
     columns = [
         ("recipe", [r.name for r in RECIPES.values()]),
         ("backbone", [r.backbone for r in RECIPES.values()]),
         ("assigner", [r.assigner for r in RECIPES.values()]),
-        ("loss", [r.loss for r in RECIPES.values()]),
+        ("loss", [type(r.loss).__name__ for r in RECIPES.values()]),
         ("px", [r.train_size for r in RECIPES.values()]),
         ("batch", [r.batch_size for r in RECIPES.values()]),
         ("lr", [f"{r.lr:g}" for r in RECIPES.values()]),

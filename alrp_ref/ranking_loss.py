@@ -68,7 +68,7 @@ class RankingLoss:
         call = self._operator if torch.compiler.is_compiling() else self._function.apply
         options = (self.defaults | options).values()
         out = call(logits, targets, numbers, num_positives, float(delta), rank_scope, validate, *options)
-        *values, rank = out[: self.num_parts + 1]
+        values, rank = list(out[: self.num_parts]), out[self.num_parts]
         if numbers is not None:
             by_numbers = out[-2]
             still = (numbers - numbers.detach()).to(by_numbers.dtype)  # 0, and its derivative is 1

@@ -22,6 +22,24 @@ ON_SHAPES = [
 ]
 """Title, recipe in `data/length/results.csv`, and length of each row."""
 
+RECIPES = {
+    "alrp": "alrp_tiny",
+    "ap": "ap_tiny",
+    "focal": "focal_tiny:lr=0.019",
+    "giou_weight_1": "alrp_tiny:loss.first_weight=1:loss.self_balance_epochs=0",
+    "giou_weight_5": "alrp_tiny:loss.first_weight=5:loss.self_balance_epochs=0",
+    "ap_smooth_l1_3": "alrp_tiny:loss=Separate(scores=AP(), boxes=SmoothL1(), weight=3)",
+    "ap_alike_1": "alrp_tiny:loss=Separate(scores=AP(), boxes=MeanGIoU(), weight=1)",
+    "ap_alike_3": "alrp_tiny:loss=Separate(scores=AP(), boxes=MeanGIoU(), weight=3)",
+    "ap_alike_10": "alrp_tiny:loss=Separate(scores=AP(), boxes=MeanGIoU(), weight=10)",
+    "ap_ordered": "alrp_tiny:loss=Separate(scores=AP(), boxes=ALRP())",
+    "alrp_alike_3": "alrp_tiny:loss=Separate(scores=ALRP(), boxes=MeanGIoU(), weight=3)",
+    "photographs_alrp": "alrp_mobilenet_320:batch_size=16:lr=0.02",
+    "photographs_ap": "ap_mobilenet_320:batch_size=16:lr=0.02",
+    "photographs_focal": "focal_mobilenet_320:batch_size=16:lr=0.064",
+}
+"""What `alrp train --recipe` takes for each run, by its name in `data/length/results.csv`."""
+
 SHAPES = """`alrp_tiny` and the same detector with another loss, 8,000 training and 1,000 validation pictures of
 shapes, in percent but for rho; with several seeds mean ± half of their range. AP Loss has smooth L1 for the boxes,
 with a weight of 1, if nothing else is said.
@@ -91,8 +109,13 @@ little is ranked yet. Persons are a quarter of the positives and are ranked high
 at IoU 0.75, with no overlap of the seeds. In the mean over the other 79 classes AP Loss is ahead."""
 
 
+TO_TRAIN = """Each row is `alrp train --recipe "RECIPE" --coco DIR`, with `--steps` and `--seed`, with
+`--precision bfloat16` where it says so above, and on photographs with `--backbone-weights`. The shapes are
+`alrp_ref.data.make_shapes(DIR, train_images=8000, val_images=1000)`."""
+
+
 def draw() -> str:
-    """The three tables."""
+    """The three tables, and what trains their rows."""
     rows = [["shapes", "steps", "seeds", *COLUMNS]]
     for title, recipe, steps in ON_SHAPES:
         seeds = at_the_end(recipe, steps)
@@ -111,7 +134,16 @@ def draw() -> str:
         markdown("What the loss is worth at length", rows, SHAPES)
         + section("Two switches", halves, TWO_BY_TWO)
         + section("On photographs", below, PHOTOGRAPHS)
+        + section("Recipes", to_train(), TO_TRAIN)
     )
+
+
+def to_train() -> list[list[str]]:
+    """The recipe of each row."""
+    titles = {recipe: f"scores: {scores}; boxes: {boxes}" for scores, boxes, recipe in SWITCHES}
+    titles |= {recipe: title for title, recipe, _ in ON_SHAPES}
+    titles |= {f"photographs_{loss}": f"photographs, {title}" for loss, title in LOSSES.items()}
+    return [["row", "recipe"], *([titles[name], f"`{recipe}`"] for name, recipe in RECIPES.items())]
 
 
 def spread(rows: list[dict[str, str]], columns: tuple[str, ...]) -> list[str]:

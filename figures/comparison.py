@@ -10,14 +10,14 @@ NAMES = {
     "alrp_mobilenet_320": "aLRP Loss",
     "ap_mobilenet_320": "AP Loss",
     "focal_mobilenet_320": "focal loss",
-    "alrp_mobilenet_320:self_balance_epochs=0:loc_weight=1.0": "no self-balance, weight 1",
-    "alrp_mobilenet_320:loc_error=iou": "1 - IoU for 1 - GIoU",
-    "alrp_mobilenet_320:loc_step=smoothed": "smoothed order",
-    "alrp_mobilenet_320:delta=0.5": "delta 0.5",
-    "alrp_mobilenet_320:delta=2.0": "delta 2",
+    "alrp_mobilenet_320:loss.self_balance_epochs=0:loss.first_weight=1.0": "no self-balance, weight 1",
+    "alrp_mobilenet_320:loss.loc_error=iou": "1 - IoU for 1 - GIoU",
+    "alrp_mobilenet_320:loss.loc_step=smoothed": "smoothed order",
+    "alrp_mobilenet_320:loss.delta=0.5": "delta 0.5",
+    "alrp_mobilenet_320:loss.delta=2.0": "delta 2",
     "alrp_mobilenet_320:rank_scope=image": "each image ranked for itself",
-    "alrp_mobilenet_320:loc_weight=200.0": "initial weight 200",
-    "alrp_mobilenet_320:self_balance_epochs=0.1": "weight renewed ten times an epoch",
+    "alrp_mobilenet_320:loss.first_weight=200.0": "initial weight 200",
+    "alrp_mobilenet_320:loss.self_balance_epochs=0.1": "weight renewed ten times an epoch",
     "alrp_mobilenet_320:warmup_iters=5": "warm-up of 5 steps, not 46",
     "alrp_mobilenet_320:clip_norm=20.0": "gradients clipped at 20, not 2",
 }
@@ -57,10 +57,10 @@ M=alrp_mobilenet_320
 set -- --coco DIR --backbone-weights mobilenet_v2_features.pth --device cpu --workers 0
 alrp compare --recipes $M ap_mobilenet_320 focal_mobilenet_320 --seeds 3 --budget 460 --out runs/photos "$@"
 alrp train --recipe $M --out runs/long/alrp "$@"; alrp train --recipe ap_mobilenet_320 --out runs/long/ap "$@"
-alrp compare --recipes $M ${M}:self_balance_epochs=0:loc_weight=1.0 ${M}:loc_error=iou ${M}:loc_step=smoothed \\
-    ${M}:delta=0.5 ${M}:delta=2.0 ${M}:rank_scope=image --seeds 1 --budget 460 --out runs/ablation "$@"
-alrp compare --recipes $M ${M}:loc_step=smoothed ${M}:loc_weight=200.0 ${M}:clip_norm=20.0 \\
-    ${M}:self_balance_epochs=0.1 ${M}:warmup_iters=5 --seeds 1 --budget 460 --out runs/tried "$@\""""
+alrp compare --recipes $M ${M}:loss.self_balance_epochs=0:loss.first_weight=1.0 ${M}:loss.loc_error=iou \\
+    ${M}:loss.loc_step=smoothed ${M}:loss.delta=0.5 ${M}:loss.delta=2.0 --seeds 1 --budget 460 --out runs/ablation "$@"
+alrp compare --recipes $M ${M}:loss.loc_step=smoothed ${M}:loss.first_weight=200.0 ${M}:clip_norm=20.0 \\
+    ${M}:loss.self_balance_epochs=0.1 ${M}:warmup_iters=5 --seeds 1 --budget 460 --out runs/tried "$@\""""
 
 RESULT = """Mean ± standard deviation of three seeds. AP Loss is ahead at IoU 0.5. At IoU 0.75 the two cannot be told
 apart, and at 0.9 both are near zero. Both are far ahead of focal loss. The spread of rho is as large as its difference,
@@ -91,7 +91,8 @@ order by IoU, the order that they have, and the best order."""
 ABLATION = """aLRP Loss with one thing changed and the same learning rate, two epochs, one seed. Differences below 0.2
 points of AP mean nothing, because the same run on another processor differed by as much; rho is noise. On persons,
 whose AP is known to 0.4 points, two changes show: without self-balance, at weight 1, AP falls from 8.6 to 5.7, and with
-each image ranked for itself to 5.9. The others stay between 7.8 and 9.0 (data/ablation/classes.csv)."""
+each image ranked for itself to 5.9. The others stay between 7.8 and 9.0 (data/ablation/classes.csv). The row of
+each image for itself was made with an earlier version, which had `rank_scope=image` (commit b5a478c is the last)."""
 
 RATES = """AP on the held-out images after a third of the 460 steps, one run each. The best rates are the recipes' own
 for the two rankings, and a higher one for focal loss. The differences are as small as those between seeds, so the sweep

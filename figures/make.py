@@ -10,7 +10,7 @@ from figures.style import save
 
 HERE = Path(__file__).parent
 HELPERS = {"__init__", "__main__", "make", "paper", "positives", "runs", "style"}
-HELPERS |= {"halves", "measure", "measure_groups", "train"}
+HELPERS |= {"measure", "measure_groups", "train"}
 
 
 def drawings() -> dict[str, ModuleType]:

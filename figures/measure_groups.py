@@ -17,13 +17,12 @@ import torch
 from torch import Tensor
 
 from alrp_ref.data import CocoDataset
-from alrp_ref.detection.saved_model import load_checkpoint, load_model
+from alrp_ref.detection import load_model
 from alrp_ref.evaluation import iou_index, precision_curves
 from figures.groups import SIZES, THIRDS
-from figures.halves import built_by
 from figures.positives import batches_of
 from figures.runs import DATA, replace_runs
-from figures.train import CRITERIA, EVALUATED_EVERY
+from figures.train import EVALUATED_EVERY
 
 SMALL, LARGE = 32**2, 96**2
 THRESHOLDS = {"AP50": 0.5, "AP75": 0.75, "AP90": 0.9}
@@ -38,9 +37,7 @@ def third_of(scores: Tensor) -> Tensor:
 def rows_of(folder: Path, data: CocoDataset) -> list[dict[str, object]]:
     """Five rows of one evaluation."""
     loss, number = folder.name.rsplit("_", 1)
-    checkpoint = folder / "checkpoint.pt"
-    with built_by(CRITERIA.get(load_checkpoint(checkpoint)["recipe"]["name"])):
-        model, _ = load_model(checkpoint)
+    model, _ = load_model(folder / "checkpoint.pt")
     batches, pulls = batches_of(model, data)
     # The pull of a batch is divided by its sum, so that each batch counts alike.
     pull = torch.cat([p / p.sum() for p in pulls])

@@ -17,13 +17,13 @@ from torch import Tensor
 from torchvision.ops import box_area, box_iou
 
 from alrp_ref import alrp_loss, giou_error
+from alrp_ref.batch import ranking_targets
 from alrp_ref.data import CocoDataset
 from alrp_ref.detection import load_model
-from alrp_ref.detection.criteria import ALRPCriterion, ranking_targets
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
+from alrp_ref.detection.recipe_losses import ALRP, Separate
 from alrp_ref.detection.targets import assign
-from figures.halves import of_boxes
 from figures.runs import DATA, write_table
 
 FREQUENT = "person"
@@ -56,7 +56,7 @@ def positives_of(model: Detector, data: CocoDataset, image_id: int) -> Positives
     found = assign(model.assigner, model.anchors(levels, logits), [{"boxes": boxes, "labels": target["labels"]}])
     decoded = model.coder.decode(deltas[found.labels >= 0], found.anchors)
     ious = [box_iou(x, found.boxes).diagonal() for x in (found.anchors, decoded)]
-    targets = ranking_targets(found.labels, logits.shape[-1])
+    targets = ranking_targets(logits, found.labels)
     labels = found.labels[found.labels >= 0]
     scores, areas = logits[targets == 1], box_area(found.boxes)
     errors = giou_error(decoded, found.boxes)
@@ -69,10 +69,11 @@ def pull_of(model: Detector, images: list[Positives]) -> Tensor:
     The other losses are means over the positives: they pull at all boxes alike.
     """
     errors = torch.cat([image.errors for image in images]).requires_grad_()
-    if not isinstance(of_boxes(model.criterion), ALRPCriterion):
+    loss = model.recipe.loss.boxes if isinstance(model.recipe.loss, Separate) else model.recipe.loss
+    if not isinstance(loss, ALRP):
         return torch.full_like(errors, 1 / len(errors))
     logits, targets = (torch.cat(parts) for parts in zip(*((i.logits, i.targets) for i in images), strict=True))
-    out = alrp_loss(logits, targets, errors, delta=model.recipe.delta, loc_step=model.recipe.loc_step)
+    out = alrp_loss(logits, targets, errors, delta=loss.delta, loc_step=loss.loc_step)
     return torch.autograd.grad(out.loc, errors)[0]
 
 
@@ -80,7 +81,7 @@ def batches_of(model: Detector, data: CocoDataset) -> tuple[list[list[Positives]
     """What a detector makes of all images, in the groups in which they are ranked; the pull on each box of a group."""
     images = [positives_of(model, data, i) for i in data.ids if len(data.target(i)["boxes"])]
     images = [image for image in images if len(image.labels)]
-    together = 1 if model.recipe.rank_scope == "image" else model.recipe.batch_size
+    together = model.recipe.batch_size
     batches = [images[k : k + together] for k in range(0, len(images), together)]
     return batches, [pull_of(model, batch) for batch in batches]
 

@@ -1,11 +1,11 @@
 """Train what the figures and tables of trained detectors are made from, in the order of their worth.
 
-Usage: python -m figures.train RUNS [--only STUDY ...] [--processes N] [--device DEVICE] [--bfloat16]
+Usage: python -m figures.train RUNS [--only STUDY ...] [--processes N] [--device DEVICE] [--precision P]
        python -m figures.train RUNS --coco DIR --backbone-weights FILE     photographs, too
 
 Each run has a folder in RUNS, and `data/length/results.csv` gets its evaluations when it ends. The same command
 resumes what was stopped; several processes, on one machine, share the runs. Small detectors on generated shapes:
-10,000 steps take half an hour of a core, and with `--bfloat16` 18 minutes of one that has instructions for it
+10,000 steps take half an hour of a core, and with `--precision bfloat16` 18 minutes of one that has instructions for it
 (`avx512_bf16` in /proc/cpuinfo). A GPU is no faster here: sixteen processes made 4 steps/s each on one H100.
 """
 
@@ -17,18 +17,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from unittest import mock
 
 import torch
 
 from alrp_ref.data import CocoDataset, hold_out, make_shapes
 from alrp_ref.detection import RECIPES, Recipe
+from alrp_ref.detection.recipe_losses import ALRP, AP, Focal, Loss, MeanGIoU, Separate, SmoothL1
 from alrp_ref.machine.files import locked
 from alrp_ref.reports.compare import Run as ComparedRun
 from alrp_ref.reports.tables import read_table, write_table
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.plan import with_batch_size
-from figures import halves, runs
+from figures import runs
 
 RESULTS = runs.DATA / "length" / "results.csv"
 COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho")
@@ -39,28 +39,45 @@ HELD_OUT = 10
 """Every tenth training image is held out for the sweep of the learning rates."""
 PHOTOGRAPH_EPOCHS = 100
 
-ALRP = RECIPES["alrp_tiny"]
-IOU = replace(ALRP, assigner="iou", ratios=(0.5, 1.0, 2.0))
-LOSSES = {"alrp": ALRP, "ap": replace(ALRP, loss="ap"), "focal": replace(ALRP, loss="focal")}
+TINY = RECIPES["alrp_tiny"]
+IOU = replace(TINY, assigner="iou", ratios=(0.5, 1.0, 2.0))
+LOSSES = {"alrp": TINY, "ap": RECIPES["ap_tiny"], "focal": RECIPES["focal_tiny"]}
+
+
+def with_loss(loss: Loss, recipe: Recipe = TINY) -> Recipe:
+    return replace(recipe, loss=loss)
+
+
+def constant(weight: float, loc_error: str = "giou") -> ALRP:
+    """aLRP Loss whose weight of the boxes stays."""
+    return ALRP(loc_error=loc_error, first_weight=float(weight), self_balance_epochs=0)
+
+
 TABLE_2 = {
-    "ap_iou_anchors": replace(IOU, loss="ap"),
-    "alrp_iou_weight_1": replace(IOU, loc_error="iou", loc_weight=1.0, self_balance_epochs=0),
-    "alrp_iou_sb": replace(IOU, loc_error="iou"),
+    "ap_iou_anchors": with_loss(AP(), IOU),
+    "alrp_iou_weight_1": with_loss(constant(1, "iou"), IOU),
+    "alrp_iou_sb": with_loss(ALRP(loc_error="iou"), IOU),
     "alrp_giou_sb": IOU,
 }
 TABLE_3 = {
-    f"{error}_weight_{weight}": replace(ALRP, loc_error=error, loc_weight=float(weight), self_balance_epochs=0)
+    f"{error}_weight_{weight}": with_loss(constant(weight, error))
     for weight in (1, 2, 5, 10, 20, 50)
     for error in ("giou", "iou")
-} | {"iou_self_balance": replace(ALRP, loc_error="iou")}
-TABLE_4 = {f"first_weight_{weight}": replace(ALRP, loc_weight=float(weight)) for weight in (1, 10, 200)}
-ALIKE = {f"ap_alike_{weight}": replace(LOSSES["ap"], loc_weight=float(weight)) for weight in (3, 10, 1)}
-SMOOTH_L1 = {f"ap_smooth_l1_{weight}": replace(LOSSES["ap"], loc_weight=float(weight)) for weight in (3, 10)}
-TWO_BY_TWO = {
-    "alrp_alike_3": replace(ALRP, loc_weight=3.0),
-    "ap_ordered": LOSSES["ap"],
+} | {"iou_self_balance": with_loss(ALRP(loc_error="iou"))}
+TABLE_4 = {f"first_weight_{weight}": with_loss(ALRP(first_weight=float(weight))) for weight in (1, 10, 200)}
+ALIKE = {
+    f"ap_alike_{weight}": with_loss(Separate(scores=AP(), boxes=MeanGIoU(), weight=float(weight)))
+    for weight in (3, 10, 1)
 }
-FIGURE_4 = {"cross_entropy": LOSSES["focal"], "focal": LOSSES["focal"], "alrp": ALRP}
+SMOOTH_L1 = {
+    f"ap_smooth_l1_{weight}": with_loss(Separate(scores=AP(), boxes=SmoothL1(), weight=float(weight)))
+    for weight in (3, 10)
+}
+TWO_BY_TWO = {
+    "alrp_alike_3": with_loss(Separate(scores=ALRP(), boxes=MeanGIoU(), weight=3.0)),
+    "ap_ordered": with_loss(Separate(scores=AP(), boxes=ALRP())),
+}
+FIGURE_4 = {"cross_entropy": with_loss(Focal(alpha=None, gamma=0.0)), "focal": LOSSES["focal"], "alrp": TINY}
 FIGURE_4_SHAPES = {"train_images": 640, "val_images": 100}
 FIGURE_4_STEPS = 480
 """Twelve short epochs, as many as in the paper, of forty steps."""
@@ -69,27 +86,18 @@ FIGURE_4_STEPS = 480
 _PHOTOGRAPHS = with_batch_size(RECIPES["alrp_mobilenet_320"], 16)
 PHOTOGRAPHS = {
     "photographs_alrp": _PHOTOGRAPHS,
-    "photographs_ap": replace(_PHOTOGRAPHS, loss="ap"),
-    "photographs_focal": replace(_PHOTOGRAPHS, loss="focal", lr=0.064),
+    "photographs_ap": with_loss(AP(), _PHOTOGRAPHS),
+    "photographs_focal": replace(_PHOTOGRAPHS, loss=Focal(), lr=0.064),
 }
-
-CRITERIA: dict[str, halves.Build] = {
-    "cross_entropy": halves.cross_entropy,
-    "ap_ordered": halves.ordered,
-    **dict.fromkeys(("alrp_alike_3", *ALIKE), halves.alike),
-    **dict.fromkeys(SMOOTH_L1, halves.weighted),
-}
-"""Criteria that no recipe has, by the name of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run(ComparedRun):
-    """A run whose recipe may be one that nobody should train with."""
+    """A run that is evaluated every `EVALUATED_EVERY` steps."""
 
     def train(self, **options) -> None:
         every = max(1, EVALUATED_EVERY // (images_of(self.coco) // self.recipe.batch_size))
-        with halves.built_by(CRITERIA.get(self.recipe.name)):
-            super().train(eval_every=every, **options)
+        super().train(eval_every=every, **options)
 
 
 @cache
@@ -187,7 +195,8 @@ class Studies:
 
     def _best_rate(self, recipe: Recipe) -> float:
         """The learning rate that was best in the sweep of a loss; the recipe's if there was no sweep."""
-        name = next(name for name, of_loss in LOSSES.items() if of_loss.loss == recipe.loss)
+        scores = recipe.loss.scores if isinstance(recipe.loss, Separate) else recipe.loss
+        name = next(name for name, of_loss in LOSSES.items() if isinstance(scores, type(of_loss.loss)))
         tried = [row for row in read_table(RESULTS) if row["recipe"].startswith(f"rate_{name}_")]
         best = max(tried, key=lambda row: (int(row["steps"]), float(row["AP"])), default=None)
         return float(best["recipe"].removeprefix(f"rate_{name}_")) if best else recipe.lr
@@ -247,7 +256,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=STUDIES, choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
     parser.add_argument("--processes", type=int, default=1, help="this many at a time (default 1)")
     parser.add_argument("--device", default="cpu", help='"cpu" (default) or "cuda"')
-    parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16 on a CPU, too")
+    parser.add_argument("--precision", choices=("bfloat16", "float32"), help="as for `alrp train`")
     parser.add_argument("--coco", type=Path, help="photographs in COCO's layout")
     parser.add_argument("--backbone-weights", type=Path, help="MobileNetV2's, for the photographs")
     args = parser.parse_args()
@@ -256,15 +265,13 @@ def main() -> None:
         alone = [sys.executable, "-m", "figures.train", *sys.argv[1:], "--processes", "1"]
         raise SystemExit(max(process.wait() for process in [subprocess.Popen(alone) for _ in range(args.processes)]))
     torch.set_num_threads(1)
-    if args.bfloat16:
-        mock.patch("alrp_ref.training.step.uses_bfloat16", return_value=True).start()
     studies = Studies(args.runs, args.coco, args.backbone_weights)
     for study in args.only:
         weights = {"backbone_weights": args.backbone_weights} if study == "photographs" else {}
         for run in getattr(studies, study)():
             with locked(run.folder / "compared", wait=False) as is_ours:
                 if is_ours and run.result is None:
-                    run.train(workers=0, cache=True, device=args.device, **weights)
+                    run.train(workers=0, cache=True, device=args.device, precision=args.precision, **weights)
                     with locked(args.runs / "lock", wait=True):
                         collect(args.runs)
                         collect_figure4(args.runs)

@@ -34,6 +34,8 @@ def test_help_and_recipes_wait_for_nothing(arguments, said):
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere"], "nowhere"),
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "colour=1"], "FIELD=VALUE"),
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "levels=many"], "levels"),
+        (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "loss=APP()"], "ALRP, AP, Focal"),
+        (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "loss.step=1"], "delta, loc_error, loc_step"),
         (["eval", "--checkpoint", "nowhere.pt", "--coco", "nowhere"], "nowhere.pt"),
         (["predict", "--checkpoint", "nowhere.pt", "."], "holds no picture file"),
         (["predict", "--checkpoint", "nowhere.pt", "picture*.jpg"], "no image at picture*.jpg"),
@@ -52,12 +54,10 @@ def test_what_cannot_be_used_ends_with_code_2_and_a_message(arguments, message, 
 def test_overrides_keep_the_type_of_a_field():
     """A whole number will do for a float, a word for a string, and a tuple for a tuple."""
     from alrp_ref.detection import RECIPES
-    from alrp_ref.detection.recipes import parse_change
+    from alrp_ref.detection.recipes import with_changes
 
-    recipe = RECIPES["alrp_tiny"]
-    assert parse_change(recipe, "lr=1") == ("lr", 1)
-    assert parse_change(recipe, "assigner=iou") == ("assigner", "iou")
-    assert parse_change(recipe, "ratios=(0.5, 1.0)") == ("ratios", (0.5, 1.0))
+    changed = with_changes(RECIPES["alrp_tiny"], ["lr=1", "assigner=iou", "ratios=(0.5, 1.0)"])
+    assert (changed.lr, changed.assigner, changed.ratios) == (1, "iou", (0.5, 1.0))
 
 
 @pytest.mark.parametrize("reading", ["--workers=0", "--workers=1", "--cache"])
@@ -87,12 +87,18 @@ def test_recipes_are_a_table_that_fits_the_terminal(monkeypatch, capsys):
         assert max(map(len, tables[width])) <= width
     wide = [line.split() for line in tables[160]]
     assert wide[0] == ["recipe", "backbone", "assigner", "loss", "px", "batch", "lr", "epochs", "AP"]
-    assert ["alrp_faster_rcnn_r50_500", *"resnet50 rpn alrp 512 32 0.012 100 40.7".split()] in wide
+    assert ["alrp_faster_rcnn_r50_500", *"resnet50 rpn ALRP 512 32 0.012 100 40.7".split()] in wide
     assert [row[0] for row in wide[1 : 1 + len(RECIPES)]] == list(RECIPES)
-    assert [line.split()[0] for line in tables[80] if line].count("alrp_faster_rcnn_r50_500") == 2
+    assert [line.split()[0] for line in tables[80] if line].count("alrp_faster_rcnn_r50_500") > 1
 
 
 def test_a_recipe_is_printed_field_by_field(capsys):
-    """One line a field."""
-    assert cli.main(["recipes", "alrp_faster_rcnn_r50_500"]) == 0
-    assert "head_channels      1024" in capsys.readouterr().out.splitlines()
+    """One line a field and one for each option of the loss, by the name that `--set` takes, in 80 columns."""
+    name = "alrp_tiny:loss=Separate(scores=AP(), boxes=SmoothL1(), weight=3.0)"
+    assert cli.main(["recipes", name]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[1:])) <= 80 and lines[0].split(maxsplit=1) == ["name", name]
+    shown = dict(line.split(maxsplit=1) for line in lines)
+    assert shown["head_channels"] == "64"
+    assert [shown[key] for key in ("loss", "loss.scores", "loss.scores.delta")] == ["Separate", "AP", "1.0"]
+    assert [shown[key] for key in ("loss.boxes", "loss.boxes.beta", "loss.weight")] == ["SmoothL1", "1.0", "3.0"]

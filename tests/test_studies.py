@@ -1,16 +1,18 @@
-"""The training studies of the figures: their criteria, and how results of several runs come together."""
+"""The training studies of the figures: their recipes, and how results of several runs come together."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from alrp_ref import ap_loss, giou_error
-from alrp_ref.detection.assigners import Assigned
+from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import build_criterion
-from figures import halves, runs
-from figures.train import ALIKE, CRITERIA, FIGURE_4, LOSSES, SMOOTH_L1, TWO_BY_TWO, collect
+from alrp_ref.detection.recipes import get_recipe
+from figures import claim, runs, train
+from figures.positives import Positives, pull_of
+from figures.train import collect
 
 
 def test_results_of_runs_that_lie_elsewhere_are_kept(tmp_path):
@@ -32,65 +34,56 @@ def test_results_of_runs_that_lie_elsewhere_are_kept(tmp_path):
     assert rows == [("alrp", "0", "0.1250"), ("alrp", "1", "0.2500"), ("ap", "0", "0.7500")]
 
 
-def gradients(criterion) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of logits and deltas, for one image with two positives of unlike errors, a negative and an ignored anchor."""
-    anchors = torch.tensor([[0.0, 0, 40, 40], [20, 20, 60, 60]])
-    boxes = anchors + torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]])
-    logits = torch.tensor([[[2.0], [-2.0], [0.5], [0.0]]], requires_grad=True)
-    deltas = torch.zeros(1, 4, 4, requires_grad=True)
-    sum(criterion(logits, deltas, Assigned(torch.tensor([[0, 0, -1, -2]]), anchors, boxes)).values()).backward()
-    return logits.grad, deltas.grad
+@pytest.fixture
+def trained(tmp_path, monkeypatch) -> dict[str, Recipe]:
+    """The recipe of each run of each study, by its name, with the learning rate that the sweep chose."""
+    monkeypatch.setattr(train, "make_shapes", lambda folder, **sizes: folder)
+    monkeypatch.setattr(train, "hold_out", lambda coco, folder, every: folder)
+    monkeypatch.setattr(train, "images_of", lambda coco: 1843)
+    studies = train.Studies(tmp_path, coco=tmp_path / "coco")
+    found = {}
+    for study in train.STUDIES:
+        # Figure 4 has runs of the same names with other lengths, and the same recipes.
+        for run in getattr(studies, study)():
+            assert found.setdefault(run.recipe.name, run.recipe) == run.recipe or study == "figure4"
+    return found
 
 
-@pytest.mark.parametrize("scores", ["alrp", "ap"])
-def test_a_detector_can_pull_at_all_boxes_alike(scores: str):
-    """Each error of a positive counts weight / |P|, whatever the rank, and the scores keep their loss."""
-    of_scores, of_boxes = gradients(halves.alike(replace(LOSSES[scores], loc_weight=3.0), None))
-    assert torch.equal(of_scores, gradients(build_criterion(LOSSES[scores]))[0])
-    deltas = torch.zeros(2, 4, requires_grad=True)
-    anchors = torch.tensor([[0.0, 0, 40, 40], [20, 20, 60, 60]])
-    boxes = anchors + torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]])
-    (3 * giou_error(CODERS["deltas"].decode(deltas, anchors), boxes).mean()).backward()
-    assert torch.allclose(of_boxes[0, :2], deltas.grad)
-    assert not of_boxes[0, 2:].any()
+@pytest.mark.parametrize("name", claim.RECIPES)
+def test_a_row_of_the_claim_is_one_command(trained, name):
+    """The text in its list is the recipe that `figures.train` trains under the name of the row."""
+    assert replace(get_recipe(claim.RECIPES[name]), name=name) == trained[name]
 
 
-def test_the_losses_of_a_detector_that_pulls_at_all_boxes_alike():
-    """The boxes' loss is the weight times the mean error; the scores' is that of AP Loss; smooth L1 is multiplied."""
-    recipe = ALIKE["ap_alike_3"]
-    anchors = torch.tensor([[0.0, 0, 40, 40], [20, 20, 60, 60]])
-    boxes = anchors + torch.tensor([1.0, 2, 3, 4])
-    logits, deltas = torch.tensor([[[2.0], [-2.0], [0.0]]]), torch.zeros(1, 3, 4)
-    assigned = Assigned(torch.tensor([[0, 0, -1]]), anchors, boxes)
-    losses = halves.alike(recipe, None)(logits, deltas, assigned)
-    weighted = halves.weighted(recipe, None)(logits, deltas, assigned)
-    assert weighted["loss_loc"] == 3 * build_criterion(recipe)(logits, deltas, assigned)["loss_loc"]
-    assert torch.isclose(losses["loss_loc"], 3 * giou_error(anchors, boxes).mean())
-    assert losses["loss_cls"] == ap_loss(logits.flatten(), torch.tensor([1, 1, 0]))
+def test_every_row_of_the_claim_has_its_recipe():
+    """In the list, and there alone: each run of the three tables, and no other."""
+    runs_shown = {name for _, name, _ in claim.ON_SHAPES} | {name for *_, name in claim.SWITCHES}
+    runs_shown |= {f"photographs_{loss}" for loss in claim.LOSSES}
+    assert set(claim.RECIPES) == runs_shown
+    page = claim.draw()
+    assert all(f" `{recipe}` |" in page for recipe in claim.RECIPES.values())
 
 
-def test_a_detector_can_have_scores_of_ap_loss_and_boxes_of_alrp_loss():
-    """Each half has the gradient that its loss gives alone, the self-balance included: it is renewed each epoch."""
-    mixed = halves.ordered(TWO_BY_TWO["ap_ordered"], 2)
-    ap, alrp = build_criterion(LOSSES["ap"]), build_criterion(LOSSES["alrp"], 2)
-    for _ in range(3):
-        of_scores, of_boxes = gradients(mixed)
-        scores_of_alrp, boxes_of_alrp = gradients(alrp)
-        assert torch.equal(of_scores, gradients(ap)[0])
-        assert not torch.equal(of_scores, scores_of_alrp)
-        assert torch.equal(of_boxes, boxes_of_alrp)
-    assert mixed.self_balance.weight == alrp.self_balance.weight != LOSSES["alrp"].loc_weight
+def test_every_recipe_of_the_studies_can_be_built(trained):
+    """Each has a loss that its detector takes, and a name that the table of results knows it by."""
+    assert {row["recipe"] for row in runs.read_table(train.RESULTS)} <= set(trained)
+    for recipe in trained.values():
+        assert get_recipe(recipe).loss.build(CODERS[recipe.coder], 10) is not None
 
 
-def test_smooth_l1_can_weigh_more():
-    """The gradient on the boxes is multiplied by the weight, that on the scores is as it was."""
-    of_scores, of_boxes = gradients(halves.weighted(SMOOTH_L1["ap_smooth_l1_3"], None))
-    scores_of_ap, boxes_of_ap = gradients(build_criterion(LOSSES["ap"]))
-    assert torch.equal(of_scores, scores_of_ap)
-    assert torch.allclose(of_boxes, 3 * boxes_of_ap)
+def test_a_pull_at_all_boxes_alike_is_found_from_the_recipe():
+    """`positives.pull_of` asks the loss of the boxes: shares are equal with a mean, and unequal with aLRP Loss."""
+    logits, targets, errors = torch.tensor([2.0, -2.0, 0.0]), torch.tensor([1, 1, 0]), torch.tensor([0.5, 0.5])
+    image = Positives(*[torch.zeros(2)] * 5, errors, logits, targets)
+    for name, is_alike in (("ap_alike_3", True), ("alrp_alike_3", True), ("ap_ordered", False)):
+        model = build_detector((train.ALIKE | train.TWO_BY_TWO)[name], num_classes=1)
+        first, second = pull_of(model, [image])
+        assert bool(first == second) is is_alike
 
 
-def test_every_criterion_of_the_studies_belongs_to_a_run():
-    """A name that no run has would train with the recipe's own loss, in silence."""
-    assert set(CRITERIA) <= set(ALIKE) | set(SMOOTH_L1) | set(TWO_BY_TWO) | set(FIGURE_4)
-    assert set(ALIKE) | set(SMOOTH_L1) | set(TWO_BY_TWO) <= set(CRITERIA)
+@pytest.mark.parametrize("folder", ["alrp_ref", "figures", "benchmarks", "examples", "notebooks", "docs"])
+def test_nothing_is_patched_outside_the_tests(folder):
+    """No file imports `mock`: what a study needs is an option of the package."""
+    files = [*(Path(__file__).parents[1] / folder).rglob("*.py")]
+    assert files
+    assert not [file for file in files if re.search(r"\bmock\b", file.read_text(encoding="utf-8"))]

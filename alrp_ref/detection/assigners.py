@@ -18,10 +18,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from alrp_ref.batch import IGNORED, NEGATIVE
 from alrp_ref.detection.boxes import centre_size
-
-NEGATIVE = -1
-IGNORED = -2
 
 Counts = Sequence[int]
 Assigner = Callable[[Sequence[Tensor], Tensor, Counts | None], Tensor]

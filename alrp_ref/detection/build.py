@@ -2,6 +2,8 @@
 
 import os
 
+from torch import nn
+
 from alrp_ref.detection.backbones import build_backbone
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.faster_rcnn import FasterRCNN
@@ -17,6 +19,7 @@ def build_detector(
     pretrained_backbone: bool = False,
     self_balance_period: int | None = None,
     backbone_weights: str | os.PathLike | None = None,
+    criterion: nn.Module | None = None,
 ) -> Detector:
     """The detector of a recipe, ready to train or to load weights into.
 
@@ -25,17 +28,22 @@ def build_detector(
         num_classes: labels are 0..num_classes-1.
         pretrained_backbone: download torchvision's ImageNet weights for the backbone.
         self_balance_period: training steps in an epoch, usually ``len(data_loader)``. None keeps the weight of the
-            localisation part of aLRP Loss at its initial value, 50.
+            localisation part of aLRP Loss at its first value, 50.
         backbone_weights: or read the backbone's weights from a file with torchvision's names.
+        criterion: a module of your own in place of the recipe's loss, for Faster R-CNN that of the second stage: it is
+            called with logits (B, N, C), deltas (B, N, 4) and an `Assigned`, and returns a dict of losses.
 
     Raises:
-        ValueError: an unknown recipe, or a number of classes below 1.
+        ValueError: an unknown recipe, a number of classes below 1, or a criterion that is not a module.
         DataError: weights that cannot be had, or do not fit; the file is named.
     """
     recipe = get_recipe(recipe)
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(f"num_classes must be a whole number, 1 or more, got {num_classes!r}")
-    if recipe.detector not in DETECTORS:
-        raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {recipe.detector!r}")
     backbone = build_backbone(recipe.backbone, pretrained=pretrained_backbone, weights_file=backbone_weights)
-    return DETECTORS[recipe.detector](recipe, backbone, num_classes, self_balance_period=self_balance_period)
+    model = DETECTORS[recipe.detector](recipe, backbone, num_classes, self_balance_period=self_balance_period)
+    if criterion is not None:
+        if not isinstance(criterion, nn.Module):
+            raise ValueError(f"criterion must be a torch.nn.Module, got {criterion!r}")
+        model.criterion, model.custom_criterion = criterion, type(criterion).__name__
+    return model

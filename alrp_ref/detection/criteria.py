@@ -1,33 +1,31 @@
-"""Criteria: the losses of a detector from its logits, its deltas and the assigned anchors."""
+"""Criteria: the losses of a detector from its logits, its deltas and the assigned anchors.
+
+Each is built by a loss of `recipe_losses`, which has its options. A criterion of your own is any module that is called
+like these and returns `loss_cls` and `loss_loc`.
+"""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from alrp_ref.detection.assigners import IGNORED, Assigned
-from alrp_ref.detection.boxes import CODERS, BoxCoder
-from alrp_ref.detection.recipes import Recipe
-from alrp_ref.losses import ALRP, ALRPLoss, APLoss, alrp_loss
+from alrp_ref.batch import IGNORED, flatten_batch, ranking_targets
+from alrp_ref.detection.assigners import Assigned
+from alrp_ref.detection.boxes import BoxCoder
+from alrp_ref.losses import ALRPLoss, APLoss
 from alrp_ref.paper.localisation import giou_error, iou_error
 from alrp_ref.paper.self_balance import SelfBalance
 
 Losses = dict[str, Tensor]
 
-
-def ranking_targets(labels: Tensor, num_classes: int) -> Tensor:
-    """The target of each logit: 1 positive, 0 negative, -1 ignored.
-
-    A positive anchor is positive for its own class and negative for the others. An ignored anchor is ignored for all.
-
-    Shape: (B, N) -> (B, N, num_classes), int8.
-    """
-    labels = labels[..., None]
-    is_class = labels == torch.arange(num_classes, device=labels.device)
-    return torch.where(labels == IGNORED, -1, is_class.to(torch.int8))
-
-
 LOC_ERRORS = {"giou": giou_error, "iou": iou_error}
+
+
+def self_balance_of(criterion: nn.Module) -> SelfBalance | None:
+    """The self-balance of a criterion, if it has one."""
+    return getattr(criterion, "self_balance", None)
 
 
 class ALRPCriterion(nn.Module):
@@ -36,72 +34,88 @@ class ALRPCriterion(nn.Module):
     The localisation error of a positive is computed from its decoded box. `loss_loc` is already multiplied by the
     weight of the self-balance.
 
-    Args: `recipe`, for the options of aLRP Loss; `coder`, how the detector writes boxes; `self_balance_period`, the
-        steps of an epoch, None to keep the initial weight; `tau` of the localisation error.
-    Raises: ValueError for an unknown option.
+    Args: `loss`, with its options; `coder`, how the detector writes boxes; `loc_error`, the localisation error of
+        predicted and of true boxes, (|P|, 4) and (|P|, 4) -> (|P|,).
     """
 
-    def __init__(self, recipe: Recipe, coder: BoxCoder, self_balance_period: int | None = None, *, tau: float = 0.5):
+    def __init__(self, loss: ALRPLoss, coder: BoxCoder, loc_error: Callable[[Tensor, Tensor], Tensor]):
         super().__init__()
-        if recipe.loc_error not in LOC_ERRORS:
-            raise ValueError(f"loc_error must be one of {', '.join(LOC_ERRORS)}, got {recipe.loc_error!r}")
-        self.coder, self.tau, self.loc_error = coder, tau, LOC_ERRORS[recipe.loc_error]
-        self.ranks_images = recipe.rank_scope == "image"
-        self.loss = ALRPLoss(
-            self_balance_period,
-            initial_weight=recipe.loc_weight,
-            delta=recipe.delta,
-            loc_step=recipe.loc_step,
-            rank_scope="process" if self.ranks_images else recipe.rank_scope,
-        )
+        self.loss, self.coder, self.loc_error = loss, coder, loc_error
 
     @property
     def self_balance(self) -> SelfBalance:
         return self.loss.self_balance
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        targets = ranking_targets(assigned.labels, logits.shape[-1])
         predicted = self.coder.decode(deltas[assigned.positives], assigned.anchors)
-        loc_errors = self.loc_error(predicted, assigned.boxes, tau=self.tau)
-        if self.ranks_images:
-            out = self.loss.balanced(self._mean_over_images(logits, targets, loc_errors))
-        else:
-            out = self.loss(logits.flatten(), targets.flatten(), loc_errors)
+        out = self.loss(*flatten_batch(logits, assigned.labels, predicted, assigned.boxes, loc_error=self.loc_error))
         return {"loss_cls": out.cls, "loss_loc": out.loc_weight * out.loc}  # weighted, as in the release
-
-    def _mean_over_images(self, logits: Tensor, targets: Tensor, loc_errors: Tensor) -> ALRP:
-        """aLRP Loss of each image separately, mean over the images with a positive."""
-        counts = (targets == 1).flatten(1).sum(dim=1).tolist()
-        losses = [
-            alrp_loss(s.flatten(), target.flatten(), errors, delta=self.loss.delta, loc_step=self.loss.loc_step)
-            for s, target, errors in zip(logits, targets, loc_errors.split(counts), strict=True)
-        ]
-        cls, loc, ranks = zip(*losses, strict=True)
-        num_images = max(1, sum(count > 0 for count in counts))
-        return ALRP(sum(cls) / num_images, sum(loc) / num_images, torch.cat(ranks))
 
 
 class APCriterion(nn.Module):
-    r"""AP Loss for the scores; smooth L1 for the boxes, mean over the 4 |P| numbers of the positives.
+    """AP Loss for the scores; smooth L1 for the boxes.
 
-    Args: `recipe`, for the options of AP Loss; `coder`, how the detector writes boxes; `beta` of smooth L1.
+    Args: `loss`, with its options; `coder`, how the detector writes boxes; `beta` of smooth L1.
     """
 
-    self_balance = None
-
-    def __init__(self, recipe: Recipe, coder: BoxCoder, *, beta: float):
+    def __init__(self, loss: APLoss, coder: BoxCoder, *, beta: float):
         super().__init__()
-        self.coder, self.beta, self.loss = coder, beta, APLoss(delta=recipe.delta, rank_scope=recipe.rank_scope)
+        self.loss, self.boxes = loss, SmoothL1Criterion(coder, beta=beta)
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        targets = ranking_targets(assigned.labels, logits.shape[-1])
+        targets = ranking_targets(logits, assigned.labels)
+        loss_cls = self.loss(logits.flatten(), targets.flatten())
+        return {"loss_cls": loss_cls} | self.boxes(logits, deltas, assigned)
+
+
+class SmoothL1Criterion(nn.Module):
+    """Smooth L1 of the deltas, mean over the 4 |P| numbers of the positives: no loss for scores.
+
+    Args: `coder`, how the detector writes boxes; `beta`, the bend.
+    """
+
+    def __init__(self, coder: BoxCoder, *, beta: float):
+        super().__init__()
+        self.coder, self.beta = coder, beta
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         predicted = deltas[assigned.positives]
-        truth = self.coder.encode(assigned.boxes, assigned.anchors)
-        total = F.smooth_l1_loss(predicted, truth, beta=self.beta, reduction="sum")
-        return {
-            "loss_cls": self.loss(logits.flatten(), targets.flatten()),
-            "loss_loc": total / max(1, predicted.numel()),
-        }
+        total = smooth_l1(predicted, assigned, self.coder, self.beta)
+        return {"loss_loc": total / max(1, predicted.numel())}
+
+
+def smooth_l1(predicted: Tensor, assigned: Assigned, coder: BoxCoder, beta: float) -> Tensor:
+    """The sum of smooth L1 over the deltas of the positives. Shape: `predicted` (|P|, 4) -> scalar."""
+    truth = coder.encode(assigned.boxes, assigned.anchors)
+    return F.smooth_l1_loss(predicted, truth, beta=beta, reduction="sum")
+
+
+class MeanGIoUCriterion(nn.Module):
+    """The mean over the positives of 1 - GIoU: no loss for scores. Args: `coder`, how the detector writes boxes."""
+
+    def __init__(self, coder: BoxCoder):
+        super().__init__()
+        self.coder = coder
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
+        errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
+        return {"loss_loc": errors.sum() / max(1, len(errors))}
+
+
+class SeparateCriterion(nn.Module):
+    """`loss_cls` of one criterion, and `loss_loc` of another, times a constant."""
+
+    def __init__(self, scores: nn.Module, boxes: nn.Module, *, weight: float = 1.0):
+        super().__init__()
+        self.scores, self.boxes, self.weight = scores, boxes, weight
+
+    @property
+    def self_balance(self) -> SelfBalance | None:
+        return self_balance_of(self.boxes)
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
+        of_scores, of_boxes = (part(logits, deltas, assigned) for part in (self.scores, self.boxes))
+        return {"loss_cls": of_scores["loss_cls"], "loss_loc": self.weight * of_boxes["loss_loc"]}
 
 
 class FocalCriterion(nn.Module):
@@ -109,46 +123,44 @@ class FocalCriterion(nn.Module):
 
     For a batch without positives the divisor is 1; its loss is that of the negatives.
 
-    Args: `alpha`, `gamma` of the focal loss; `beta` of smooth L1; `count_images`, to divide the focal
-        loss by |P| plus the number of images.
+    Args: `coder`, how the detector writes boxes; `alpha` and `gamma` of focal loss, None and 0 for cross entropy;
+        `beta` of smooth L1; `count_images`, to divide focal loss by |P| plus the number of images.
     """
 
-    self_balance = None
-
-    def __init__(self, coder: BoxCoder, *, alpha: float, gamma: float, beta: float, count_images: bool):
+    def __init__(self, coder: BoxCoder, *, alpha: float | None, gamma: float, beta: float, count_images: bool):
         super().__init__()
         self.coder, self.alpha, self.gamma, self.beta = coder, alpha, gamma, beta
         self.count_images = count_images
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        targets = ranking_targets(assigned.labels, logits.shape[-1])
+        targets = ranking_targets(logits, assigned.labels)
         is_used = assigned.labels != IGNORED
         predicted = deltas[assigned.positives]
         num_positives = max(1, len(predicted))
         focal = sigmoid_focal_loss(
-            logits[is_used], targets[is_used].to(logits.dtype), alpha=self.alpha, gamma=self.gamma, reduction="sum"
+            logits[is_used],
+            targets[is_used].to(logits.dtype),
+            alpha=-1 if self.alpha is None else self.alpha,
+            gamma=self.gamma,
+            reduction="sum",
         )
-        truth = self.coder.encode(assigned.boxes, assigned.anchors)
-        smooth_l1 = F.smooth_l1_loss(predicted, truth, beta=self.beta, reduction="sum")
+        boxes = smooth_l1(predicted, assigned, self.coder, self.beta)
         cls_normaliser = len(predicted) + len(logits) if self.count_images else num_positives
-        return {"loss_cls": focal / cls_normaliser, "loss_loc": smooth_l1 / num_positives}
+        return {"loss_cls": focal / cls_normaliser, "loss_loc": boxes / num_positives}
 
 
 class CrossEntropyCriterion(nn.Module):
     """The usual two-stage baseline: cross entropy, and L1 or GIoU for boxes, both means over the sampled anchors.
 
-    Args: `coder`, how the detector writes boxes; `loss`, "ce" for L1 on the four numbers, "ce_giou" for 10 (1 - GIoU).
+    Args: `coder`, how the detector writes boxes; `has_giou`, for 10 (1 - GIoU) instead of L1 on the four numbers.
     Shape: as for the other criteria, but with C + 1 logits, the last for background. One logit alone means sigmoid.
     """
 
-    self_balance = None
     giou_weight = 10.0
 
-    def __init__(self, coder: BoxCoder, loss: str):
+    def __init__(self, coder: BoxCoder, *, has_giou: bool):
         super().__init__()
-        if loss not in ("ce", "ce_giou"):
-            raise ValueError(f'loss must be one of "alrp", "ce", "ce_giou", got {loss!r}')
-        self.coder, self.has_giou = coder, loss == "ce_giou"
+        self.coder, self.has_giou = coder, has_giou
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         is_sampled, predicted = assigned.labels != IGNORED, deltas[assigned.positives]
@@ -168,20 +180,18 @@ class CrossEntropyCriterion(nn.Module):
         }
 
 
-def build_criterion(recipe: Recipe, self_balance_period: int | None = None) -> nn.Module:
-    """The criterion of a one-stage detector: aLRP Loss, AP Loss or focal loss.
+class UnknownCriterion(nn.Module):
+    """In place of a criterion of somebody's own, which a checkpoint names and does not hold.
 
-    The baselines have two sets of constants: RetinaNet's for the coder "deltas", FoveaBox's for "distances".
-
-    Raises: ValueError for another loss.
+    Args: `name` of its class. Raises: ValueError when it should compute losses.
     """
-    is_fovea, boxes = recipe.coder == "distances", CODERS[recipe.coder]
-    if recipe.loss == "alrp":
-        return ALRPCriterion(recipe, boxes, self_balance_period)
-    if recipe.loss == "ap":
-        return APCriterion(recipe, boxes, beta=0.11 if is_fovea else 1.0)
-    if recipe.loss == "focal" and is_fovea:
-        return FocalCriterion(boxes, alpha=0.4, gamma=1.5, beta=0.11, count_images=True)
-    if recipe.loss == "focal":
-        return FocalCriterion(boxes, alpha=0.25, gamma=2.0, beta=1 / 9, count_images=False)
-    raise ValueError(f'loss must be one of "alrp", "ap", "focal", got {recipe.loss!r}')
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
+        raise ValueError(
+            f"this detector was trained with the criterion {self.name}, which its checkpoint does not hold: to train "
+            "it further, set `model.criterion` to such a module"
+        )

@@ -10,7 +10,7 @@ from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 from alrp_ref.detection.anchors import pyramid_anchors, real_locations
 from alrp_ref.detection.backbones import STRIDES, Backbone
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import Losses
+from alrp_ref.detection.criteria import Losses, self_balance_of
 from alrp_ref.detection.postprocess import Detections
 from alrp_ref.detection.preprocess import RawImage, to_input
 from alrp_ref.detection.recipes import Recipe
@@ -35,10 +35,11 @@ class Detector(nn.Module):
         extra: the block that computes the levels above P5.
 
     Attributes: `recipe`, `num_classes`, `criterion`, `self_balance` (None without aLRP), `class_names` (None until
-        training sets them).
+        training sets them), `custom_criterion` (the name of its class if the criterion is not of the recipe's loss).
     """
 
     criterion: nn.Module
+    custom_criterion: str | None = None
 
     def __init__(
         self, recipe: Recipe, backbone: Backbone, num_classes: int, finest_stride: int, extra: ExtraFPNBlock | None
@@ -55,7 +56,7 @@ class Detector(nn.Module):
 
     @property
     def self_balance(self) -> SelfBalance | None:
-        return self.criterion.self_balance
+        return self_balance_of(self.criterion)
 
     @property
     def criteria(self) -> dict[str, nn.Module]:

@@ -10,13 +10,15 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from alrp_ref.detection.assigners import IGNORED, Assigned, get_assigner, iou_assign, sampled
+from alrp_ref.batch import IGNORED
+from alrp_ref.detection.assigners import Assigned, get_assigner, iou_assign, sampled
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import ALRPCriterion, CrossEntropyCriterion, Losses
+from alrp_ref.detection.criteria import Losses
 from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32
 from alrp_ref.detection.head import flatten_anchors
 from alrp_ref.detection.postprocess import Detections, best_anchors, best_detections
+from alrp_ref.detection.recipe_losses import CrossEntropy
 from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.targets import Target, assign
 
@@ -49,23 +51,20 @@ class FasterRCNN(Detector):
 
     def __init__(self, recipe: Recipe, backbone: Backbone, num_classes: int, *, self_balance_period: int | None = None):
         super().__init__(recipe, backbone, num_classes, 4, LastLevelMaxPool())
-        if recipe.rank_scope == "image":
-            raise ValueError('rank_scope "image" is for one stage: the second stage ranks the boxes of all images')
-        self.is_ranking = recipe.loss == "alrp"
+        self.is_ranking = not recipe.loss.has_background
         self.rpn_assigner = get_assigner(recipe.assigner)
         self.box_assigner = partial(
             iou_assign, positive_iou=0.5, negative_iou=0.5, rescue_iou=2.0
         )  # no IoU reaches 2: no claims
         if self.is_ranking:
             self.rpn_coder = self.coder
-            alrp = partial(ALRPCriterion, recipe, self.coder, self_balance_period)
-            self.rpn_criterion, self.criterion = alrp(tau=RPN_TAU), alrp()
+            self.rpn_criterion = recipe.loss.build(self.rpn_coder, self_balance_period, tau=RPN_TAU)
         else:
             self.rpn_coder = CODERS["raw deltas"]
-            self.rpn_criterion = CrossEntropyCriterion(self.rpn_coder, "ce")
-            self.criterion = CrossEntropyCriterion(self.coder, recipe.loss)
+            self.rpn_criterion = CrossEntropy().build(self.rpn_coder)
             self.rpn_assigner = sampled(self.rpn_assigner, 256, positive_fraction=0.5)
             self.box_assigner = sampled(self.box_assigner, 512, positive_fraction=0.25)
+        self.criterion = recipe.loss.build(self.coder, self_balance_period)
         width = recipe.head_channels
         self.rpn_head = RPNHead(recipe.fpn_channels, self.num_anchors)
         self.box_head = TwoMLPHead(recipe.fpn_channels * ROI_SIZE**2, width)

@@ -3,18 +3,21 @@
 import ast
 import contextlib
 import inspect
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
-from types import UnionType
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
+
+from alrp_ref.detection import recipe_losses
+from alrp_ref.detection.fields import check_fields
+from alrp_ref.detection.recipe_losses import ALRP, AP, BoxLoss, CrossEntropy, Focal, Loss, read_value, with_option
 
 ABOVE_ZERO = (
-    *("delta", "loc_weight", "batch_size", "epochs", "train_size", "test_size", "lr", "levels", "fpn_channels"),
-    *("head_channels", "scales_per_octave", "ratios", "anchor_scale", "clip_norm"),
+    *("batch_size", "epochs", "train_size", "test_size", "lr", "levels", "fpn_channels", "head_channels"),
+    *("scales_per_octave", "ratios", "anchor_scale", "clip_norm"),
 )
 NOT_NEGATIVE = (
-    *("self_balance_epochs", "anchor_offset", "head_convs", "score_threshold", "momentum", "weight_decay"),
+    *("anchor_offset", "head_convs", "score_threshold", "momentum", "weight_decay"),
     *("lr_steps", "warmup_iters", "warmup_factor"),
 )
 MAY_BE_EMPTY = ("lr_steps",)
@@ -36,21 +39,8 @@ class Recipe:
     """One of `alrp_ref.detection.backbones.BACKBONES`."""
 
     # The loss
-    loss: Literal["alrp", "ap", "focal", "ce", "ce_giou"] = "alrp"
-    """The criterion, for classification and localisation."""
-    rank_scope: Literal["process", "global", "image"] = "process"
-    """Which examples are ranked together: those of one process, as in the paper; those of all processes ("global"), so
-    that the loss is that of the whole batch; or those of one image (aLRP only)."""
-    delta: float = 1.0
-    """Half width of the step function of a ranking-based loss, in logits."""
-    loc_error: Literal["giou", "iou"] = "giou"
-    """Localisation error of aLRP Loss, see `alrp_ref.paper.localisation`."""
-    loc_step: Literal["hard", "smoothed"] = "hard"
-    """Step function of the localisation part, see `alrp_ref.alrp_loss`."""
-    loc_weight: float = 50.0
-    """Initial self-balance weight of the localisation part of aLRP Loss."""
-    self_balance_epochs: float = 1.0
-    """Epochs between two updates of that weight; 0 keeps the initial weight."""
+    loss: Loss = field(default_factory=ALRP)
+    """The loss of scores and boxes with its options, see `alrp_ref.detection.recipe_losses`."""
 
     # Anchors and boxes
     assigner: Literal["iou", "atss", "fovea", "rpn"] = "atss"
@@ -110,62 +100,25 @@ class Recipe:
     """Upper bound of the gradient norm; None for no clipping."""
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(Recipe).items():
-            value = getattr(self, name)
-            if get_origin(kind) is Literal and value not in get_args(kind):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
-            if not _is_of_kind(value, kind):
-                raise ValueError(f"{name} must be {_in_words(kind)}, got {value!r}")
-            numbers = () if value is None else value if isinstance(value, tuple) else (value,)
-            if isinstance(value, tuple) and not value and name not in MAY_BE_EMPTY:
-                raise ValueError(f"{name} must hold at least one number, got {value!r}")
-            if name in ABOVE_ZERO and not all(number > 0 for number in numbers):
-                raise ValueError(f"{name} must be above 0, got {value!r}")
-            if name in NOT_NEGATIVE and not all(number >= 0 for number in numbers):
-                raise ValueError(f"{name} must not be negative, got {value!r}")
+        check_fields(self, above_zero=ABOVE_ZERO, not_negative=NOT_NEGATIVE, may_be_empty=MAY_BE_EMPTY)
+        if self.detector not in self.loss.detectors:
+            raise ValueError(
+                f"the loss {self.loss} is for {' and '.join(self.loss.detectors)}, got the detector {self.detector}"
+            )
 
 
 def field_docs() -> dict[str, str]:
     """The docstring below each field of `Recipe`, by the field's name. Raises: OSError without the source file."""
     body = ast.parse(inspect.getsource(Recipe)).body[0].body
     return {
-        field.target.id: " ".join(text.value.value.split())
-        for field, text in pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+        one.target.id: " ".join(text.value.value.split())
+        for one, text in pairwise(body)
+        if isinstance(one, ast.AnnAssign) and isinstance(text, ast.Expr)
     }
 
 
 with contextlib.suppress(OSError):  # so that help(Recipe) shows them, too
     Recipe.__doc__ += "\n\nFields:\n" + "\n".join(f"    {name}: {text}" for name, text in field_docs().items())
-
-
-def _is_of_kind(value: object, kind: object) -> bool:
-    """Whether a value has an annotated type. An int is also a float. Floats must be finite. A bool is not a number."""
-    if get_origin(kind) is Literal:
-        return value in get_args(kind)
-    if get_origin(kind) is UnionType:
-        return any(_is_of_kind(value, one) for one in get_args(kind))
-    if get_origin(kind) is tuple:
-        kinds = get_args(kind)
-        if not isinstance(value, tuple):
-            return False
-        kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
-        return len(value) == len(kinds) and all(map(_is_of_kind, value, kinds))
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def _in_words(kind: object) -> str:
-    if get_origin(kind) is UnionType:
-        return " or ".join(map(_in_words, get_args(kind)))
-    if get_origin(kind) is tuple:
-        one, *others = get_args(kind)
-        number = "" if Ellipsis in others else f"{1 + len(others)} "
-        return f"a tuple of {number}{'whole ' if one is int else ''}numbers"
-    return {int: "a whole number", float: "a finite number", str: "a word", type(None): "None"}[kind]
 
 
 _ATSS_500 = Recipe(name="alrp_retinanet_r50_atss_500")
@@ -188,6 +141,7 @@ _FOVEA_500 = replace(
     scales_per_octave=1,
     anchor_offset=0.5,
 )
+_FOVEA_FOCAL = Focal(alpha=0.4, gamma=1.5, beta=0.11, count_images=True)
 _FASTER_500 = replace(
     _ATSS_500,
     name="alrp_faster_rcnn_r50_500",
@@ -253,21 +207,21 @@ RECIPES: dict[str, Recipe] = {
         replace(_ATSS_500, name="alrp_retinanet_x101_64x4d_atss_500", backbone="resnext101_64x4d"),
         replace(_ATSS_800, name="alrp_retinanet_x101_64x4d_atss_800", backbone="resnext101_64x4d"),
         replace(_ATSS_800, name="alrp_retinanet_x101_64x4d_dcn_atss_800", backbone="resnext101_64x4d_dcn"),
-        replace(_IOU_500, name="ap_retinanet_r50_500", loss="ap", lr=0.002),
+        replace(_IOU_500, name="ap_retinanet_r50_500", loss=AP(), lr=0.002),
         _FOVEA_500,
-        replace(_FOVEA_500, name="ap_foveabox_r50_500", loss="ap", lr=0.002),
-        replace(_FOVEA_500, name="focal_foveabox_r50_500", loss="focal", lr=0.02),
+        replace(_FOVEA_500, name="ap_foveabox_r50_500", loss=AP(beta=0.11), lr=0.002),
+        replace(_FOVEA_500, name="focal_foveabox_r50_500", loss=_FOVEA_FOCAL, lr=0.02),
         _FASTER_500,
-        replace(_FASTER_500, name="ce_faster_rcnn_r50_500", loss="ce", lr=0.04),
-        replace(_FASTER_500, name="ce_giou_faster_rcnn_r50_500", loss="ce_giou", lr=0.04),
+        replace(_FASTER_500, name="ce_faster_rcnn_r50_500", loss=CrossEntropy(), lr=0.04),
+        replace(_FASTER_500, name="ce_giou_faster_rcnn_r50_500", loss=CrossEntropy(boxes="giou"), lr=0.04),
         # Not in the release: the usual RetinaNet, with its learning rate of 0.01 per 16 images and its three scales.
-        replace(_IOU_500, name="focal_retinanet_r50_500", loss="focal", scales_per_octave=3, lr=0.02),
+        replace(_IOU_500, name="focal_retinanet_r50_500", loss=Focal(), scales_per_octave=3, lr=0.02),
         _TINY,
-        replace(_TINY, name="ap_tiny", loss="ap"),
-        replace(_TINY, name="focal_tiny", loss="focal"),
+        replace(_TINY, name="ap_tiny", loss=AP()),
+        replace(_TINY, name="focal_tiny", loss=Focal()),
         _MOBILENET,
-        replace(_MOBILENET, name="ap_mobilenet_320", loss="ap"),
-        replace(_MOBILENET, name="focal_mobilenet_320", loss="focal"),
+        replace(_MOBILENET, name="ap_mobilenet_320", loss=AP()),
+        replace(_MOBILENET, name="focal_mobilenet_320", loss=Focal()),
     )
 }
 
@@ -304,17 +258,54 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
     name, *changes = recipe.split(":")
     if name not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {name!r}")
-    return replace(RECIPES[name], **dict(parse_change(RECIPES[name], text) for text in changes) | {"name": recipe})
+    return replace(with_changes(RECIPES[name], changes), name=recipe)
 
 
-def parse_change(recipe: Recipe, text: str) -> tuple[str, object]:
-    """Parse `FIELD=VALUE` into the name of a field and a value of its type. Raises: ValueError, naming the field."""
-    name, equals, value = text.partition("=")
-    if not equals or name not in get_type_hints(Recipe):
-        raise ValueError(f"a recipe is changed by FIELD=VALUE, got {text!r}: see `alrp recipes NAME` for the fields")
-    try:
-        parsed = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        parsed = value  # a word, as in assigner=iou
-    replace(recipe, **{name: parsed})  # raises if the value cannot be one of this field
-    return name, parsed
+def with_changes(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """The recipe with some fields changed, each by the text "FIELD=VALUE".
+
+    A value is written as in Python, a word without quotes. ``loss=AP(delta=0.5)`` gives another loss,
+    ``loss.delta=0.5`` another option of it.
+
+    Raises: ValueError, naming the field or the option and what there is.
+    """
+    values: dict[str, object] = {}
+    for text in changes:
+        place, equals, value = text.partition("=")
+        name, dot, option = place.partition(".")
+        if not equals or name not in {one.name for one in fields(Recipe)} or (dot and name != "loss"):
+            raise ValueError(
+                f"a recipe is changed by FIELD=VALUE, got {text!r}: see `alrp recipes NAME` for the fields and the "
+                "options of its loss"
+            )
+        read = read_value(value)
+        values[name] = with_option(values.get("loss", recipe.loss), option, read) if dot else read
+    return replace(recipe, **values)
+
+
+def settings(recipe: Recipe) -> dict[str, object]:
+    """Every field by its name, and every option of the loss, as `with_changes` takes it: "loss.delta"."""
+    return _flat("", recipe)
+
+
+def _flat(prefix: str, settings: Recipe | BoxLoss) -> dict[str, object]:
+    found = {}
+    for name in (one.name for one in fields(settings)):
+        value = getattr(settings, name)
+        is_loss = isinstance(value, BoxLoss)
+        found[prefix + name] = type(value).__name__ if is_loss else value
+        found |= _flat(f"{prefix}{name}.", value) if is_loss else {}
+    return found
+
+
+def as_data(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain data, for a file."""
+    values = {one.name: getattr(recipe, one.name) for one in fields(recipe)}
+    return values | {"loss": recipe_losses.as_data(recipe.loss)}
+
+
+def from_data(data: Mapping[str, Any]) -> Recipe:
+    """The recipe that `as_data` wrote. Raises: ValueError for a field or a loss that this version does not have."""
+    if unknown := data.keys() - {one.name for one in fields(Recipe)}:
+        raise ValueError(f"a recipe of another version: it has {', '.join(sorted(unknown))}")
+    return Recipe(**{**data, "loss": recipe_losses.from_data(data.get("loss", {}))})

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from alrp_ref.detection.assigners import get_assigner
 from alrp_ref.detection.backbones import Backbone
-from alrp_ref.detection.criteria import Losses, build_criterion
+from alrp_ref.detection.criteria import Losses
 from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32
 from alrp_ref.detection.head import RetinaHead
 from alrp_ref.detection.postprocess import Detections, detections_of_image
@@ -29,7 +29,7 @@ class RetinaNet(Detector):
         widths = (recipe.fpn_channels, recipe.head_channels, recipe.head_convs)
         self.head = RetinaHead(*widths, self.num_anchors, num_classes, separable=recipe.separable_head)
         self.assigner = get_assigner(recipe.assigner)
-        self.criterion = build_criterion(recipe, self_balance_period)
+        self.criterion = recipe.loss.build(self.coder, self_balance_period)
 
     def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
         logits, deltas = (torch.cat(parts, dim=1) for parts in self.head(levels))

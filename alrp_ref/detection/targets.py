@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from alrp_ref.detection.assigners import IGNORED, Assigned, Assigner
+from alrp_ref.batch import IGNORED
+from alrp_ref.detection.assigners import Assigned, Assigner
 
 Target = dict[str, Tensor]
 

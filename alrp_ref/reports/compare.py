@@ -13,7 +13,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,8 @@ from alrp_ref.data import CocoDataset, Layout, hold_out
 from alrp_ref.data.dataset import annotation_file
 from alrp_ref.data.layout import SPLITS
 from alrp_ref.detection import Recipe
-from alrp_ref.detection.recipes import get_recipe
+from alrp_ref.detection.former_recipes import converted
+from alrp_ref.detection.recipes import as_data, get_recipe
 from alrp_ref.evaluation import METRICS, evaluate, rank_correlation
 from alrp_ref.machine.distributed import world_size
 from alrp_ref.machine.files import DataError, locked, write_atomic
@@ -65,9 +66,13 @@ class Run:
         if not path.is_file():
             return None
         saved = read_result(path)
-        if not isinstance(saved, dict) or "AP" not in saved:
+        if not isinstance(saved, dict) or "AP" not in saved or not isinstance(saved.get("recipe"), dict):
             raise DataError(f"{path} is no result of `alrp compare`: delete it, and give the same command again")
-        check_same_run(path, saved, self._identity())
+        try:
+            recipe = converted(saved["recipe"])
+        except ValueError as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
+        check_same_run(path, saved | {"recipe": recipe}, self._identity())
         return saved
 
     def train(self, **options) -> None:
@@ -94,7 +99,7 @@ class Run:
     def _identity(self) -> dict[str, Any]:
         """The settings that a result belongs to. The sizes of its annotation files stand for the data."""
         data = {split: annotation_file(self.coco, split).stat().st_size for split in SPLITS}
-        identity = {"recipe": asdict(self.recipe), "steps": self.steps, "seed": self.seed}
+        identity = {"recipe": as_data(self.recipe), "steps": self.steps, "seed": self.seed}
         # A round trip through JSON turns tuples into lists, so that it compares equal to what a file holds.
         return json.loads(json.dumps(identity | {"backbone": self.backbone, "bytes": data}))
 

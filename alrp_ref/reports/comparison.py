@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alrp_ref.data import CocoDataset
+from alrp_ref.detection.recipes import settings
 from alrp_ref.evaluation import iou_index, order_bounds, precision_curves
 from alrp_ref.evaluation.score_iou import by_image
 from alrp_ref.machine.files import locked, write_atomic
@@ -214,11 +214,12 @@ def _each(values: Iterable[Any]) -> str:
 
 def _differences(runs: Sequence[Run]) -> list[str]:
     """The fields in which the recipes differ, as a table; empty for a single recipe."""
-    fields = {name: asdict(seeds[0].recipe) for name, seeds in by_recipe(runs).items()}
-    names = [key for key in asdict(runs[0].recipe) if key != "name" and len({str(f[key]) for f in fields.values()}) > 1]
+    fields = {name: settings(seeds[0].recipe) for name, seeds in by_recipe(runs).items()}
+    names = dict.fromkeys(key for values in fields.values() for key in values if key != "name")
+    names = [key for key in names if len({str(values.get(key, "-")) for values in fields.values()}) > 1]
     if not names:
         return []
-    rows = [["", *names]] + [[name, *(str(values[key]) for key in names)] for name, values in fields.items()]
+    rows = [["", *names]] + [[name, *(str(values.get(key, "-")) for key in names)] for name, values in fields.items()]
     return [paragraph("The recipes differ in these fields only:"), table(rows, header=True)]
 
 

@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from alrp_ref.data import CocoDataset, Layout
+from alrp_ref.detection import Recipe
 from alrp_ref.detection.draw_boxes import draw_boxes
+from alrp_ref.detection.recipes import from_data, settings
 from alrp_ref.detection.saved_model import load_checkpoint
 from alrp_ref.evaluation import precision_curves, true_positives
 from alrp_ref.evaluation.score_iou import by_image, xyxy
@@ -39,9 +41,14 @@ def write_report(
     Raises: DataError for a file that is missing or broken.
     """
     run = Path(run)
-    recipe = load_checkpoint(checkpoint or run / "checkpoint.pt")["recipe"]
+    content = load_checkpoint(checkpoint or run / "checkpoint.pt")
+    recipe = from_data(content["recipe"])
     detections, metrics = (read_result(run / name) for name in ("detections.json", "metrics.json"))
     data, rows = CocoDataset(coco, "val2017", keep_empty=True), read_metrics(run / "metrics.csv")
+
+    shown_settings = settings(recipe)
+    if content["criterion"] is not None:
+        shown_settings["criterion, not the recipe's loss"] = content["criterion"]
 
     def shown(name: str, figure: Figure) -> str:
         return picture(run / f"{name}.png", figure)
@@ -49,7 +56,7 @@ def write_report(
     sections = [section("Result on val2017", table([(name, _number(metrics[name])) for name in METRICS]))]
     if rows:
         sections.append(section("Losses", paragraph(_losses(recipe, rows)), shown("losses", curves.loss_curves(rows))))
-    precision = {recipe["name"]: precision_curves(data.annotation_file, detections)}
+    precision = {recipe.name: precision_curves(data.annotation_file, detections)}
     sections += [
         section("Precision and recall", shown("precision_recall", curves.precision_recall(precision))),
         section(
@@ -60,21 +67,16 @@ def write_report(
             paragraph("Detections above the LRP-optimal score threshold of their class."),
             shown("examples", _examples(data, detections, metrics["lrp_thresholds"])),
         ),
-        section("Recipe", table([(name, str(value)) for name, value in recipe.items()])),
+        section("Recipe", table([(name, str(value)) for name, value in shown_settings.items()])),
     ]
     path = run / "report.html"
-    write_atomic(path, page(recipe["name"], sections))
+    write_atomic(path, page(recipe.name, sections))
     return path
 
 
-def _losses(recipe: Mapping[str, Any], rows: list[dict[str, float]]) -> str:
+def _losses(recipe: Recipe, rows: list[dict[str, float]]) -> str:
     text = f"{len(rows)} steps, {np.median([row['images_per_s'] for row in rows]):.1f} images/s."
-    if recipe["loss"] == "alrp":
-        text += (
-            " The total may rise at first, because the self-balance renews its weight every epoch. "
-            "Watch the two parts instead."
-        )
-    return text
+    return f"{text} {recipe.loss.note}".strip()
 
 
 def _examples(data: CocoDataset, detections: list[dict[str, Any]], thresholds: Mapping[str, float | None]) -> Figure:

@@ -1,6 +1,6 @@
 """Whether a run may resume from the checkpoint in its folder, and from which step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,20 @@ from alrp_ref.machine.files import DataError
 
 def check_same_run(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raise DataError, listing the differences, unless a checkpoint has the settings of this run."""
-    differences = []
-    for key, value in wanted.items():
-        old = saved.get(key)
-        if isinstance(value, dict) and isinstance(old, dict):
-            parts = [(f"{key}.{k}", old.get(k), v) for k, v in value.items()]
-        else:
-            parts = [(key, old, value)]
-        differences += [f"{name}: {was!r:.60} there, {now!r:.60} now" for name, was, now in parts if was != now]
-    if differences:
+    if differences := list(_differences("", saved, wanted)):
         raise DataError(
             f"{path} is from another run; give another --out, or the same settings:\n  " + "\n  ".join(differences)
         )
+
+
+def _differences(prefix: str, saved: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
+    for key, now in wanted.items():
+        was = saved.get(key)
+        # Of two losses with other names, the options are not compared one by one.
+        if isinstance(now, dict) and isinstance(was, dict) and was.get("name") == now.get("name"):
+            yield from _differences(f"{prefix}{key}.", was, now)
+        elif was != now:
+            yield f"{prefix}{key}: {was!r:.60} there, {now!r:.60} now"
 
 
 def resume(
@@ -44,7 +46,8 @@ def resume(
     """
     if not path.exists():
         return 0
-    saved = {"accumulate": 1} | load_checkpoint(path)  # earlier versions had no micro-batches
+    # Earlier versions had no micro-batches, and did not note the precision.
+    saved = {"accumulate": 1, "precision": identity["precision"]} | load_checkpoint(path)
     check_same_run(path, saved, identity)
     step = saved.get("step")
     try:

@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from alrp_ref.batch import ranking_targets
 from alrp_ref.detection.assigners import Assigned
-from alrp_ref.detection.criteria import ranking_targets
 from alrp_ref.machine.processes import summed
 
 
@@ -40,12 +40,11 @@ class GradientBalance:
     def _watch(self, criterion: nn.Module, inputs: tuple[Tensor, Tensor, Assigned]) -> None:
         logits, _, assigned = inputs
         if logits.requires_grad:  # the localisation loss has no gradient with respect to logits
-            logits.register_hook(partial(self._measure, assigned.labels))
+            logits.register_hook(partial(self._measure, ranking_targets(logits.detach(), assigned.labels) == 1))
 
-    def _measure(self, labels: Tensor, gradient: Tensor) -> None:
+    def _measure(self, is_positive: Tensor, gradient: Tensor) -> None:
         size = gradient.abs()
         # Not `size[is_positive]`: its length is a value of the device, and the host would wait for it.
-        is_positive = ranking_targets(labels, gradient.shape[-1]) == 1
         positives = torch.where(is_positive, size, 0).sum()
         magnitudes = torch.stack([size.sum() - positives, positives])
         self.magnitudes = magnitudes if self.magnitudes is None else self.magnitudes + magnitudes

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -23,7 +23,7 @@ from alrp_ref.machine.garbage import frozen_garbage
 from alrp_ref.machine.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.training.errors import Diverged, Preempted, TrainingStopped
 from alrp_ref.training.plan import Plan
-from alrp_ref.training.prepare import Run, prepare
+from alrp_ref.training.prepare import Precision, Run, prepare
 from alrp_ref.training.step import Batch, training_step
 
 SECONDS_BETWEEN_CHECKPOINTS = 120
@@ -42,6 +42,7 @@ def train(
     steps: int | None = None,
     epochs: float | None = None,
     accumulate: int = 1,
+    precision: Precision | None = None,
     backbone_weights: str | os.PathLike | None = None,
     pretrained_backbone: bool = False,
     init_from: str | os.PathLike | None = None,
@@ -63,6 +64,8 @@ def train(
         steps, epochs: a shorter (or longer) run than the recipe's, its schedule scaled in proportion.
         accumulate: micro-batches that each process makes of its share of a batch, so that it needs the memory of one.
             Each is ranked by itself: K micro-batches train as one in each of K processes.
+        precision: "bfloat16" or "float32", of the forward pass of the network; the loss is in float32 in both. None for
+            bfloat16 on GPUs that have instructions for it, and float32 elsewhere.
         backbone_weights: file with the backbone's ImageNet weights.
         pretrained_backbone: or download torchvision's.
         init_from: or begin from a detector: a `checkpoint.pt` of ours or a `.pth` of the release. What fits is loaded,
@@ -85,6 +88,8 @@ def train(
         raise DataError(f"{out} is a file; give the name of a folder for the run")
     if init_from is not None and (pretrained_backbone or backbone_weights is not None):
         raise ValueError("init_from brings the weights of the backbone along: give none beside it")
+    if precision not in (None, *get_args(Precision)):
+        raise ValueError(f"precision must be one of {', '.join(get_args(Precision))} or None, got {precision!r}")
     process = distributed.start(device)
     try:
         _check_micro_batches(recipe, process.world, accumulate)
@@ -101,13 +106,13 @@ def train(
             model = build_detector(
                 recipe,
                 num_classes=len(data.class_names),
-                self_balance_period=plan.self_balance_period,
+                self_balance_period=recipe.loss.self_balance_period(plan.steps_per_epoch),
                 pretrained_backbone=pretrained_backbone,
                 backbone_weights=backbone_weights,
             )
             if init_from is not None and not (out / "checkpoint.pt").exists():
                 log(load_initial_weights(model, init_from, data.class_names))
-            options = {"accumulate": accumulate, "workers": workers, "seed": seed, "log": log}
+            options = {"accumulate": accumulate, "precision": precision, "workers": workers, "seed": seed, "log": log}
             return _train(prepare(model, data, plan, out, process, **options), val, eval_every)
     finally:
         distributed.stop()
@@ -120,7 +125,7 @@ def _check_micro_batches(recipe: Recipe, world: int, accumulate: int) -> None:
     if recipe.batch_size % (world * accumulate):
         shares = f"{world * accumulate} ({world} processes x {accumulate} micro-batches)"
         raise ValueError(f"batch_size must be a multiple of {shares}, got {recipe.batch_size}")
-    if accumulate > 1 and recipe.rank_scope == "global":
+    if accumulate > 1 and recipe.loss.rank_scope == "global":
         raise ValueError('accumulate ranks each micro-batch by itself, and rank_scope "global" ranks the whole batch')
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from alrp_ref.detection.criteria import Losses
+from alrp_ref.detection.criteria import Losses, self_balance_of
 from alrp_ref.machine.distributed import gather
 from alrp_ref.machine.processes import summed
 from alrp_ref.training.errors import Diverged, NothingToLearn
@@ -49,7 +49,7 @@ class Measurements:
         one = next(iter(losses.values())).new_ones(())
         others = {}
         for prefix, criterion in self.criteria.items():
-            balance, gradients = criterion.self_balance, self.gradient_balances[prefix]
+            balance, gradients = self_balance_of(criterion), self.gradient_balances[prefix]
             others[f"{prefix}weight"] = balance.weight if balance else one
             others[f"{prefix}balance"] = gradients.ratio
             gradients.reset()

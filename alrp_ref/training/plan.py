@@ -13,7 +13,6 @@ class Plan:
     batch_size: int
     steps_per_epoch: int
     total_steps: int
-    self_balance_period: int | None
     lr: float
     warmup_steps: int
     milestones: tuple[int, ...]
@@ -34,7 +33,6 @@ class Plan:
             batch_size=recipe.batch_size,
             steps_per_epoch=steps_per_epoch,
             total_steps=total,
-            self_balance_period=math.ceil(recipe.self_balance_epochs * steps_per_epoch) or None,
             lr=recipe.lr,
             # In a shortened run the warm-up takes at most a tenth of the steps.
             warmup_steps=min(recipe.warmup_iters, math.ceil(total / 10)) if total < full else recipe.warmup_iters,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -26,6 +26,8 @@ from alrp_ref.training.sampling import SeededDataset, StepSampler
 from alrp_ref.training.schedule import learning_rate
 from alrp_ref.training.shared_balance import SharedBalance
 
+Precision = Literal["bfloat16", "float32"]
+
 STEPS_WITHOUT_POSITIVE = 50
 """A run without a positive in so many steps from its first on, or in all of its steps, learns nothing, and stops."""
 
@@ -46,6 +48,8 @@ class Run:
     """Processes that were asked for to read images."""
     accumulate: int
     """Micro-batches of a step in each process."""
+    precision: Precision
+    """Of the forward pass."""
     shared_balance: SharedBalance
     plan: Plan
     process: distributed.Process
@@ -74,6 +78,7 @@ def prepare(
     process: distributed.Process,
     *,
     accumulate: int,
+    precision: Precision | None,
     workers: int,
     seed: int,
     log: Callable[[str], None],
@@ -87,10 +92,12 @@ def prepare(
     recipe, learnable = model.recipe, [p for p in model.parameters() if p.requires_grad]
     optimiser = SGD(learnable, plan.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     checkpoint = out / "checkpoint.pt"
-    identity = describe(model, data.category_ids) | {"plan": asdict(plan), "seed": seed, "accumulate": accumulate}
+    options = {"seed": seed, "accumulate": accumulate, "precision": precision}
+    identity = describe(model, data.category_ids) | {"plan": asdict(plan)} | options
     start = resume(checkpoint, identity, model, optimiser, plan.total_steps, log)
     distributed.check_same_on_all(start, "step to resume from: give all of them one folder that all can read")
-    log(_summary(recipe, plan, len(data), process, accumulate))
+    precision = precision or ("bfloat16" if has_bfloat16(process.device) else "float32")
+    log(_summary(recipe, plan, len(data), process, accumulate, precision))
     run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
     has_learned = start >= STEPS_WITHOUT_POSITIVE or any(
         row["step"] < start and (row["loss_loc"] or row.get("loss_rpn_loc"))
@@ -105,6 +112,7 @@ def prepare(
         loader=_loader(data, recipe, plan, start, process, accumulate=accumulate, workers=workers, seed=seed, log=log),
         workers=workers,
         accumulate=accumulate,
+        precision=precision,
         shared_balance=SharedBalance(model.criteria.values(), accumulate),
         plan=plan,
         process=process,
@@ -161,15 +169,18 @@ def _loader(
     )
 
 
-def _summary(recipe: Recipe, plan: Plan, num_images: int, process: distributed.Process, accumulate: int) -> str:
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU has instructions for bfloat16. Emulated, it is slower than float32."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _summary(
+    recipe: Recipe, plan: Plan, num_images: int, process: distributed.Process, accumulate: int, precision: Precision
+) -> str:
     devices = f"{process.world} x {process.device.type}" + f", {accumulate} micro-batches each" * (accumulate > 1)
     lines = [
         f"{recipe.name}: {num_images} images, {plan.total_steps} steps of {plan.batch_size} "
-        f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {devices}",
+        f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {devices}, in {precision}",
         f"learning rate {plan.lr:g}, a tenth of it from steps {', '.join(map(str, plan.milestones))}",
     ]
-    if recipe.loss == "alrp":
-        lines.append(
-            "loss_loc holds the self-balance weight, which is renewed every epoch: the total may rise there, and should"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *filter(None, [recipe.loss.note])])

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from torch import nn
 
+from alrp_ref.detection.criteria import self_balance_of
+
 T = TypeVar("T")
 
 
@@ -25,7 +27,7 @@ class SharedBalance:
     """
 
     def __init__(self, criteria: Iterable[nn.Module], accumulate: int):
-        balanced = (criterion for criterion in criteria if criterion.self_balance is not None)
+        balanced = (criterion for criterion in criteria if self_balance_of(criterion) is not None)
         self.criteria = list(balanced) if accumulate > 1 else []
         self._steps_left = self._read_steps_left()
 
@@ -53,7 +55,7 @@ class SharedBalance:
     def _counted_as_one(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             for criterion in self.criteria:
-                stack.enter_context(criterion.self_balance.accumulate())
+                stack.enter_context(self_balance_of(criterion).accumulate())
             yield
 
     def _read_steps_left(self) -> float:
@@ -62,5 +64,5 @@ class SharedBalance:
         Between, each step is taken to count. If one does not, for want of positives, the window is not full when the
         forward pass over all micro-batches was made; that pass has changed nothing, and the next step makes one.
         """
-        balances = [criterion.self_balance for criterion in self.criteria]
+        balances = [self_balance_of(criterion) for criterion in self.criteria]
         return min((b.period - int(b.window[2]) for b in balances if b.period is not None), default=math.inf)

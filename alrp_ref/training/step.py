@@ -48,13 +48,8 @@ def forward(run: Run, model: nn.Module, batch: Batch) -> Losses:
     device = run.process.device
     images = normalise(images.to(device, non_blocking=True, memory_format=torch.channels_last))
     targets = [{name: target[name].to(device, non_blocking=True) for name in ("boxes", "labels")} for target in targets]
-    with torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(device)):
+    with torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
         return model(images, targets)
-
-
-def uses_bfloat16(device: torch.device) -> bool:
-    """Whether training is in bfloat16: on GPUs that have instructions for it. Emulated, it is slower than float32."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _gradient_exchange(run: Run, *, is_last: bool) -> contextlib.AbstractContextManager:

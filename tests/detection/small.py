@@ -7,6 +7,7 @@ from torch import Tensor
 
 from alrp_ref.detection import RECIPES, Recipe
 from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.recipe_losses import ALRP, AP, CrossEntropy, Focal, MeanGIoU, Separate, SmoothL1
 
 _TINY = RECIPES["alrp_tiny"]
 _IOU = replace(_TINY, name="iou", assigner="iou", ratios=(0.5, 1.0, 2.0), scales_per_octave=1)
@@ -31,13 +32,30 @@ SMALL: dict[str, Recipe] = {
         RECIPES["focal_tiny"],
         _IOU,
         _FOVEA,
-        replace(_FOVEA, name="ap_fovea", loss="ap"),
-        replace(_FOVEA, name="focal_fovea", loss="focal"),
+        replace(_FOVEA, name="ap_fovea", loss=AP(beta=0.11)),
+        replace(_FOVEA, name="focal_fovea", loss=Focal(alpha=0.4, gamma=1.5, beta=0.11, count_images=True)),
         _FASTER,
-        replace(_FASTER, name="ce_faster", loss="ce"),
-        replace(_FASTER, name="ce_giou_faster", loss="ce_giou"),
+        replace(_FASTER, name="ce_faster", loss=CrossEntropy()),
+        replace(_FASTER, name="ce_giou_faster", loss=CrossEntropy(boxes="giou")),
     )
 }
+EVERY_LOSS = (
+    ALRP(
+        delta=0.5,
+        loc_error="iou",
+        loc_step="smoothed",
+        first_weight=5.0,
+        self_balance_epochs=0.25,
+        rank_scope="global",
+    ),
+    AP(delta=2.0, beta=0.11, rank_scope="global"),
+    Focal(alpha=None, gamma=0.0, beta=0.11, count_images=True),
+    CrossEntropy(boxes="giou"),
+    SmoothL1(beta=0.5),
+    MeanGIoU(),
+    Separate(scores=AP(delta=0.5), boxes=ALRP(first_weight=3.0), weight=2.0),
+)
+"""One of each, with other options than its defaults."""
 EMPTY = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
 
 

@@ -1,19 +1,18 @@
-"""What a recipe says about its loss is what the detector is trained with."""
-
-from dataclasses import replace
+"""The options of a loss are what a detector is trained with."""
 
 import pytest
 import torch
+from torch.nn import functional as F
+from torchvision.ops import sigmoid_focal_loss
 
 from alrp_ref import alrp_loss, ap_loss, giou_error, iou_error
-from alrp_ref.detection import RECIPES
+from alrp_ref.batch import IGNORED, ranking_targets
 from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.criteria import build_criterion, ranking_targets
-from alrp_ref.detection.recipes import get_recipe
+from alrp_ref.detection.recipe_losses import ALRP, AP, Focal, MeanGIoU, Separate, SmoothL1
 
-RECIPE = RECIPES["alrp_tiny"]
-DECODE = CODERS["deltas"].decode
+CODER = CODERS["deltas"]
+DECODE = CODER.decode
 
 
 @pytest.fixture
@@ -42,79 +41,116 @@ def errors(batch, loc_error):
     ],
 )
 def test_the_options_of_alrp_loss(batch, changes, loc_error, options):
-    """The criterion is `alrp_loss` over all logits of the batch, with the recipe's error of the boxes, delta and step;
-    the boxes' part holds the initial weight, 50."""
-    losses = build_criterion(replace(RECIPE, **changes), self_balance_period=4)(*batch)
+    """The criterion is `alrp_loss` over all logits of the batch, with the error of the boxes, delta and step that the
+    loss names; the boxes' part holds the first weight, 50."""
+    losses = ALRP(**changes).build(CODER, 4)(*batch)
     logits, _, assigned = batch
     expected = alrp_loss(
-        logits.flatten(), ranking_targets(assigned.labels, 4).flatten(), errors(batch, loc_error), **options
+        logits.flatten(), ranking_targets(logits, assigned.labels).flatten(), errors(batch, loc_error), **options
     )
     assert torch.equal(losses["loss_cls"], expected.cls)
     assert torch.allclose(losses["loss_loc"], 50 * expected.loc, rtol=1e-12)
 
 
-def test_without_a_period_the_weight_stays(batch):
-    """After any number of epochs it is the recipe's; with a period it is renewed."""
+def test_without_a_period_the_first_weight_stays(batch):
+    """After any number of epochs it is the loss's; with a period it is renewed."""
     for period in (2, None):
-        criterion = build_criterion(replace(RECIPE, loc_weight=3.0), self_balance_period=period)
+        criterion = ALRP(first_weight=3.0).build(CODER, period)
         for _ in range(5):
             criterion(*batch)
         assert (float(criterion.self_balance.weight) == 3.0) is (period is None)
 
 
-def test_ranking_each_image_for_itself(batch):
-    """`rank_scope="image"` is the mean of `alrp_loss` over the images that have a positive; the third has none."""
-    losses = build_criterion(replace(RECIPE, rank_scope="image", loc_weight=1.0))(*batch)
+@pytest.mark.parametrize(("epochs", "period"), [(1.0, 25), (0.5, 13), (2, 50), (0, None)])
+def test_the_self_balance_is_renewed_after_so_many_epochs(epochs, period):
+    """Of 25 steps an epoch; with 0 it is never renewed, and then no note says that the total may rise."""
+    loss = ALRP(self_balance_epochs=epochs)
+    assert loss.self_balance_period(25) == period == Separate(scores=AP(), boxes=loss).self_balance_period(25)
+    assert Separate(scores=loss, boxes=MeanGIoU()).self_balance_period(25) is None
+    assert ("the total may rise" in loss.note) is bool(epochs)
+
+
+def test_ap_loss_takes_delta_and_beta(batch):
+    """A wider step is the loss of the wider step; beta is the bend of smooth L1, the mean over all numbers."""
+    logits, deltas, assigned = batch
+    losses = AP(delta=2.0, beta=0.5).build(CODER)(*batch)
+    targets = ranking_targets(logits, assigned.labels).flatten()
+    assert losses["loss_cls"] == ap_loss(logits.flatten(), targets, delta=2.0)
+    predicted, truth = deltas[assigned.labels >= 0], CODER.encode(assigned.boxes, assigned.anchors)
+    assert torch.isclose(losses["loss_loc"], F.smooth_l1_loss(predicted, truth, beta=0.5), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "alpha", "gamma", "divisor"),
+    [({}, 0.25, 2.0, 4), ({"alpha": None, "gamma": 0.0}, -1, 0.0, 4), ({"count_images": True}, 0.25, 2.0, 4 + 3)],
+)
+def test_the_options_of_focal_loss(batch, options, alpha, gamma, divisor):
+    """Its sum over all logits but the ignored is divided by the four positives, or by them and the three images;
+    alpha=None, gamma=0 is cross entropy."""
     logits, _, assigned = batch
-    targets, found = ranking_targets(assigned.labels, 4), errors(batch, giou_error)
-    first = alrp_loss(logits[0].flatten(), targets[0].flatten(), found[:3])
-    second = alrp_loss(logits[1].flatten(), targets[1].flatten(), found[3:])
-    assert torch.allclose(losses["loss_cls"], (first.cls + second.cls) / 2, rtol=1e-12)
-    assert torch.allclose(losses["loss_loc"], (first.loc + second.loc) / 2, rtol=1e-12)
+    targets, is_used = ranking_targets(logits, assigned.labels), assigned.labels != IGNORED
+    expected = sigmoid_focal_loss(logits[is_used], targets[is_used].double(), alpha, gamma, reduction="sum") / divisor
+    losses = Focal(**options).build(CODER)(*batch)
+    assert torch.isclose(losses["loss_cls"], expected, rtol=1e-12)
+    if alpha == -1:
+        by_hand = F.binary_cross_entropy_with_logits(logits[is_used], targets[is_used].double(), reduction="sum")
+        assert torch.isclose(losses["loss_cls"], by_hand / divisor, rtol=1e-12)
 
 
-def test_a_batch_without_positives_ranked_by_image(batch):
-    """Its losses are 0 and have a gradient, which is 0, too."""
+def gradients(loss, batch, criterion=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of logits and deltas."""
+    logits, deltas, assigned = batch
+    logits, deltas = logits.clone().requires_grad_(), deltas.clone().requires_grad_()
+    sum((criterion or loss.build(CODER))(logits, deltas, assigned).values()).backward()
+    return logits.grad, deltas.grad
+
+
+@pytest.mark.parametrize("scores", [ALRP(), AP(), Focal()])
+def test_each_error_of_a_mean_counts_alike_and_the_scores_keep_their_loss(batch, scores):
+    """The gradient of weight / |P| times the sum of the GIoU errors, whatever the rank."""
+    of_scores, of_boxes = gradients(Separate(scores=scores, boxes=MeanGIoU(), weight=3.0), batch)
+    assert torch.equal(of_scores, gradients(scores, batch)[0])
+    _, deltas, assigned = batch
+    deltas = deltas.clone().requires_grad_()
+    (3 * errors((None, deltas, assigned), giou_error).mean()).backward()
+    assert torch.allclose(of_boxes, deltas.grad, rtol=1e-12)
+
+
+def test_scores_of_ap_loss_and_boxes_of_alrp_loss(batch):
+    """Each part has the gradient that its loss gives alone, the self-balance included: it is renewed each epoch."""
+    criterion, ap, alrp = (loss.build(CODER, 2) for loss in (Separate(scores=AP(), boxes=ALRP()), AP(), ALRP()))
+    for _ in range(3):
+        of_scores, of_boxes = gradients(None, batch, criterion)
+        scores_of_alrp, boxes_of_alrp = gradients(None, batch, alrp)
+        assert torch.equal(of_scores, gradients(None, batch, ap)[0])
+        assert not torch.equal(of_scores, scores_of_alrp)
+        assert torch.equal(of_boxes, boxes_of_alrp)
+    assert criterion.self_balance.weight == alrp.self_balance.weight != 50
+
+
+def test_smooth_l1_can_weigh_more(batch):
+    """The gradient on the boxes is that of AP Loss's smooth L1 times the weight, that on the scores is as it was."""
+    of_scores, of_boxes = gradients(Separate(scores=AP(), boxes=SmoothL1(), weight=3.0), batch)
+    scores_of_ap, boxes_of_ap = gradients(AP(), batch)
+    assert torch.equal(of_scores, scores_of_ap)
+    assert torch.allclose(of_boxes, 3 * boxes_of_ap, rtol=1e-12)
+
+
+def test_a_batch_without_positives_has_a_loss_of_boxes_of_zero(batch):
+    """Of every loss for boxes, with a gradient, which is zero, too."""
     logits, deltas, assigned = batch
     empty = Assigned(torch.full_like(assigned.labels, -1), assigned.anchors[:0], assigned.boxes[:0])
-    losses = build_criterion(replace(RECIPE, rank_scope="image"))(logits.requires_grad_(), deltas, empty)
-    sum(losses.values()).backward()
-    assert sum(losses.values()) == 0 and not logits.grad.any()
+    for loss in (ALRP(), AP(), Focal(), Separate(scores=AP(), boxes=MeanGIoU()), SmoothL1()):
+        deltas = deltas.detach().requires_grad_()
+        losses = loss.build(CODER)(logits.clone().requires_grad_(), deltas, empty)
+        losses["loss_loc"].backward()
+        assert losses["loss_loc"] == 0 and (deltas.grad is None or not deltas.grad.any())
 
 
-def test_ap_loss_takes_delta(batch):
-    """A wider step, the loss of the wider step."""
-    logits, _, assigned = batch
-    losses = build_criterion(replace(RECIPE, loss="ap", delta=2.0))(*batch)
-    assert losses["loss_cls"] == ap_loss(logits.flatten(), ranking_targets(assigned.labels, 4).flatten(), delta=2.0)
-
-
-def test_a_variant_is_a_recipe_by_another_name():
-    """NAME:FIELD=VALUE:FIELD=VALUE, and all else stays."""
-    variant = get_recipe("alrp_tiny:assigner=iou:loc_weight=1")
-    assert variant == replace(RECIPE, assigner="iou", loc_weight=1, name="alrp_tiny:assigner=iou:loc_weight=1")
-
-
-@pytest.mark.parametrize(
-    "text, complaint",
-    [
-        ("alrp_tiny:delta", "FIELD=VALUE, got 'delta'"),
-        ("alrp_tiny:epsilon=1", "FIELD=VALUE, got 'epsilon=1'"),
-        ("alrp_tiny:delta=wide", "delta must be a finite number, got 'wide'"),
-        ("alrp:delta=1", "got 'alrp'"),
-    ],
-)
-def test_a_variant_that_cannot_be_is_refused(text, complaint):
-    """The error names the part that is wrong."""
-    with pytest.raises(ValueError, match=complaint):
-        get_recipe(text)
-
-
-@pytest.mark.parametrize(
-    "changes, complaint",
-    [({"loc_error": "l1"}, "loc_error must be one of giou, iou"), ({"loss": "hinge"}, "loss must be one of")],
-)
-def test_an_unknown_choice_is_refused(changes, complaint):
-    """The error lists what there is."""
-    with pytest.raises(ValueError, match=complaint):
-        build_criterion(replace(RECIPE, **changes))
+def test_a_label_that_does_not_exist_is_refused(batch):
+    """As by `flatten_batch`, which is the way into the loss: class 4 of four classes is no negative."""
+    logits, deltas, assigned = batch
+    wrong = assigned._replace(labels=torch.where(assigned.labels == 3, 4, assigned.labels))
+    for loss in (ALRP(), AP(), Focal()):
+        with pytest.raises(ValueError, match="labels must be 0 to 3"):
+            loss.build(CODER)(logits, deltas, wrong)

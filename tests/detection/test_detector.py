@@ -13,12 +13,10 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from alrp_ref import SelfBalance
 from alrp_ref.detection import RECIPES, Recipe, build_detector, load_official_checkpoint
-from alrp_ref.detection.assigners import IGNORED, NEGATIVE
-from alrp_ref.detection.criteria import ranking_targets
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
+from alrp_ref.detection.recipe_losses import ALRP, AP, LOSSES
 
-LOSSES = ("alrp", "ap", "focal")
 STEPS = {"alrp_faster": 200, "ce_faster": 250, "ce_giou_faster": 250}
 """A second stage that learns from a sample takes longer."""
 
@@ -60,7 +58,7 @@ def test_batch_without_boxes_trains_on(name: str):
     losses = model(batch()[0], [EMPTY, EMPTY])
     for part, loss in losses.items():
         assert loss.isfinite() and loss.requires_grad
-        assert (loss == 0) == (part.endswith("loc") or SMALL[name].loss in ("alrp", "ap"))
+        assert (loss == 0) == (part.endswith("loc") or isinstance(SMALL[name].loss, ALRP | AP))
     sum(losses.values()).backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
@@ -165,12 +163,6 @@ def test_half_precision_two_stages(name: str):
     assert all(loss.dtype == torch.float32 and loss.isfinite() for loss in losses.values())
 
 
-def test_ranking_targets_by_hand():
-    """A positive anchor is 1 for its class and 0 for the others, an ignored one is -1 for all."""
-    targets = ranking_targets(torch.tensor([[2, NEGATIVE, IGNORED]]), 3)
-    assert targets.tolist() == [[[0, 0, 1], [0, 0, 0], [-1, -1, -1]]]
-
-
 @one_of_a_kind
 def test_detections_are_sorted_and_inside_each_image(name: str):
     """Detections come best first, at most 100, with an area, and clipped to each image's size without its padding."""
@@ -265,18 +257,18 @@ def test_recipes_are_frozen_printable_and_replaceable(name: str):
     recipe = RECIPES[name]
     assert recipe.name == name
     assert repr(recipe).startswith(f"Recipe(name='{name}'")
-    assert eval(repr(recipe)) == recipe
+    assert eval(repr(recipe), {"Recipe": Recipe, **LOSSES}) == recipe
     with pytest.raises(FrozenInstanceError):
         recipe.lr = 1.0
     assert isinstance(replace(recipe, lr=1.0), Recipe)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["alrp", "ap", "focal"])
 def test_recipes_of_one_size_differ_in_their_loss_only(loss: str):
     """The three losses are compared on one and the same small detector."""
     for size in ("tiny", "mobilenet_320"):
         recipe = RECIPES[f"{loss}_{size}"]
-        architecture = replace(recipe, name="", loss="alrp", lr=1.0)
+        architecture = replace(recipe, name="", loss=ALRP(), lr=1.0)
         assert architecture == replace(RECIPES[f"alrp_{size}"], name="", lr=1.0)
 
 

@@ -6,10 +6,11 @@ from detection import official
 from torch import Tensor
 from torch.testing import assert_close
 
+from alrp_ref.batch import ranking_targets
 from alrp_ref.detection import RECIPES, build_detector, load_official_checkpoint
 from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import CODERS, decode, encode
-from alrp_ref.detection.criteria import ALRPCriterion, Losses, ranking_targets
+from alrp_ref.detection.criteria import ALRPCriterion, Losses
 
 RECIPE = "alrp_retinanet_r50_atss_500"
 PERIOD = 3
@@ -19,7 +20,7 @@ class ReleaseCriterion(ALRPCriterion):
     """Ours, with what the release adds to the areas of GIoU put back: 1e-6, where the anchor is the unit box."""
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        targets = ranking_targets(assigned.labels, logits.shape[-1])
+        targets = ranking_targets(logits, assigned.labels)
         unit = assigned.anchors.new_tensor([-0.5, -0.5, 0.5, 0.5]).expand_as(assigned.anchors)
         pred = decode(deltas[assigned.labels >= 0], unit)
         truth = decode(encode(assigned.boxes, assigned.anchors), unit)
@@ -53,7 +54,7 @@ def test_official_trajectory(criterion: type[ALRPCriterion], steps: int, toleran
     expected = official.expected("trajectory")
     assert expected["self_balance_period"] == PERIOD
     model = build_detector(RECIPE)
-    model.criterion = criterion(RECIPES[RECIPE], CODERS["deltas"], PERIOD)
+    model.criterion = criterion(RECIPES[RECIPE].loss, CODERS["deltas"], PERIOD)
     model.double().train()
     load_official_checkpoint(model, official.state_dict(official.expected(RECIPE)["shapes"]))
     optimizer = torch.optim.SGD(

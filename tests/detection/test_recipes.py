@@ -1,11 +1,14 @@
 """The recipes are the release's configurations."""
 
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
 
 import pytest
 from detection import official
+from detection.small import EVERY_LOSS
 
-from alrp_ref.detection import RECIPES, Recipe
+from alrp_ref.detection import RECIPES, Recipe, recipe_losses
+from alrp_ref.detection.recipe_losses import ALRP, AP, LOSSES, Focal, MeanGIoU, Separate, SmoothL1, read_value
 from alrp_ref.detection.recipes import RELEASED_AP, field_docs, get_recipe
 
 CONFIGURATIONS = official.expected("configurations")
@@ -41,7 +44,7 @@ def test_the_released_models_are_fourteen():
     [
         ("__doc__=x", "a recipe is changed by FIELD=VALUE"),
         ("speed=3", "a recipe is changed by FIELD=VALUE"),
-        ("delta", "a recipe is changed by FIELD=VALUE"),
+        ("lr", "a recipe is changed by FIELD=VALUE"),
         ("clip_norm=abc", "clip_norm must be a finite number or None, got 'abc'"),
         ("lr=-1", "lr must be above 0, got -1"),
         ("lr=True", "lr must be a finite number, got True"),
@@ -51,6 +54,29 @@ def test_the_released_models_are_fourteen():
         ("lr_steps=('a',)", "lr_steps must be a tuple of whole numbers, got"),
         ("test_size=(1,2,3)", "test_size must be a tuple of 2 whole numbers, got"),
         ("warmup_iters=-3", "warmup_iters must not be negative, got -3"),
+        ("lr.steps=3", "a recipe is changed by FIELD=VALUE"),
+        ("loss.=3", "ALRP has the options delta, loc_error, loc_step, first_weight, .*, got ''"),
+        ("loss.delta=-1", "delta must be above 0, got -1"),
+        ("loss.delta=wide", "delta must be a finite number, got 'wide'"),
+        ("loss.loc_error=l1", "loc_error must be one of giou, iou, got 'l1'"),
+        ("loss.epsilon=1", "ALRP has the options delta, .*, got 'epsilon'"),
+        ("loss.delta.x=1", "delta of ALRP has no options, got 'delta.x'"),
+        ("loss=AP:loss.loc_step=hard", "AP has the options delta, beta, rank_scope, got 'loc_step'"),
+        ("loss=hinge", "loss must be one of ALRP, AP, Focal, CrossEntropy, Separate, got 'hinge'"),
+        ("loss=Hinge()", "a loss must be one of ALRP, AP, .*, MeanGIoU, got 'Hinge'"),
+        ("loss=SmoothL1()", "loss must be one of ALRP, .*, Separate, got SmoothL1"),
+        ("loss=Focal(alpha=2)", "alpha must be 0 to 1 or None, got 2"),
+        ("loss=Focal(count_images=1)", "count_images must be True or False, got 1"),
+        ("loss=AP(0.5)", r"options of a loss are given as NAME\(OPTION=VALUE, ...\), got 'AP\(0.5\)'"),
+        ("loss=AP(**{})", r"options of a loss are given as NAME\(OPTION=VALUE"),
+        ("loss=Separate(scores=AP())", r"Separate needs boxes, as in Separate\(scores=AP\(\), boxes=MeanGIoU\(\)\)"),
+        ("loss=Separate(scores=MeanGIoU(), boxes=AP())", "scores must be one of ALRP, .*, got MeanGIoU"),
+        ("loss=Separate(scores=AP(), boxes=MeanGIoU(beta=1))", "MeanGIoU has no options, got 'beta'"),
+        ("loss=Separate(scores=CrossEntropy(), boxes=AP())", "CrossEntropy.* is for faster_rcnn, and Separate is not"),
+        ("loss=__import__('os')", "the options of a loss are given as"),
+        ("loss=open(x=1)", "a loss must be one of ALRP, .*, got 'open'"),
+        ("loss=CrossEntropy()", "CrossEntropy.* is for faster_rcnn, got the detector retinanet"),
+        ("detector=faster_rcnn:loss=AP()", "AP.* is for retinanet, got the detector faster_rcnn"),
         ("assigner=none", "assigner must be one of iou, atss, fovea, rpn, got 'none'"),
     ],
 )
@@ -65,6 +91,41 @@ def test_a_recipe_is_changed_by_name_and_value():
     recipe = get_recipe("alrp_tiny:lr=1:assigner=iou:ratios=(0.5, 1.0):clip_norm=None:lr_steps=()")
     assert (recipe.lr, recipe.assigner, recipe.ratios) == (1, "iou", (0.5, 1.0))
     assert recipe.clip_norm is None and recipe.lr_steps == ()
+
+
+@pytest.mark.parametrize(
+    "changes, loss",
+    [
+        ("loss=AP", AP()),
+        ("loss=AP()", AP()),
+        ("loss.first_weight=5", ALRP(first_weight=5)),
+        ("loss.loc_error=iou:loss.self_balance_epochs=0", ALRP(loc_error="iou", self_balance_epochs=0)),
+        ("loss=AP:loss.delta=2", AP(delta=2)),
+        ("loss=ALRP(loc_error=iou, loc_step='smoothed')", ALRP(loc_error="iou", loc_step="smoothed")),
+        ("loss=Separate(scores=AP(), boxes=MeanGIoU(), weight=3)", Separate(scores=AP(), boxes=MeanGIoU(), weight=3)),
+        ("loss=Separate(scores=AP, boxes=SmoothL1):loss.boxes.beta=2", Separate(scores=AP(), boxes=SmoothL1(beta=2))),
+        ("loss=Focal(alpha=None, gamma=-0.0)", Focal(alpha=None, gamma=0)),
+    ],
+)
+def test_a_loss_is_changed_by_name_and_option(changes, loss):
+    """Another loss, or another option of the one there is, one change after the other; all else stays."""
+    name = f"alrp_tiny:{changes}"
+    assert get_recipe(name) == replace(RECIPES["alrp_tiny"], name=name, loss=loss)
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS, ids=repr)
+def test_a_loss_is_what_it_prints(loss):
+    """Its text, typed on the command line, is the same loss; so are its plain data, after JSON, too."""
+    assert read_value(repr(loss)) == loss
+    assert recipe_losses.from_data(json.loads(json.dumps(recipe_losses.as_data(loss)))) == loss
+
+
+def test_every_loss_has_a_test_of_its_own_options():
+    """`EVERY_LOSS` has one of each, with other options than its defaults, if it has any."""
+    assert {type(loss) for loss in EVERY_LOSS} == set(LOSSES.values())
+    for loss in EVERY_LOSS:
+        for option in fields(loss):
+            assert getattr(loss, option.name) != option.default
 
 
 def test_every_field_is_documented_where_it_stands():

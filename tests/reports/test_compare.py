@@ -11,6 +11,8 @@ import pytest
 
 from alrp_ref import cli
 from alrp_ref.data import CocoDataset, Layout, hold_out, make_shapes
+from alrp_ref.detection.recipe_losses import Focal
+from alrp_ref.detection.recipes import as_data
 from alrp_ref.evaluation import evaluate
 from alrp_ref.machine.files import DataError
 from alrp_ref.reports import compare, write_comparison
@@ -31,7 +33,7 @@ def many(tmp_path_factory) -> Path:
 @pytest.fixture
 def recipes(recipe):
     """Two losses of the same small detector."""
-    return [replace(recipe, name="ranked"), replace(recipe, name="focal", loss="focal")]
+    return [replace(recipe, name="ranked"), replace(recipe, name="focal", loss=Focal())]
 
 
 def results(folder: Path) -> dict[str, dict]:
@@ -124,7 +126,7 @@ def test_the_tables_hold_what_the_runs_reached(many, recipe, tmp_path):
 def test_a_comparison_from_the_command_line(many, tmp_path, capsys):
     """A short one: the table, the page, which needs no other file, and every table as CSV; the same command trains
     nothing anew."""
-    names = ["alrp_tiny", "focal_tiny", "alrp_tiny:delta=0.5"]
+    names = ["alrp_tiny", "focal_tiny", "alrp_tiny:loss.delta=0.5"]
     command = ["compare", "--recipes", *names, "--coco", str(many), "--out", str(tmp_path), "--budget", "3"]
     command += ["--seeds", "2", "--workers", "0", "--device", "cpu"]
     assert cli.main(command) == 0
@@ -145,7 +147,7 @@ def test_a_comparison_from_the_command_line(many, tmp_path, capsys):
         assert (tmp_path / f"{name}.csv").read_text().splitlines()[0] == columns
 
     rates = {row["recipe"]: row["lr"] for row in rows}
-    assert rates["alrp_tiny:delta=0.5"] == rates["alrp_tiny"]  # one thing differs
+    assert rates["alrp_tiny:loss.delta=0.5"] == rates["alrp_tiny"]  # one thing differs
     assert {row["recipe"] for row in read_table(tmp_path / "sweep.csv")} == {"alrp_tiny", "focal_tiny"}
     before = results(tmp_path)
     assert cli.main(command) == 0
@@ -228,8 +230,8 @@ def test_an_unfair_comparison_is_refused(many, recipes, tmp_path, change, compla
 @pytest.mark.parametrize(
     "names, change, complaint",
     [
-        (["alrp_tiny:loc_step=soft"], {}, "loc_step must be one of hard, smoothed, got 'soft'"),
-        (["alrp_tiny:delta=-1"], {}, "delta must be above 0, got -1"),
+        (["alrp_tiny:loss.loc_step=soft"], {}, "loc_step must be one of hard, smoothed, got 'soft'"),
+        (["alrp_tiny:loss.delta=-1"], {}, "delta must be above 0, got -1"),
         (["alrp_tiny", "alrp_tiny:lr=0.5"], {}, "leave lr out of alrp_tiny:lr=0.5"),
         (["alrp_tiny"], {"steps": 0}, "at least 1 step and 1 seed, got 0 and 3"),
         (["alrp_tiny"], {"seeds": 0}, "at least 1 step and 1 seed, got 9 and 0"),
@@ -253,6 +255,24 @@ def test_the_data_of_a_comparison_are_looked_at_first(many, recipes, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file is a file; give the name of a folder"):
         compare(recipes, many, tmp_path / "file", steps=3, **QUIET)
+
+
+def test_a_result_of_an_earlier_version_counts_if_its_loss_is_known(many, recipe, tmp_path):
+    """The loss was a word, with its options beside it. A result of AP Loss with another weight than 50 came from a
+    study that trained something else, and is refused."""
+    run = Run(recipe=recipe, coco=many, folder=tmp_path / "run", steps=3, seed=0, backbone="none")
+    fields = {key: value for key, value in as_data(run.recipe).items() if key != "loss"}
+    identity = run._identity() | {"AP": 0.5}
+    run.folder.mkdir(parents=True)
+    former = {"delta": 1.0, "loc_error": "giou", "loc_step": "hard", "self_balance_epochs": 1.0}
+    for loss, weight in (("alrp", 50.0), ("ap", 3.0)):
+        recipe = fields | former | {"loss": loss, "loc_weight": weight}
+        (run.folder / "result.json").write_text(json.dumps(identity | {"recipe": recipe}))
+        if loss == "alrp":
+            assert run.result["AP"] == 0.5
+        else:
+            with pytest.raises(DataError, match=r"result\.json cannot be read: it was trained with separate losses"):
+                assert run.result
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"AP"', '{"seed": 0}'])

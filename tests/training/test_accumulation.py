@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from alrp_ref import checks
 from alrp_ref.detection import build_detector
+from alrp_ref.detection.recipe_losses import ALRP, AP, MeanGIoU, Separate
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine.distributed import Process
 from alrp_ref.machine.files import DataError
@@ -54,7 +55,7 @@ def make_run(name: str, out: Path, accumulate: int, rank: int = 0, world: int = 
     recipe = replace(SMALL[name], batch_size=BATCH, lr=0.05, warmup_iters=0, clip_norm=1.0)
     model = build_detector(recipe, num_classes=2, self_balance_period=2).double()
     plan, process = Plan.of(recipe, IMAGES, steps=STEPS, epochs=None), Process(rank, world, torch.device("cpu"))
-    options = {"accumulate": accumulate, "workers": 0, "seed": 0, "log": lambda text: None}
+    options = {"accumulate": accumulate, "precision": None, "workers": 0, "seed": 0, "log": lambda text: None}
     return prepare(model, Noise(), plan, out, process, **options)
 
 
@@ -184,6 +185,7 @@ def test_a_batch_that_cannot_be_divided_is_refused(shapes, recipe, tmp_path):
     for accumulate, message in ((0, "accumulate must be 1 or more, got 0"), (3, "multiple of 3 .* got 2")):
         with pytest.raises(ValueError, match=message):
             quietly(recipe, shapes, tmp_path / "run", steps=1, accumulate=accumulate)
-    with pytest.raises(ValueError, match="accumulate ranks each micro-batch by itself"):
-        quietly(replace(recipe, rank_scope="global"), shapes, tmp_path / "run", steps=1, accumulate=2)
+    for loss in (ALRP(rank_scope="global"), Separate(scores=AP(rank_scope="global"), boxes=MeanGIoU())):
+        with pytest.raises(ValueError, match="accumulate ranks each micro-batch by itself"):
+            quietly(replace(recipe, loss=loss), shapes, tmp_path / "run", steps=1, accumulate=2)
     assert not (tmp_path / "run").exists()

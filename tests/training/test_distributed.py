@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from detection.small import SMALL, batch
 from torch import distributed, multiprocessing, nn
 
 from alrp_ref.detection import build_detector
+from alrp_ref.detection.recipes import with_changes
 from alrp_ref.detection.saved_model import load_checkpoint
 from alrp_ref.machine.distributed import check_same_on_all
 from alrp_ref.machine.files import DataError
@@ -32,7 +32,7 @@ def start(shapes: Path, out: Path, steps: int) -> subprocess.Popen:
         port = free.getsockname()[1]
     launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}"]
     train = ["-m", "alrp_ref.cli", "train", "--recipe=alrp_tiny", f"--coco={shapes}", f"--out={out}"]
-    options = ["--set=rank_scope=global", "--set=train_size=64", "--batch-size=2", "--workers=0", "--device=cpu"]
+    options = ["--set=loss.rank_scope=global", "--set=train_size=64", "--batch-size=2", "--workers=0", "--device=cpu"]
     command = [sys.executable, *launch, *train, *options, f"--steps={steps}"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -89,7 +89,8 @@ def test_an_error_in_one_process_ends_the_others(shapes, tmp_path):
 def losses_and_gradient(images: slice, recipe: str, rank_scope: str, processes: bool = False):
     """Of the same small detector, in float64, on some of four images of which the third is empty."""
     torch.manual_seed(0)
-    model = build_detector(replace(SMALL[recipe], rank_scope=rank_scope), num_classes=2).double().train()
+    recipe = with_changes(SMALL[recipe], [f"loss.rank_scope={rank_scope}"])
+    model = build_detector(recipe, num_classes=2).double().train()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()  # its statistics are those of a process's images, whatever the loss ranks

@@ -13,7 +13,8 @@ import torch
 
 from alrp_ref import checks
 from alrp_ref.detection import load_model
-from alrp_ref.detection.saved_model import load_checkpoint
+from alrp_ref.detection.recipe_losses import ALRP, AP, Focal
+from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine.files import DataError
 from alrp_ref.reports.curves import loss_curves
 from alrp_ref.training import TrainingStopped, loop, prepare, train
@@ -64,6 +65,27 @@ def test_a_checkpoint_of_another_recipe_is_refused(shapes, recipe, tmp_path):
     quietly(recipe, shapes, tmp_path, steps=1)
     with pytest.raises(DataError, match=r"recipe\.momentum: 0\.9 there, 0\.5 now"):
         quietly(replace(recipe, momentum=0.5), shapes, tmp_path, steps=1)
+    with pytest.raises(DataError, match=r"another run.*:\n  recipe\.loss\.delta: 1\.0 there, 0\.5 now$"):
+        quietly(replace(recipe, loss=ALRP(delta=0.5)), shapes, tmp_path, steps=1)
+    with pytest.raises(DataError, match=r"\n  recipe\.loss: {'name': 'ALRP', .* there, {'name': 'Focal', "):
+        quietly(replace(recipe, loss=Focal()), shapes, tmp_path, steps=1)
+
+
+@pytest.mark.parametrize(("loss", "word"), [(ALRP(first_weight=5.0), "alrp"), (AP(), "ap")])
+def test_a_run_of_an_earlier_version_is_resumed(shapes, recipe, tmp_path, loss, word):
+    """Its checkpoint has the loss as a word, options beside it, a period in its plan, and no precision."""
+    recipe = replace(recipe, loss=loss)
+    quietly(recipe, shapes, tmp_path, steps=2)
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    for name in ("precision", "criterion"):
+        del saved[name]
+    fields = {"loss": word, "loc_weight": getattr(loss, "first_weight", 50.0), "self_balance_epochs": 1.0, "delta": 1.0}
+    saved["recipe"] |= fields | {"optimizer": "sgd"}
+    saved["plan"]["self_balance_period"] = 3
+    save_checkpoint(tmp_path / "checkpoint.pt", saved)
+    said = []
+    train(recipe, shapes, tmp_path, steps=2, workers=0, device="cpu", log=said.append)
+    assert any("resuming from step 2" in text for text in said)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(shapes, recipe, tmp_path):
@@ -128,7 +150,7 @@ def without_positives(shapes, root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("loss", ["alrp", "focal"])
+@pytest.mark.parametrize("loss", [ALRP(), Focal()])
 def test_a_run_without_a_positive_stops_and_says_so(shapes, recipe, tmp_path, monkeypatch, loss):
     """After so many steps, or at the end of a shorter run; after an interruption, too; with the likely cause."""
     data, recipe = without_positives(shapes, tmp_path / "data"), replace(recipe, loss=loss)

@@ -1,7 +1,6 @@
 """The learning rate of a step, and the weight of the boxes."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,6 @@ def test_the_rate_at_the_knots(step, lr):
 def test_without_warm_up_the_first_step_has_the_full_rate():
     """No warm-up, no milestone: the rate is constant."""
     assert [learning_rate(step, 0.3) for step in (0, 1, 1000)] == [0.3] * 3
-
-
-@pytest.mark.parametrize(("epochs", "period"), [(1.0, 25), (0.5, 13), (2, 50), (0, None)])
-def test_the_self_balance_is_renewed_after_so_many_epochs(epochs, period):
-    """A hundred images in batches of four are 25 steps; with 0 it is never renewed."""
-    recipe = replace(RECIPES["alrp_tiny"], batch_size=4, self_balance_epochs=epochs)
-    assert Plan.of(recipe, 100, steps=None, epochs=None).self_balance_period == period
 
 
 def test_the_schedule_in_the_docs_is_the_one_that_runs():

@@ -1,0 +1,80 @@
+"""The precision of the network is an option of a training run."""
+
+import pytest
+import torch
+
+from alrp_ref import cli
+from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
+from alrp_ref.machine.files import DataError
+from alrp_ref.training import prepare, train
+from alrp_ref.training.log import read_metrics
+
+
+def run(recipe, shapes, out, **options) -> list[str]:
+    """Train quietly on a CPU; what was said."""
+    said = []
+    train(recipe, shapes, out, workers=0, device="cpu", log=said.append, **{"steps": 2} | options)
+    return said
+
+
+def test_bfloat16_rounds_the_network_and_not_the_loss(shapes, recipe, tmp_path):
+    """The start-up summary names the precision; the losses differ by the rounding, and the weights stay float32. On a
+    CPU None is float32, to the last bit."""
+    for precision, name in ((None, "float32"), ("float32", "float32"), ("bfloat16", "bfloat16")):
+        said = run(recipe, shapes, tmp_path / str(precision), precision=precision)
+        assert any(f"on 1 x cpu, in {name}" in text for text in said)
+    losses = {
+        name: [row["loss_cls"] for row in read_metrics(tmp_path / name / "metrics.csv")]
+        for name in ("None", "float32", "bfloat16")
+    }
+    assert losses["None"] == losses["float32"] != losses["bfloat16"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    model = load_checkpoint(tmp_path / "bfloat16" / "checkpoint.pt")["model"]
+    assert {value.dtype for value in model.values() if value.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_gpu_has_bfloat16_if_it_has_instructions_for_it(monkeypatch, native):
+    """Not if it would emulate them; a CPU is not asked."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    assert prepare.has_bfloat16(torch.device("cuda")) is native
+    assert not prepare.has_bfloat16(torch.device("cpu"))
+
+
+def test_another_precision_is_another_run(shapes, recipe, tmp_path):
+    """A run is resumed with the option it was begun with. A checkpoint of an earlier version has none, and is resumed
+    with any."""
+    run(recipe, shapes, tmp_path, precision="float32")
+    with pytest.raises(DataError, match="precision: 'float32' there, 'bfloat16' now"):
+        run(recipe, shapes, tmp_path, precision="bfloat16")
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    del saved["precision"]
+    save_checkpoint(tmp_path / "checkpoint.pt", saved)
+    assert any("resuming from step 2" in text for text in run(recipe, shapes, tmp_path, precision="bfloat16"))
+
+
+def test_a_precision_that_there_is_not_is_refused(shapes, recipe, tmp_path, capsys):
+    """From Python and from the command line, before anything is written; both list what there is."""
+    with pytest.raises(ValueError, match="precision must be one of bfloat16, float32 or None, got 'half'"):
+        run(recipe, shapes, tmp_path / "run", precision="half")
+    assert not (tmp_path / "run").exists()
+    command = ["train", "--recipe", "alrp_tiny", "--coco", str(shapes), "--precision", "half"]
+    with pytest.raises(SystemExit):
+        cli.main(command)
+    assert "bfloat16" in capsys.readouterr().err
+
+
+def test_the_command_line_takes_a_precision_and_a_loss(shapes, tmp_path, capsys):
+    """`--precision` and `--set loss=...` are in the checkpoint, as they were typed; the report names the loss."""
+    loss = "loss=Separate(scores=AP(), boxes=MeanGIoU(), weight=3)"
+    command = ["train", "--recipe", "alrp_tiny", "--coco", str(shapes), "--out", str(tmp_path), "--steps", "1"]
+    command += ["--set", loss, "--set", "train_size=64", "--batch-size", "2", "--set", "loss.scores.delta=0.5"]
+    command += ["--precision", "bfloat16", "--workers", "0", "--device", "cpu", "--backbone-weights", "none"]
+    assert cli.main(command) == 0
+    assert "in bfloat16" in capsys.readouterr().out
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert saved["precision"] == "bfloat16"
+    scores = {"name": "AP", "delta": 0.5, "beta": 1.0, "rank_scope": "process"}
+    assert saved["recipe"]["loss"] == {"name": "Separate", "scores": scores, "boxes": {"name": "MeanGIoU"}, "weight": 3}
+    page = (tmp_path / "report.html").read_text()
+    assert "loss.boxes" in page and "MeanGIoU" in page and "may rise" not in page
