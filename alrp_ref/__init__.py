@@ -1,8 +1,11 @@
 """aLRP Loss, as the paper says it: a readable, verified reference.
 
-The files of this folder are the paper. Read `pairwise` first: it forms every pair, is slow and obvious, and the others
+`paper/` is the paper and nothing else. Read `pairwise` first: it forms every pair, is slow and obvious, and the others
 are tested against it. Then `ranking`, `error_driven`, `ap`, `localisation`, `alrp`, `self_balance`, `lrp`, which run
-for millions of scores, thanks to `exact.step_matrix`. Equation numbers in `Source:` lines are those of arXiv version 4.
+for millions of scores, thanks to `step_matrix`. Equation numbers in `Source:` lines are those of arXiv version 4.
+
+`ranking_loss` is the door: it makes a loss of a formula. `losses` has those that a detector calls, `batch` makes their
+list of a detector's batch, and `rank_sort` is a formula of a later paper.
 
 Is a loss the official one? `verification` says it, of this package on any device and of a port to another language.
 
@@ -17,7 +20,7 @@ from alrp_ref.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from alrp_ref.batch import flatten_batch
-    from alrp_ref.losses import ALRPLoss, APLoss, alrp_loss, ap_loss
+    from alrp_ref.losses import ALRPLoss, APLoss, RankSortLoss, alrp_loss, ap_loss, rank_sort_loss
     from alrp_ref.paper import pairwise
     from alrp_ref.paper.localisation import giou_error, iou_error
     from alrp_ref.paper.lrp import optimal_lrp
@@ -27,6 +30,7 @@ else:
     homes = {
         "ALRPLoss": "losses",
         "APLoss": "losses",
+        "RankSortLoss": "losses",
         "SelfBalance": "paper.self_balance",
         "alrp_loss": "losses",
         "ap_loss": "losses",
@@ -35,6 +39,7 @@ else:
         "iou_error": "paper.localisation",
         "optimal_lrp": "paper.lrp",
         "pairwise": "paper.pairwise",
+        "rank_sort_loss": "losses",
         "verify": "verification",
     }
     __getattr__ = lazy(__name__, homes)
@@ -42,6 +47,7 @@ else:
 __all__ = [
     "ALRPLoss",
     "APLoss",
+    "RankSortLoss",
     "SelfBalance",
     "alrp_loss",
     "ap_loss",
@@ -50,5 +56,6 @@ __all__ = [
     "iou_error",
     "optimal_lrp",
     "pairwise",
+    "rank_sort_loss",
     "verify",
 ]

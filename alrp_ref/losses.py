@@ -1,7 +1,8 @@
-r"""The losses that a detector calls: formulas of the paper, behind one door.
+r"""The losses that a detector calls: formulas behind one door.
 
-Each function and module here is a formula, `alrp_ref.paper.ap.section_2_1` or `alrp_ref.paper.alrp.section_4`, made a
-loss by `alrp_ref.ranking_loss`, and says what it takes and what it returns.
+Each function and module here is a formula made a loss by `alrp_ref.ranking_loss`, and says what it takes and what it
+returns. The formulas are `alrp_ref.paper.ap.section_2_1`, `alrp_ref.paper.alrp.section_4` and, of a later paper,
+`alrp_ref.rank_sort.rank_sort`.
 """
 
 from collections.abc import Callable
@@ -10,13 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from alrp_ref import checks
 from alrp_ref.machine.processes import RankScope
 from alrp_ref.paper.alrp import LocStep, section_4
 from alrp_ref.paper.ap import section_2_1
 from alrp_ref.paper.self_balance import SelfBalance
+from alrp_ref.rank_sort import rank_sort
 from alrp_ref.ranking_loss import ranking_loss
 
 _ap_loss, _alrp_loss = ranking_loss(section_2_1), ranking_loss(section_4)
+_rank_sort_loss = ranking_loss(bounds=(0, 1))(rank_sort)
 
 
 def ap_loss(
@@ -122,6 +126,79 @@ def alrp_loss(
         raise ValueError(f'loc_step must be "hard" or "smoothed", got {loc_step!r}')
     options = {"delta": delta, "rank_scope": rank_scope, "validate": validate}
     return ALRP(*_alrp_loss(logits, targets, loc_errors, loc_step=loc_step, **options))
+
+
+class RankSort(NamedTuple):
+    """The two parts of RS Loss, scalars. Only `ranking` has a gradient, that of both."""
+
+    ranking: Tensor
+    sorting: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The loss to train with, `ranking + sorting`, a scalar."""
+        return self.ranking + self.sorting
+
+
+def rank_sort_loss(
+    logits: Tensor,
+    targets: Tensor,
+    ious: Tensor,
+    *,
+    delta: float = 0.5,
+    rank_scope: RankScope = "process",
+    validate: bool = False,
+) -> RankSort:
+    r"""Rank & Sort Loss (RS Loss), its two parts and its error-driven gradient. It came after aLRP Loss.
+
+    .. math:: \mathcal L = \frac1{|\mathcal P|} \sum_{i \in \mathcal P} \ell_R(i) + \ell_S(i) - \ell_S^*(i), \qquad
+              \ell_R(i) = \frac{N_{FP}(i)}{\mathrm{rank}(i)}, \qquad
+              \ell_S(i) = \frac{\sum_{k \in \mathcal P} H(x_{ik}) (1 - y_k)}{\sum_{k \in \mathcal P} H(x_{ik})}
+
+    :math:`\ell_S^*(i)` is the sorting error over those with :math:`y_k \ge y_i`. ``out.ranking.backward()`` leaves the
+    gradient of both parts on `logits`, as in the release; ``out.total`` is their sum. In aLRP and AP Loss a positive
+    counts itself as 1; here as :math:`H(0) = \frac12`.
+
+    Args:
+        logits, targets: as for `alrp_loss`.
+        ious: the IoU of the box of each positive, :math:`y_i`, in the order of the positives; it gets no gradient.
+            `flatten_batch(..., loc_error=alrp_ref.rank_sort.paired_ious)` gives all three.
+        delta: half width of the step function, in logits, above 0; the release has 0.5.
+        rank_scope, validate: as for `alrp_loss`.
+
+    Shape: `logits`, `targets` (n,), `ious` (|P|,) -> two scalars, float32, or float64 where the logits are. Time and
+        memory are those of `alrp_loss`, and of the pairs of positives; of these 16 million are formed at a time.
+    Returns: `RankSort(ranking, sorting)`. Without positives both are zero, `ranking` connected to `logits`.
+    Raises: ValueError, naming the argument, as `alrp_loss`; `ious` must be in [0, 1].
+    Source: RS Loss (Oksuz, Cam, Akbas and Kalkan, ICCV 2021) and its release. Not of the aLRP paper.
+
+    Example:
+        >>> logits = torch.tensor([3.0, 1.0, 2.0], requires_grad=True)
+        >>> out = rank_sort_loss(logits, torch.tensor([0, 1, 1]), torch.tensor([0.9, 0.4]))
+        >>> out.ranking.item(), out.sorting.item()
+        (0.5333333611488342, 0.1666666567325592)
+    """
+    options = {"delta": delta, "rank_scope": rank_scope, "validate": validate}
+    checks.tensor("ious", ious)
+    ranking, sorting, _ = _rank_sort_loss(logits, targets, ious.detach(), **options)
+    return RankSort(ranking, sorting.detach())
+
+
+class RankSortLoss(nn.Module):
+    """`rank_sort_loss` as a module; see there for formula, arguments, shapes and errors. It has no state."""
+
+    __call__: Callable[..., RankSort]
+
+    def __init__(self, *, delta: float = 0.5, rank_scope: RankScope = "process"):
+        super().__init__()
+        self.delta, self.rank_scope = delta, rank_scope
+
+    def forward(self, logits: Tensor, targets: Tensor, ious: Tensor) -> RankSort:
+        """The two parts; train with their `total`. Shape: `logits`, `targets` (n,), `ious` (|P|,) -> two scalars."""
+        return rank_sort_loss(logits, targets, ious, delta=self.delta, rank_scope=self.rank_scope)
+
+    def extra_repr(self) -> str:
+        return f"delta={self.delta}, rank_scope={self.rank_scope!r}"
 
 
 class APLoss(nn.Module):

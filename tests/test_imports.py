@@ -16,7 +16,7 @@ PACKAGE = ROOT / "alrp_ref"
 PROGRAMS = ("benchmarks", "docs", "examples", "figures", "notebooks", "tests")
 FLOORS = (
     {"paper", "machine", "checks", "palette", "version"},
-    {"ranking_loss", "losses", "batch"},
+    {"ranking_loss", "rank_sort", "losses", "batch"},
     {"verification"},
     {"images"},
     {"detection", "data"},

@@ -15,6 +15,8 @@ import alrp_ref
 
 ROOT = Path(__file__).parents[1]
 
+VECTORS = {f"alrp_ref/verification/official_{name}_cases.npz" for name in ("loss", "rank_sort")}
+
 
 def python(*command: str, cwd: Path, **env: str) -> str:
     """The output of a Python that sees none of this checkout. Fails with it if the exit code is not 0."""
@@ -41,7 +43,7 @@ def test_the_wheel_holds_the_package_alone(built):
     (wheel,) = built.glob("*.whl")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "alrp_ref").rglob("*.py")}
-    assert held == modules | {"alrp_ref/py.typed", "alrp_ref/verification/official_loss_cases.npz"}
+    assert held == modules | {"alrp_ref/py.typed", *VECTORS}
 
 
 def test_the_sdist_is_the_repository(built):

@@ -217,3 +217,43 @@ def alrp_loss(
     e_loc, above = loc_errors.double(), hard_order(s_pos) if loc_step == "hard" else h_ik
     loc = ((e_loc + above @ e_loc) / rank_i).mean()
     return ALRP(cls, loc.to(cls.dtype), rank_i.to(cls.dtype))
+
+
+# What came after: Rank & Sort Loss (ICCV 2021), which is not of this paper
+
+
+class RankSort(NamedTuple):
+    """The ranking and the sorting part of RS Loss, scalars. Only `ranking` has a gradient, that of both."""
+
+    ranking: Tensor
+    sorting: Tensor
+
+
+def rank_sort_loss(
+    logits: Tensor, targets: Tensor, ious: Tensor, *, delta: float = 0.5, validate: bool = False
+) -> RankSort:
+    r"""RS Loss: see `alrp_ref.rank_sort_loss`. A positive counts itself as H(0) = 1/2 here.
+
+    .. math:: \ell_R(i) = \frac{N_{FP}(i)}{\mathrm{rank}(i)}, \qquad
+              \ell_S(i) = \frac{\sum_k H(x_{ik}) (1 - y_k)}{\sum_k H(x_{ik})}, \qquad
+              \ell_S^*(i) = \text{the same over } y_k \ge y_i
+
+    Source: RS Loss (ICCV 2021) and its release.
+    """
+    s_pos, s_neg = logits[targets == 1].detach().double(), logits[targets == 0].detach().double()
+    if not len(s_pos):
+        return RankSort(zero_loss(logits), zero_loss(logits.detach()))
+    y, h_ik, n_fp_i = ious.detach().double(), step(differences(s_pos, s_pos), delta), n_fp(s_pos, s_neg, delta)
+    is_worse = y[None, :] < y[:, None]  # [y_k < y_i]
+
+    ell_rank = n_fp_i / (h_ik.sum(1) + n_fp_i)
+    of_order = h_ik * ~is_worse
+    ell_sort = h_ik @ (1 - y) / h_ik.sum(1) - of_order @ (1 - y) / of_order.sum(1)
+
+    zero, missorted = torch.zeros_like(ell_rank), h_ik * is_worse
+    total = missorted.sum(1, keepdim=True)
+    p_sort = torch.where(total > 1e-10, missorted / total, 0)
+    lift, push = gradient(ell_rank, zero, distribution(s_pos, s_neg, delta, eps=1e-10))
+    up, down = gradient(ell_sort, zero, p_sort)
+    ranking = attach_gradient(ell_rank.mean(), logits, targets, (lift + up + down, push))
+    return RankSort(ranking, ell_sort.mean().to(ranking.dtype))

@@ -102,6 +102,7 @@ class Ranks(NamedTuple):
     """Where each positive stands, in the order of the positives, and the matrices that say who is above it."""
 
     s_pos: Tensor
+    delta: float
     rank_pos: Tensor
     n_fp: Tensor
     rank: Tensor
@@ -129,4 +130,4 @@ def ranks(s_pos: Tensor, s_neg: Tensor, delta: float = 1.0, *, reduce: Reduce | 
     h_ik = others_above(s_pos, delta)
     h_ij = StepMatrix(s_pos, s_neg, delta, reduce=reduce)
     rank_pos, n_fp = 1 + h_ik.sum(1), h_ij.sum(1)
-    return Ranks(s_pos, rank_pos, n_fp, rank_pos + n_fp, h_ik, h_ij)
+    return Ranks(s_pos, delta, rank_pos, n_fp, rank_pos + n_fp, h_ik, h_ij)

@@ -1,8 +1,8 @@
-"""Verify a port of aLRP Loss: a function of NumPy arrays, whatever it is written in."""
+"""Verify a port of a loss: a function of NumPy arrays, whatever it is written in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ Results = tuple[Array, ...]
 """The parts of a loss, scalars, and last its gradient on the logits, (n,)."""
 Port = Callable[[Array, NDArray[np.int8], Array, float], Results]
 
-ALRP_PARTS, AP_PARTS = ("cls", "loc"), ("loss",)
+ALRP_PARTS, AP_PARTS, RS_PARTS = ("cls", "loc"), ("loss",), ("ranking", "sorting")
 BOUNDS = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 POSITIVES = 16
@@ -34,8 +34,37 @@ class List(NamedTuple):
     delta: float = 1.0
 
 
-def verify(loss: Port) -> Verification:
-    r"""Compare a port of aLRP Loss with the official numbers, with `pairwise`, and with Theorems 1 and 2.
+class Kind(NamedTuple):
+    """What is known of a loss: its name, its parts, the official lists with their fields, and the judge."""
+
+    name: str
+    parts: tuple[str, ...]
+    cases: str
+    """The file of the official lists."""
+    fields: tuple[str, ...]
+    """Those of its parts, and of its gradient."""
+    numbers: str
+    """The field of the numbers of the positives, which it is given."""
+    judge: Callable[..., tuple[Tensor, ...]]
+
+
+def _ap_loss(logits: Tensor, targets: Tensor, numbers: Tensor, *, delta: float) -> tuple[Tensor]:
+    return (pairwise.ap_loss(logits, targets, delta=delta),)
+
+
+KINDS = {
+    "alrp": Kind(
+        "aLRP Loss", ALRP_PARTS, "loss", ("alrp_cls", "alrp_loc", "alrp_grad"), "loc_errors", pairwise.alrp_loss
+    ),
+    "ap": Kind("AP Loss", AP_PARTS, "loss", ("ap", "ap_grad"), "loc_errors", _ap_loss),
+    "rank_sort": Kind(
+        "RS Loss", RS_PARTS, "rank_sort", ("ranking", "sorting", "grad"), "ious", pairwise.rank_sort_loss
+    ),
+}
+
+
+def verify(loss: Callable[..., Sequence[Any]], kind: str = "alrp") -> Verification:
+    r"""Compare a port of a loss with the official numbers, with `pairwise`, and with Theorems 1 and 2.
 
     Args:
         loss: called as ``loss(logits, targets, loc_errors, delta)`` with NumPy arrays: float64 (n,), int8 (n,) in
@@ -43,11 +72,16 @@ def verify(loss: Port) -> Verification:
             ``cls, loc, gradient``: two scalars, :math:`\mathcal L_{cls}` and :math:`\mathcal L_{loc}` with the hard
             order of the release, and the gradient of the whole loss with respect to the logits, (n,), 0 where an
             example is ignored.
+        kind: `"alrp"`; `"ap"` for AP Loss, ``loss(logits, targets, delta)`` with interpolated precision, which returns
+            ``loss, gradient``; `"rank_sort"` for RS Loss, ``loss(logits, targets, ious, delta)``, which returns
+            ``ranking, sorting, gradient``.
 
     Numbers are bound to 1e-12 of the largest there should be, those of a port that returns a gradient in float32 to
     1e-5. A port that raises an error fails, and the report names the error.
     Returns: the report; `passed`, `failed` and `print` say how it went.
-    Source: Eqs. (5) and (9) to (13); Theorems 1 and 2.
+    Raises: ValueError for another `kind`.
+    Source: Eqs. (5) and (9) to (13); Theorems 1 and 2. Theorem 1 is not checked for RS Loss, whose positives share
+        errors, too.
 
     Example:
         >>> def my_loss(logits, targets, loc_errors, delta):
@@ -55,12 +89,17 @@ def verify(loss: Port) -> Verification:
         ...     return cls, loc, gradient
         >>> print(alrp_ref.verify(my_loss))
     """
-    report = Verification(f"a port of aLRP Loss: {getattr(loss, '__name__', type(loss).__name__)}")
-    report.cases += on_official_lists("official aLRP Loss", loss, ALRP_PARTS, "alrp_")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    of_kind = KINDS[kind]
+    report = Verification(f"a port of {of_kind.name}: {getattr(loss, '__name__', type(loss).__name__)}")
+    port = (lambda logits, targets, numbers, delta: loss(logits, targets, delta)) if kind == "ap" else loss
+    report.cases += on_official_lists(port, of_kind)
     for size in SIZES:
         one = draw(size)
-        report.cases += guarded(f"pairwise, {size:,} logits", partial(against, loss, one, judged(one)))
-    report.cases += theorems(loss)
+        group = f"pairwise, {size:,} logits"
+        report.cases += guarded(group, partial(against, port, one, judged(one, of_kind), of_kind.parts))
+    report.cases += theorems(port) if kind == "alrp" else []
     return report
 
 
@@ -73,7 +112,7 @@ def draw(size: int, spread: float = 1.5) -> List:
     targets = np.where(rng.random(size) < 0.05, -1, 0).astype(np.int8)
     targets[rng.choice(size, POSITIVES, replace=False)] = 1
     logits = rng.normal(-4.6, spread, size) + spread * (targets == 1)
-    return List(logits, targets, rng.uniform(0, 2, POSITIVES), 0.5)
+    return List(logits, targets, rng.uniform(0, 1, POSITIVES), 0.5)
 
 
 def port_of(
@@ -97,15 +136,16 @@ def _array(x: Tensor) -> Array:
     return x.detach().cpu().numpy()
 
 
-def judged(one: List) -> Results:
+def judged(one: List, kind: Kind = KINDS["alrp"]) -> Results:
     """What the losses of `pairwise` say, in float64 on the CPU."""
-    return port_of(pairwise.alrp_loss)(*one)
+    return port_of(kind.judge)(*one)
 
 
-def against(loss: Port, one: List, expected: Results, bounds: tuple[float, float] | None = None) -> Iterator[Case]:
+def against(
+    loss: Port, one: List, expected: Results, names: tuple[str, ...], bounds: tuple[float, float] | None = None
+) -> Iterator[Case]:
     """Cases, without a group: the parts of a loss and its gradient; the bound of each of the two, or by the dtype."""
     results = loss(*one)
-    names = ALRP_PARTS if len(expected) == 3 else AP_PARTS
     if len(results) != len(expected):
         raise ValueError(f"it must return {', '.join(names)}, gradient; got {len(results)} results")
     gradient = np.asarray(results[-1])
@@ -133,14 +173,14 @@ def guarded(group: str, compare: Callable[[], Iterator[Case]], where: str = "") 
         return [Case(group, where, float("inf"), 0.0, f"{type(error).__name__}: {reason}")]
 
 
-def on_official_lists(group: str, loss: Port, parts: tuple[str, ...], prefix: str) -> list[Case]:
-    """The numbers of the release: `parts` names those of the loss, `prefix` its fields."""
-    fields = [f"{prefix}{name}" for name in parts] if prefix == "alrp_" else ["ap"]
+def on_official_lists(loss: Port, kind: Kind) -> list[Case]:
+    """The numbers of the release."""
     found = []
-    for number, case in enumerate(official_cases()):
-        one = List(case["logits"], case["targets"], case["loc_errors"], float(case["delta"]))
-        expected = tuple(case[name] for name in (*fields, f"{prefix}grad"))
-        found += guarded(group, partial(against, loss, one, expected), f"list {number}")
+    for number, case in enumerate(official_cases(kind.cases)):
+        one = List(case["logits"], case["targets"], case[kind.numbers], float(case["delta"]))
+        expected = tuple(case[name] for name in kind.fields)
+        compare = partial(against, loss, one, expected, kind.parts)
+        found += guarded(f"official {kind.name}", compare, f"list {number}")
     return found
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alrp_ref.losses import ALRPLoss, alrp_loss, ap_loss
+from alrp_ref.losses import ALRPLoss, alrp_loss, ap_loss, rank_sort_loss
 from alrp_ref.machine.timing import in_turn
 from alrp_ref.paper.step_matrix import exact_dtype
 from alrp_ref.verification.ports import (
     ALRP_PARTS,
-    AP_PARTS,
+    KINDS,
     SIZES,
     List,
     against,
@@ -46,8 +46,8 @@ def verify_torch(device: str = "cpu") -> Verification:
     loss = port_of(alrp_loss, device, exact)
     versions = f"alrp_ref {__version__}, torch {torch.__version__}, numpy {np.__version__}"
     report = Verification(f"aLRP Loss on {_name_of(device)}\n{versions}")
-    report.cases += on_official_lists("official aLRP Loss", loss, ALRP_PARTS, "alrp_")
-    report.cases += on_official_lists("official AP Loss", port_of(_ap_loss, device, exact), AP_PARTS, "ap_")
+    for kind, function in (("alrp", alrp_loss), ("ap", _ap_loss), ("rank_sort", rank_sort_loss)):
+        report.cases += on_official_lists(port_of(function, device, exact), KINDS[kind])
     for size in SIZES:
         _compare_and_time(report, f"pairwise, {size:,} logits", draw(size), device, exact)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
@@ -97,7 +97,7 @@ def _compare_and_time(
     bounds: tuple[float, float] | None = None,
 ) -> None:
     loss = port_of(alrp_loss, device, dtype, scale)
-    cases = guarded(group, lambda: against(loss, one, judged(one), bounds))
+    cases = guarded(group, lambda: against(loss, one, judged(one), ALRP_PARTS, bounds))
     report.cases += cases
     if all(case.passed for case in cases):
         report.times[group] = _times(one, device, dtype)

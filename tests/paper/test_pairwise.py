@@ -20,7 +20,7 @@ def test_it_imports_torch_and_nothing_of_the_package():
     assert imported == {"torch", "typing"}
 
 
-@pytest.mark.parametrize("name", ["alrp_loss", "ap_loss"])
+@pytest.mark.parametrize("name", ["alrp_loss", "ap_loss", "rank_sort_loss"])
 def test_its_losses_are_called_like_the_fast_ones(name):
     """Same arguments, same order, same defaults; but the judge waits for values, and knows of no other process."""
     fast, judge = (inspect.signature(getattr(module, name)).parameters for module in (alrp_ref, pairwise))
