@@ -76,6 +76,6 @@ def test_the_gradient_of_a_box_reads_no_value(error):
     """Some of PyTorch's backward passes look at values, that of `prod` for zeros. A GPU would be waited for."""
     *_, boxes, truth = batch()
     value = error(boxes, truth).sum()
-    with profile(activities=[ProfilerActivity.CPU]) as record:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as record:
         value.backward()
     assert not [event.key for event in record.key_averages() if "_local_scalar_dense" in event.key]

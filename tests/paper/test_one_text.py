@@ -80,7 +80,7 @@ def changed(result: object) -> object:
     """The result with every number in it half as large again."""
     if isinstance(result, torch.Tensor):
         return result if not result.is_floating_point() else 1.5 * result
-    if isinstance(result, StepMatrix):
+    if isinstance(result, StepMatrix | float):
         return result * 1.5
     of_fields = map(changed, result)
     return type(result)(*of_fields) if hasattr(result, "_fields") else tuple(of_fields)
