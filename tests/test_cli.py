@@ -34,7 +34,7 @@ def test_help_and_recipes_wait_for_nothing(arguments, said):
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere"], "nowhere"),
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "colour=1"], "FIELD=VALUE"),
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "levels=many"], "levels"),
-        (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "loss=APP()"], "ALRP, AP, Focal"),
+        (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "loss=APP()"], "ALRP, AP, RankSort"),
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "loss.step=1"], "delta, loc_error, loc_step"),
         (["eval", "--checkpoint", "nowhere.pt", "--coco", "nowhere"], "nowhere.pt"),
         (["predict", "--checkpoint", "nowhere.pt", "."], "holds no picture file"),

@@ -14,9 +14,10 @@ from torchvision.ops import sigmoid_focal_loss
 from alrp_ref.batch import IGNORED, flatten_batch, ranking_targets
 from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import BoxCoder
-from alrp_ref.losses import ALRPLoss, APLoss
+from alrp_ref.losses import ALRPLoss, APLoss, RankSortLoss
 from alrp_ref.paper.localisation import giou_error, iou_error
 from alrp_ref.paper.self_balance import SelfBalance
+from alrp_ref.rank_sort import paired_ious
 
 Losses = dict[str, Tensor]
 
@@ -100,6 +101,47 @@ class MeanGIoUCriterion(nn.Module):
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
         return {"loss_loc": errors.sum() / max(1, len(errors))}
+
+
+class ScoredGIoUCriterion(nn.Module):
+    r"""1 - GIoU of the positives, weighted by their scores, which get no gradient: no loss for scores.
+
+    .. math:: \frac{\sum_{i \in \mathcal P} \sigma_i\, (1 - \mathrm{GIoU}_i)}{\sum_{i \in \mathcal P} \sigma_i}, \qquad
+              \sigma_i \text{ the largest class score of the anchor}
+
+    Args: `coder`, how the detector writes boxes. Source: the release of RS Loss (ICCV 2021).
+    """
+
+    def __init__(self, coder: BoxCoder):
+        super().__init__()
+        self.coder = coder
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
+        errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
+        scores = logits[assigned.positives].detach().amax(dim=-1).sigmoid()
+        return {"loss_loc": (scores * errors).sum() / scores.sum().clamp(min=torch.finfo(scores.dtype).tiny)}
+
+
+class RankSortCriterion(nn.Module):
+    """RS Loss over one list of all images, levels, anchors and classes; the boxes by `ScoredGIoUCriterion`.
+
+    Args: `loss`, with its options; `coder`, how the detector writes boxes; `weight` of the boxes, None for the ratio of
+        the two losses in each step, without a gradient.
+    Source: RS Loss (ICCV 2021) and its release.
+    """
+
+    def __init__(self, loss: RankSortLoss, coder: BoxCoder, *, weight: float | None):
+        super().__init__()
+        self.loss, self.boxes, self.weight = loss, ScoredGIoUCriterion(coder), weight
+
+    def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
+        predicted = self.boxes.coder.decode(deltas[assigned.positives].detach(), assigned.anchors)
+        out = self.loss(*flatten_batch(logits, assigned.labels, predicted, assigned.boxes, loc_error=paired_ious))
+        boxes = self.boxes(logits, deltas, assigned)["loss_loc"]
+        weight = self.weight
+        if weight is None:
+            weight = torch.where(boxes > 0, out.total / boxes, 1).detach()
+        return {"loss_cls": out.total, "loss_loc": weight * boxes}
 
 
 class SeparateCriterion(nn.Module):

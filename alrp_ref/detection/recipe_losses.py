@@ -134,6 +134,24 @@ class AP(Loss):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RankSort(Loss):
+    """Rank & Sort Loss for the scores, GIoU errors weighted by the score for the boxes. It is not of the paper.
+
+    Args: `delta`, half width of the step function, in logits; `weight` of the boxes, None for the release's, which is
+        renewed in each step: the loss of the scores divided by that of the boxes; `rank_scope`, as for `ALRP`.
+    """
+
+    delta: float = 0.5
+    weight: float | None = None
+    rank_scope: Literal["process", "global"] = "process"
+
+    def build(self, coder: "BoxCoder", period: int | None = None, *, tau: float = 0.5) -> "nn.Module":
+        criteria = import_criteria()
+        loss = criteria.RankSortLoss(delta=self.delta, rank_scope=self.rank_scope)
+        return criteria.RankSortCriterion(loss, coder, weight=self.weight)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Focal(Loss):
     """Focal loss for the scores, smooth L1 for the boxes; the defaults are RetinaNet's.
 
@@ -191,6 +209,14 @@ class MeanGIoU(BoxLoss):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScoredGIoU(BoxLoss):
+    """The mean of 1 - GIoU over the positives, weighted by their scores: the boxes of `RankSort`."""
+
+    def build(self, coder: "BoxCoder", period: int | None = None, *, tau: float = 0.5) -> "nn.Module":
+        return import_criteria().ScoredGIoUCriterion(coder)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Separate(Loss):
     """The scores trained by one loss, the boxes by another: its `loss_loc` times a constant `weight`.
 
@@ -224,7 +250,7 @@ class Separate(Loss):
 
 
 LOSSES: dict[str, type[BoxLoss]] = {
-    loss.__name__: loss for loss in (ALRP, AP, Focal, CrossEntropy, Separate, SmoothL1, MeanGIoU)
+    loss.__name__: loss for loss in (ALRP, AP, RankSort, Focal, CrossEntropy, Separate, SmoothL1, MeanGIoU, ScoredGIoU)
 }
 """Every loss by its name."""
 

@@ -10,7 +10,17 @@ from typing import Any, Literal
 
 from alrp_ref.detection import recipe_losses
 from alrp_ref.detection.fields import check_fields
-from alrp_ref.detection.recipe_losses import ALRP, AP, BoxLoss, CrossEntropy, Focal, Loss, read_value, with_option
+from alrp_ref.detection.recipe_losses import (
+    ALRP,
+    AP,
+    BoxLoss,
+    CrossEntropy,
+    Focal,
+    Loss,
+    RankSort,
+    read_value,
+    with_option,
+)
 
 ABOVE_ZERO = (
     *("batch_size", "epochs", "train_size", "test_size", "lr", "levels", "fpn_channels", "head_channels"),
@@ -216,11 +226,23 @@ RECIPES: dict[str, Recipe] = {
         replace(_FASTER_500, name="ce_giou_faster_rcnn_r50_500", loss=CrossEntropy(boxes="giou"), lr=0.04),
         # Not in the release: the usual RetinaNet, with its learning rate of 0.01 per 16 images and its three scales.
         replace(_IOU_500, name="focal_retinanet_r50_500", loss=Focal(), scales_per_octave=3, lr=0.02),
+        # Not of the paper: Rank & Sort Loss in its set-up, and in the setting of its own release (ATSS, 12 epochs).
+        replace(_ATSS_500, name="rs_retinanet_r50_atss_500", loss=RankSort()),
+        replace(
+            _ATSS_800,
+            name="rs_retinanet_r50_atss_800",
+            loss=RankSort(),
+            lr=0.008,
+            epochs=12,
+            lr_steps=(8, 11),
+        ),
         _TINY,
         replace(_TINY, name="ap_tiny", loss=AP()),
+        replace(_TINY, name="rs_tiny", loss=RankSort()),
         replace(_TINY, name="focal_tiny", loss=Focal()),
         _MOBILENET,
         replace(_MOBILENET, name="ap_mobilenet_320", loss=AP()),
+        replace(_MOBILENET, name="rs_mobilenet_320", loss=RankSort()),
         replace(_MOBILENET, name="focal_mobilenet_320", loss=Focal()),
     )
 }

@@ -7,7 +7,17 @@ from torch import Tensor
 
 from alrp_ref.detection import RECIPES, Recipe
 from alrp_ref.detection.detector import Detector
-from alrp_ref.detection.recipe_losses import ALRP, AP, CrossEntropy, Focal, MeanGIoU, Separate, SmoothL1
+from alrp_ref.detection.recipe_losses import (
+    ALRP,
+    AP,
+    CrossEntropy,
+    Focal,
+    MeanGIoU,
+    RankSort,
+    ScoredGIoU,
+    Separate,
+    SmoothL1,
+)
 
 _TINY = RECIPES["alrp_tiny"]
 _IOU = replace(_TINY, name="iou", assigner="iou", ratios=(0.5, 1.0, 2.0), scales_per_octave=1)
@@ -30,6 +40,7 @@ SMALL: dict[str, Recipe] = {
         _TINY,
         RECIPES["ap_tiny"],
         RECIPES["focal_tiny"],
+        RECIPES["rs_tiny"],
         _IOU,
         _FOVEA,
         replace(_FOVEA, name="ap_fovea", loss=AP(beta=0.11)),
@@ -49,10 +60,12 @@ EVERY_LOSS = (
         rank_scope="global",
     ),
     AP(delta=2.0, beta=0.11, rank_scope="global"),
+    RankSort(delta=0.3, weight=2.0, rank_scope="global"),
     Focal(alpha=None, gamma=0.0, beta=0.11, count_images=True),
     CrossEntropy(boxes="giou"),
     SmoothL1(beta=0.5),
     MeanGIoU(),
+    ScoredGIoU(),
     Separate(scores=AP(delta=0.5), boxes=ALRP(first_weight=3.0), weight=2.0),
 )
 """One of each, with other options than its defaults."""

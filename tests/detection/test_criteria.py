@@ -5,11 +5,11 @@ import torch
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from alrp_ref import alrp_loss, ap_loss, giou_error, iou_error
+from alrp_ref import alrp_loss, ap_loss, giou_error, iou_error, rank_sort_loss
 from alrp_ref.batch import IGNORED, ranking_targets
 from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import CODERS
-from alrp_ref.detection.recipe_losses import ALRP, AP, Focal, MeanGIoU, Separate, SmoothL1
+from alrp_ref.detection.recipe_losses import ALRP, AP, Focal, MeanGIoU, RankSort, ScoredGIoU, Separate, SmoothL1
 
 CODER = CODERS["deltas"]
 DECODE = CODER.decode
@@ -154,3 +154,29 @@ def test_a_label_that_does_not_exist_is_refused(batch):
     for loss in (ALRP(), AP(), Focal()):
         with pytest.raises(ValueError, match="labels must be 0 to 3"):
             loss.build(CODER)(logits, deltas, wrong)
+
+
+def test_rank_sort_loss_balances_its_parts_in_each_step(batch):
+    """The scores by `rank_sort_loss` of the decoded boxes; the boxes by 1 - GIoU, weighted by the largest score of the
+    anchor; and as much of the one as of the other, or a constant."""
+    logits, deltas, assigned = batch
+    ious = 1 - iou_error(DECODE(deltas[assigned.labels >= 0], assigned.anchors), assigned.boxes, tau=0.0)
+    out = rank_sort_loss(logits.flatten(), ranking_targets(logits, assigned.labels).flatten(), ious, delta=0.3)
+    scores = logits[assigned.labels >= 0].sigmoid().amax(1)
+    boxes = (scores * errors(batch, giou_error)).sum() / scores.sum()
+    balanced = RankSort(delta=0.3).build(CODER)(*batch)
+    constant = RankSort(delta=0.3, weight=2.0).build(CODER)(*batch)
+    assert balanced["loss_cls"] == constant["loss_cls"] == out.total
+    assert torch.isclose(balanced["loss_loc"], out.total, rtol=1e-12)
+    assert torch.isclose(constant["loss_loc"], 2 * boxes, rtol=1e-12)
+    mixed = Separate(scores=AP(), boxes=ScoredGIoU(), weight=2.0).build(CODER)(*batch)
+    assert torch.isclose(mixed["loss_loc"], 2 * boxes, rtol=1e-12)
+
+
+def test_the_boxes_of_rank_sort_loss_do_not_move_the_scores(batch):
+    """Their weights are the scores without a gradient; and the IoUs by which it sorts do not move the boxes."""
+    logits, deltas, assigned = batch
+    logits.requires_grad_(), deltas.requires_grad_()
+    losses = RankSort().build(CODER)(logits, deltas, assigned)
+    assert torch.autograd.grad(losses["loss_loc"], logits, retain_graph=True, allow_unused=True) == (None,)
+    assert torch.autograd.grad(losses["loss_cls"], deltas, allow_unused=True) == (None,)

@@ -180,5 +180,6 @@ def test_a_loss_of_another_version_is_named(path, change, complaint):
 
 def test_a_loss_for_boxes_alone_is_refused_where_scores_are_trained():
     """By the recipe, before anything is built."""
-    with pytest.raises(ValueError, match=r"loss must be one of ALRP, AP, Focal, CrossEntropy, Separate, got MeanGIoU"):
+    message = "loss must be one of ALRP, AP, RankSort, Focal, CrossEntropy, Separate, got MeanGIoU"
+    with pytest.raises(ValueError, match=message):
         replace(RECIPES["alrp_tiny"], loss=MeanGIoU())
