@@ -252,7 +252,7 @@ def _download(args: argparse.Namespace) -> int:
 
 def _check_data(args: argparse.Namespace) -> int:
     from alrp_ref.data import check_data
-    from alrp_ref.data.check import as_csv, is_csv_of_a_check
+    from alrp_ref.data.annotations.check import as_csv, is_csv_of_a_check
     from alrp_ref.machine.files import write_atomic
 
     if args.out is not None and not args.out.absolute().parent.is_dir():
@@ -271,7 +271,7 @@ def _check_data(args: argparse.Namespace) -> int:
 
 def _data(args: argparse.Namespace) -> "Layout":
     """The data that is meant by `--coco`, or by files given one by one; what is not COCO's own layout is printed."""
-    from alrp_ref.data.layout import Layout, Split, is_cocos
+    from alrp_ref.data.annotations.layout import Layout, Split, is_cocos
 
     splits = {}
     for name in ("train", "val"):

@@ -4,8 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from alrp_ref.data.annotations.layout import Layout
 from alrp_ref.data.dataset import CocoDataset
-from alrp_ref.data.layout import Layout
 from alrp_ref.machine.files import DataError, write_atomic
 
 

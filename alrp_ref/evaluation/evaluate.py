@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from hotcoco import COCO, COCOeval
 
-from alrp_ref.data.annotations import is_finite, stops
-from alrp_ref.data.normalise import Ids, id_order, normalised
+from alrp_ref.data.annotations.format import is_finite, stops
+from alrp_ref.data.annotations.normalise import Ids, id_order, normalised
 from alrp_ref.evaluation.metrics import Metrics, iou_index
 from alrp_ref.evaluation.olrp import optimal_lrp_by_class
 from alrp_ref.machine.files import DataError, read_json

@@ -22,9 +22,9 @@ from PIL import ExifTags, Image
 
 from alrp_ref.cli import main
 from alrp_ref.data import CocoDataset, check_data, train_transform
-from alrp_ref.data.annotations import ASKS, LEFT_OUT, STOPS, WORKS
-from alrp_ref.data.check import SHOWN, as_csv
-from alrp_ref.data.suspicions import (
+from alrp_ref.data.annotations.check import SHOWN, as_csv
+from alrp_ref.data.annotations.format import ASKS, LEFT_OUT, STOPS, WORKS
+from alrp_ref.data.annotations.suspicions import (
     BEYOND,
     FRACTIONS,
     NO_OBJECT,

@@ -14,8 +14,8 @@ from PIL import Image
 
 from alrp_ref.cli import main
 from alrp_ref.data import CocoDataset, Layout, check_data, hold_out
-from alrp_ref.data.image_folder import other_names
-from alrp_ref.data.layout import Split
+from alrp_ref.data.annotations.image_folder import other_names
+from alrp_ref.data.annotations.layout import Split
 from alrp_ref.machine.files import DataError
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from alrp_ref.data.annotations import is_finite
-from alrp_ref.data.normalise import Ids, id_order, normalised
+from alrp_ref.data.annotations.format import is_finite
+from alrp_ref.data.annotations.normalise import Ids, id_order, normalised
 from alrp_ref.evaluation import evaluate, precision_curves
 from alrp_ref.evaluation.evaluate import _ground_truth, _rows
 from alrp_ref.evaluation.metrics import METRICS

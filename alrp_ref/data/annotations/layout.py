@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from alrp_ref.data.image_folder import ImageFolder
+from alrp_ref.data.annotations.image_folder import ImageFolder
 from alrp_ref.machine.files import DataError, read_json
 
 SPLITS = ("train2017", "val2017")

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from alrp_ref.data.annotations import (
+from alrp_ref.data.annotations.format import (
     ASKS,
     LEFT_OUT,
     NO_BOX,
@@ -29,10 +29,10 @@ from alrp_ref.data.annotations import (
     left_out,
     stops,
 )
-from alrp_ref.data.dataset import fault_of_size, read_normalised
-from alrp_ref.data.image_folder import ImageFolder
-from alrp_ref.data.layout import SPLITS, Layout, is_cocos
-from alrp_ref.data.suspicions import suspicions
+from alrp_ref.data.annotations.image_folder import ImageFolder, fault_of_size
+from alrp_ref.data.annotations.layout import SPLITS, Layout, is_cocos
+from alrp_ref.data.annotations.read import read_normalised
+from alrp_ref.data.annotations.suspicions import suspicions
 from alrp_ref.data.transforms import ZOOM_OUT
 from alrp_ref.images import open_image, orientation, to_rgb
 from alrp_ref.machine.files import DataError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alrp_ref.data.annotations import (
+from alrp_ref.data.annotations.format import (
     ASKS,
     OUTSIDE,
     STOPS,
