@@ -119,15 +119,3 @@ def test_the_image_itself_is_left_alone():
     for _ in range(20):
         train_transform(Recipe("ssd"))(pixels, {"boxes": boxes, "labels": torch.zeros(1), "image_id": 1})
     assert torch.equal(pixels, before) and torch.equal(boxes, boxes_before)
-
-
-def test_a_cache_changes_no_sample(tmp_path):
-    """With decoded images in memory a sample is the same, bit for bit."""
-    make_shapes(tmp_path, train_images=4, val_images=1)
-    read, cached = (
-        SeededDataset(CocoDataset(tmp_path, "train2017", train_transform(Recipe("ssd")), cache=cache))
-        for cache in (False, True)
-    )
-    for index in range(4):
-        (expected, boxes), (image, others) = read[1, index], cached[1, index]
-        assert torch.equal(image, expected) and torch.equal(others["boxes"], boxes["boxes"])

@@ -14,11 +14,10 @@ from alrp_ref.data import CocoDataset, Layout, hold_out, make_shapes
 from alrp_ref.detection.recipe_losses import Focal
 from alrp_ref.detection.recipes import as_data
 from alrp_ref.evaluation import evaluate
-from alrp_ref.machine.files import DataError
+from alrp_ref.machine.files import DataError, read_table
 from alrp_ref.reports import compare, write_comparison
 from alrp_ref.reports.compare import MAX_HALF_DECADES, SWEEP_SHARE, Comparison, Run, best_of, next_rates
 from alrp_ref.reports.comparison import spread
-from alrp_ref.reports.tables import read_table
 from alrp_ref.training import TrainingStopped
 
 QUIET = {"log": lambda text: None, "workers": 0, "device": "cpu"}

@@ -1,4 +1,4 @@
-"""A data set, looked at before a run: everything that would stop it or be left out, in one pass."""
+"""Check a data set before a run: report in one pass whatever stops the run, is left out or may be a mistake."""
 
 import contextlib
 import csv
@@ -81,7 +81,7 @@ def check_data(
     """Look at every annotation and every image of a data set in COCO's layout, on all cores, with a progress bar.
 
     Args:
-        root: folder with ``annotations/`` and the image folders, or what else :class:`CocoDataset` takes.
+        root: folder with ``annotations/`` and the image folders, or a :class:`Layout`.
         splits: those to look at; None: both, or the one that is there in a layout other than COCO's.
         workers: threads that read images; None: one for each core.
 

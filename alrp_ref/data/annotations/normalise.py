@@ -1,4 +1,4 @@
-"""One form for what tools write in many: ids of any kind, numbers as 160.0, null, placeholders among the classes."""
+"""Normalise exported annotations: ids, integers written as floats, nulls, placeholder classes."""
 
 import numbers
 from collections import Counter
