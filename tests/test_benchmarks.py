@@ -166,7 +166,7 @@ def test_data_that_cannot_be_read_are_named(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_training_step_can_be_measured(tmp_path):
-    """`python -m benchmarks train`, on small images."""
+    """`python -m benchmarks train --quick` measures a step on small images."""
     assert main(["train", "--quick", "--out", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "train.json").read_text())["results"]
     assert {row["detector"] for row in results["steps"]} >= {"torchvision, focal", "ours, aLRP"}

@@ -140,7 +140,7 @@ def test_a_file_with_a_fault_is_named_or_works(coco, fault, effect, kind, reason
 
 
 def test_a_name_that_is_too_long_and_a_folder_that_is_closed_are_listed(coco, content):
-    """With all else that there is."""
+    """A name that no disk can hold is a missing image, and the check goes on."""
     content["images"].append(content["images"][0] | {"id": 6, "file_name": 300 * "a" + ".jpg"})
     write(coco, content)
     found = [p for p in check(coco).problems if p.effect == STOPS]

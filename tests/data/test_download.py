@@ -396,7 +396,7 @@ def test_too_little_room_is_said_before_anything_is_asked(tmp_path, server, arch
 
 
 def test_what_is_downloaded_already_needs_no_room(root, server, archives, monkeypatch):
-    """Only the rest of a part is counted."""
+    """Of a part file, only the bytes that it lacks are counted."""
     content = server.files["val2017.zip"]
     part(root).write_bytes(content[:-100])
     room = SimpleNamespace(free=10_000 + 99)
@@ -498,7 +498,7 @@ def test_two_downloads_into_one_folder_are_not_allowed(root, server, archives):
 
 
 def test_arguments_that_cannot_be_meant_are_named(tmp_path, archives):
-    """An unknown split, and a root that is a file."""
+    """An unknown split is a ValueError, and a root that is a file is a DataError."""
     with pytest.raises(ValueError, match="split must be one of train2017, val2017; got 'test2017'"):
         download(tmp_path, "test2017", archives)
     (tmp_path / "coco").write_text("")

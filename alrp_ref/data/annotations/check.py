@@ -39,7 +39,7 @@ from alrp_ref.machine.files import DataError
 
 SHOWN = 5  # problems of a kind in a report; its CSV holds all
 LARGE = 20_000_000  # pixels
-COLUMNS = ("split", "effect", "kind", "file", "image_id", "annotation_id", "reason")
+CSV_HEADER = ("split", "effect", "kind", "file", "image_id", "annotation_id", "reason")
 
 
 @dataclass
@@ -103,7 +103,7 @@ def as_csv(checks: Sequence[Check]) -> str:
     """Every problem as a line of CSV: split, effect, kind, file, image_id, annotation_id, reason."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows.writerow(CSV_HEADER)
     for check in checks:
         for p in check.problems:
             rows.writerow([check.split, p.effect, p.kind, p.file, p.image_id, p.annotation_id, p.reason])
@@ -113,7 +113,7 @@ def as_csv(checks: Sequence[Check]) -> str:
 def is_csv_of_a_check(path: Path) -> bool:
     """Whether a file is what `as_csv` made."""
     with contextlib.suppress(OSError):
-        return path.is_file() and path.read_bytes().startswith(",".join(COLUMNS).encode())
+        return path.is_file() and path.read_bytes().startswith(",".join(CSV_HEADER).encode())
     return False
 
 
