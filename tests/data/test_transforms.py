@@ -117,12 +117,6 @@ def test_same_seed_same_sample():
         assert torch.equal(image_a, image_b) and torch.equal(target_a["boxes"], target_b["boxes"])
 
 
-def test_unknown_augmentation_is_refused():
-    """An augmentation that does not exist is a ValueError that lists those that do."""
-    with pytest.raises(ValueError, match="ssd, light, none; got 'mosaic'"):
-        train_transform(Recipe("mosaic"))
-
-
 def test_collate_stacks_images_and_lists_targets():
     """A batch is one tensor of images and a list with one target each."""
     transform = train_transform(Recipe("none"))
