@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files that this terminal cannot show
-    if args.command in (_doctor, _recipes, _verify):
+    if args.command in (_recipes, _verify):
         return _light(args)
     try:
         from alrp_ref.machine.files import DataError
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _light(args: argparse.Namespace) -> int:
-    """Commands that run where there are torch and numpy only, or where anything may be missing."""
+    """Commands that run where there are torch and numpy only."""
     try:
         return args.command(args)
     except (ValueError, OSError) as error:
@@ -128,7 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     add_run_options(demo)
 
     download = add("download", _download, "download COCO 2017 and unpack it; the same command again resumes")
-    download.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder, what --coco is elsewhere")
+    download.add_argument(
+        "--root", type=Path, required=True, metavar="DIR", help="target folder; pass it to other commands as --coco"
+    )
     download.add_argument(
         "--split",
         choices=("train2017", "val2017"),
@@ -217,13 +219,16 @@ def _parser() -> argparse.ArgumentParser:
     recipes = add("recipes", _recipes, "list the recipes, or print one in full")
     recipes.add_argument("name", nargs="?", help="recipe to print")
 
-    verify = add("verify", _verify, "compare the losses with the official numbers, on a device and this torch")
+    verify = add(
+        "verify",
+        _verify,
+        "compare the losses with the official numbers on a device; list the installed extras",
+    )
     verify.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="where they run (default cpu)")
     verify.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write what is found to FILE, or print it as JSON"
     )
 
-    add("doctor", _doctor, "check that everything is installed and computes what it should")
     return parser
 
 
@@ -252,7 +257,7 @@ def _download(args: argparse.Namespace) -> int:
 
 def _check_data(args: argparse.Namespace) -> int:
     from alrp_ref.data import check_data
-    from alrp_ref.data.check import as_csv, is_csv_of_a_check
+    from alrp_ref.data.annotations.check import as_csv, is_csv_of_a_check
     from alrp_ref.machine.files import write_atomic
 
     if args.out is not None and not args.out.absolute().parent.is_dir():
@@ -271,7 +276,7 @@ def _check_data(args: argparse.Namespace) -> int:
 
 def _data(args: argparse.Namespace) -> "Layout":
     """The data that is meant by `--coco`, or by files given one by one; what is not COCO's own layout is printed."""
-    from alrp_ref.data.layout import Layout, Split, is_cocos
+    from alrp_ref.data.annotations.layout import Layout, Split, is_cocos
 
     splits = {}
     for name in ("train", "val"):
@@ -448,20 +453,15 @@ def _table(columns: Sequence[tuple[str, Sequence[object]]], width: int) -> str:
 def _verify(args: argparse.Namespace) -> int:
     import json
 
+    from alrp_ref.machine.installed import extras
     from alrp_ref.verification import verify_torch
 
     found = verify_torch(args.device)
     content = json.dumps(found.to_dict(), indent=1)
-    print(content if args.json == "-" else found)
+    print(content if args.json == "-" else f"{found}\n\n{extras()}")
     if args.json not in (None, "-"):
         Path(args.json).write_text(content + "\n", encoding="utf-8")
     return 0 if found.passed else 1
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    from alrp_ref import doctor
-
-    return doctor.main()
 
 
 if __name__ == "__main__":

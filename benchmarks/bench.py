@@ -1,7 +1,6 @@
 """Run a benchmark, print its tables, and keep them: what `python -m benchmarks` does.
 
-Results go to results/NAME.json, a picture of them, if the benchmark draws one, to NAME.png beside it, and the tables
-into README.md, between the marks of that benchmark.
+Results go to results/NAME.json, and the tables into README.md, between the marks of that benchmark.
 """
 
 import json
@@ -32,8 +31,6 @@ def bench(name: str, quick: bool, out: Path | None, coco: Path | None = None) ->
         return
     keep(results)
     print(f"\n{folder / name}.json")
-    if hasattr(module, "picture"):
-        module.picture(results).savefig(folder / f"{name}.png", dpi=100)
     if out is None:
         _into_readme(name, text)
 

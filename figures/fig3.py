@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alrp_ref.palette import BOXES, INK, POSITIVE
-from alrp_ref.reports.means import block_means
+from alrp_ref.reports.curves import block_means
 from figures.runs import DATA, Run, read_log
 from figures.style import LOOKS, letter, log_ticks
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from alrp_ref.data import CocoDataset
 from alrp_ref.evaluation import order_bounds, rank_correlation
+from alrp_ref.machine.files import read_table, write_table
 from alrp_ref.reports.comparison import BOUNDS
-from alrp_ref.reports.means import block_means
-from alrp_ref.reports.tables import read_table, write_table
+from alrp_ref.reports.curves import block_means
 from alrp_ref.training.log import read_metrics
 
 DATA = Path(__file__).parent / "data"

@@ -23,9 +23,8 @@ import torch
 from alrp_ref.data import CocoDataset, hold_out, make_shapes
 from alrp_ref.detection import RECIPES, Recipe
 from alrp_ref.detection.recipe_losses import ALRP, AP, Focal, Loss, MeanGIoU, Separate, SmoothL1
-from alrp_ref.machine.files import locked
+from alrp_ref.machine.files import locked, read_table, write_table
 from alrp_ref.reports.compare import Run as ComparedRun
-from alrp_ref.reports.tables import read_table, write_table
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.plan import with_batch_size
 from figures import runs

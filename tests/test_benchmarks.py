@@ -1,10 +1,7 @@
 """The benchmarks run, measure what they say, and keep it. How fast anything is, is not tested but measured."""
 
-import contextlib
 import json
 import math
-import mmap
-import os
 import signal
 import time
 from pathlib import Path
@@ -12,12 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-from torchvision.ops import DeformConv2d
 
 from alrp_ref.data import CocoDataset
-from benchmarks import bench, bench_data, bench_eval, bench_full, bench_gpu, bench_loss, bench_soak, pipelines, timing
+from benchmarks import bench, bench_data, bench_eval, bench_gpu, bench_loss, pipelines, timing
 from benchmarks.__main__ import main
 
 
@@ -172,24 +166,11 @@ def test_data_that_cannot_be_read_are_named(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_training_step_can_be_measured(tmp_path):
-    """`python -m benchmarks train`, on small images."""
+    """`python -m benchmarks train --quick` measures a step on small images."""
     assert main(["train", "--quick", "--out", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "train.json").read_text())["results"]
     assert {row["detector"] for row in results["steps"]} >= {"torchvision, focal", "ours, aLRP"}
     assert all(sum(v for v in row.values() if isinstance(v, float)) == pytest.approx(1) for row in results["parts"])
-
-
-@pytest.mark.slow
-def test_the_full_runs_are_estimated_from_counts(capsys):
-    """Hours are images times operations over what four V100 do; four times the pixels, four times the operations."""
-    (row,) = bench_full.bench(quick=True)["full"]
-    name = row["recipe"]
-    counts = [bench_full.operations(name, side) for side in (128, 256)]
-    assert counts[1] == pytest.approx(4 * counts[0], rel=1e-3)
-    assert row["TFLOP an image"] * 1e12 == pytest.approx(16 * counts[0])
-    v100 = bench_full.operations(bench_full.V100_RECIPE, 128) * 720 * 1000 / 128**2 / bench_full.V100_SECONDS
-    assert row["hours, 4 V100"] == pytest.approx(100 * 117_266 * 16 * counts[0] / v100 / 4 / 3600)
-    assert row["s an image here"] > 0 and row["GiB a GPU"] > 0
 
 
 def test_the_page_of_the_papers_runs_shows_the_results():
@@ -208,64 +189,6 @@ def test_the_page_of_the_papers_runs_shows_the_results():
     for row in results:
         cells = [f"`{row['recipe']}`", *(f"{row[name]:{digits}}" for name, digits in columns.items())]
         assert f"| {' | '.join(cells)} |" in page
-
-
-@pytest.mark.parametrize(
-    "layer, inputs",
-    [
-        (nn.Conv2d(4, 6, 3, padding=1), ()),
-        (nn.Conv2d(8, 12, 3, padding=1, groups=2), ()),
-        (DeformConv2d(4, 6, 3, padding=1), (torch.zeros(1, 18, 8, 8),)),
-    ],
-    ids=["convolution", "of two groups", "deformable"],
-)
-def test_a_convolution_multiplies_thrice_as_often_as_it_has_weights_and_places(layer, inputs):
-    """Forward, for the gradient of its input and for that of its weights; groups and moved samples change nothing."""
-    x = torch.randn(1, layer.in_channels, 8, 8, requires_grad=True)
-    with FlopCounterMode(display=False, custom_mapping=bench_full.COUNTS) as counter:
-        layer(x, *inputs).sum().backward()
-    assert counter.get_total_flops() == 3 * 2 * 64 * layer.weight.numel()
-    with FlopCounterMode(display=False, custom_mapping=bench_full.COUNTS) as counter:
-        layer(x.detach(), *inputs).sum().backward()
-    if not inputs:
-        assert counter.get_total_flops() == 2 * 2 * 64 * layer.weight.numel()  # nobody asks for the input's
-
-
-def test_the_soak_shows_growth_where_there_is_some():
-    """The table has medians of each quarter, and the picture every sample, from zero: a leak cannot hide."""
-    samples = [
-        {"minute": i / 2, "memory, MB": 100 + i, "open files": 7, "images/s": None if i == 3 else 50.0}
-        for i in range(8)
-    ]
-    results = {"samples": samples, "steps": [{"steps": 1200}]}
-    ((title, rows),) = bench_soak.tables(results).items()
-    assert title == "1,200 steps, medians"
-    assert [row["memory, MB"] for row in rows] == [100.5, 102.5, 104.5, 106.5]
-    assert {row["open files"] for row in rows} == {7} and {row["images/s"] for row in rows} == {50.0}
-    memory, files, speed = bench_soak.picture(results).axes
-    assert memory.get_ylim()[0] == files.get_ylim()[0] == speed.get_ylim()[0] == 0
-    assert len(memory.lines[0].get_xdata()) == 8 and len(speed.lines[0].get_xdata()) == 7
-
-
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what a process holds")
-def test_the_soak_sees_memory_and_files(tmp_path):
-    """64 MiB more and ten files more, of this process, are what it says."""
-    before = bench_soak._held_by([os.getpid()])
-    with contextlib.ExitStack() as stack:
-        block = stack.enter_context(mmap.mmap(-1, 2**26))  # fresh pages, which `bytearray` may not need
-        block.write(bytes(len(block)))
-        for number in range(10):
-            stack.enter_context(open(tmp_path / str(number), "w"))
-        after = bench_soak._held_by([os.getpid()])
-    assert after["memory, MB"] - before["memory, MB"] == pytest.approx(2**26 / 1e6, rel=0.05)
-    assert after["open files"] - before["open files"] == 10
-
-
-@pytest.mark.slow
-def test_the_soak_trains(capsys):
-    """Twenty seconds of it."""
-    results = bench_soak.bench(quick=True)
-    assert results["steps"][0]["steps"] > 0 and len(results["samples"]) >= 10
 
 
 def test_a_part_that_fails_is_reported_and_the_others_run(monkeypatch, capsys):

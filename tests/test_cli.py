@@ -11,7 +11,7 @@ from alrp_ref import cli
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--help"], ("train", "eval", "predict", "demo", "doctor")),
+        (["--help"], ("train", "eval", "predict", "demo", "verify")),
         (["recipes"], ("alrp_tiny", "alrp_foveabox_r50_500")),
     ],
 )

@@ -15,7 +15,7 @@ from alrp_ref import alrp_loss, pairwise, palette
 from alrp_ref.data import make_shapes
 from alrp_ref.detection import RECIPES
 from alrp_ref.evaluation.score_iou import ORDERS, average_precision, reordered
-from alrp_ref.reports.means import block_means
+from alrp_ref.reports.curves import block_means
 from alrp_ref.training import train
 from benchmarks import methods
 from figures import (

@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 import alrp_ref
 from alrp_ref import detection
+from alrp_ref.machine.installed import extras
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "alrp_ref"
@@ -144,25 +146,26 @@ def test_dependencies_stand_in_one_place():
     assert ".[all]" in (ROOT / "environment.yml").read_text(encoding="utf-8")
 
 
-def test_doctor_finds_nothing_wrong(capsys):
-    """`alrp doctor` passes here, and its lines fit a terminal of 80 columns."""
-    from alrp_ref import doctor
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ({"torch", "numpy"}, "not installed: pip install 'alrp-ref[detection]'"),
+        ({"torch", "numpy", "pillow", "tqdm"}, "lacks torchvision: pip install 'alrp-ref[detection]'"),
+        ({"torch", "numpy", "pillow", "tqdm", "torchvision"}, "installed"),
+    ],
+)
+def test_each_extra_has_a_line(there, said, monkeypatch):
+    """`alrp verify` says of an extra that it is installed, or what is missing and the command that installs it."""
 
-    assert doctor.main() == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert all(len(line) <= 80 for line in lines)
-    assert sum(line.startswith("[OK]") for line in lines) >= 8
-    assert any("0.5300" in line for line in lines)
+    def version(name):
+        if name not in there:
+            raise metadata.PackageNotFoundError
 
-
-def test_doctor_names_what_is_too_old(capsys, monkeypatch):
-    """A package below its lower bound is a [FAIL] that says both versions, and the exit code is 1."""
-    from alrp_ref import doctor
-
-    monkeypatch.setattr(doctor.metadata, "version", lambda name: "0.0.1" if name == "torch" else "99")
-    assert doctor.main() == 1
-    out = capsys.readouterr().out
-    assert re.search(r"\[FAIL\] torch +0\.0\.1, needs 2\.6 or newer", out)
+    needs = ["numpy>=2.0", "torch>=2.6"]
+    needs += [f'{name}; extra == "detection"' for name in ("torchvision>=0.26", "pillow>=11", "tqdm")]
+    monkeypatch.setattr(metadata, "requires", lambda name: [*needs, 'alrp-ref[detection]; extra == "all"'])
+    monkeypatch.setattr(metadata, "version", version)
+    assert extras() == f"detection  {said}"
 
 
 def test_the_readmes_example_prints_what_it_says(capsys):

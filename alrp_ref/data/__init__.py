@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from alrp_ref.data.check import check_data
+from alrp_ref.data.annotations.check import check_data
+from alrp_ref.data.annotations.layout import Layout
 from alrp_ref.data.dataset import CocoDataset
 from alrp_ref.data.download import download
 from alrp_ref.data.hold_out import hold_out
-from alrp_ref.data.layout import Layout
 from alrp_ref.data.shapes import make_shapes
 from alrp_ref.data.transforms import collate, readable_transform
 from alrp_ref.machine.lazy import lazy

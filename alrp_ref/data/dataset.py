@@ -3,9 +3,8 @@
 import contextlib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,13 @@ from pycocotools.coco import COCO
 from torchvision import tv_tensors
 from torchvision.datasets import VisionDataset
 
-from alrp_ref.data.annotations import read_boxes, stops
-from alrp_ref.data.image_folder import ImageFolder, is_of_another_computer
-from alrp_ref.data.layout import SPLITS, Layout
-from alrp_ref.data.normalise import ImageId, id_order, normalised
-from alrp_ref.data.suspicions import NO_OBJECT, in_words, pointless, suspicions
-from alrp_ref.images import orientation, read_image
-from alrp_ref.machine.files import DataError, read_json
+from alrp_ref.data.annotations.format import read_boxes
+from alrp_ref.data.annotations.image_folder import ImageFolder
+from alrp_ref.data.annotations.layout import SPLITS, Layout
+from alrp_ref.data.annotations.normalise import ImageId, id_order
+from alrp_ref.data.annotations.read import usable_content
+from alrp_ref.machine.files import DataError
 from alrp_ref.machine.garbage import without_garbage_collection
-
-TURNED = (5, 6, 7, 8)  # EXIF's orientations by a quarter turn
 
 
 class CocoDataset(VisionDataset):
@@ -113,7 +109,11 @@ class CocoDataset(VisionDataset):
     @cached_property
     def coco(self) -> COCO:
         """pycocotools' index of the whole annotation file, which is read again when this is first asked for."""
-        return _index(usable_content(self.annotation_file, self._others))
+        coco = COCO()
+        coco.dataset = usable_content(self.annotation_file, self._others)
+        with contextlib.redirect_stdout(None):
+            coco.createIndex()
+        return coco
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -140,22 +140,7 @@ class CocoDataset(VisionDataset):
         if image_id in self._cached:
             return Image.fromarray(self._cached[image_id])
         index = self._index_of[image_id]
-        name = self._files[index]
-        path = self._folder.find(name)
-        try:
-            image = read_image(path)
-        except FileNotFoundError:
-            remedy = "download the image again, or remove it from the annotations"
-            if is_of_another_computer(name):
-                remedy = self._folder.reason_missing(name)
-            raise DataError(
-                f"{path} is missing, but {self.annotation_file} lists it (image id {image_id}); {remedy}"
-            ) from None
-        except ValueError as error:
-            raise DataError(f"{error} (image id {image_id}); download the image again") from error
-        if fault := fault_of_size(image, self.sizes[index].tolist()):
-            raise DataError(f"{path} (image id {image_id}) {fault}, as {self.annotation_file} says")
-        return image
+        return self._folder.read(self._files[index], self.sizes[index].tolist(), image_id, self.annotation_file)
 
 
 def _refuse_large(size: int) -> None:
@@ -166,87 +151,3 @@ def _refuse_large(size: int) -> None:
             f"the decoded images take {size / 1e9:.1f} GB, and only half of this computer's {memory / 1e9:.1f} GB "
             "may be theirs: train without a cache"
         )
-
-
-def fault_of_size(image: Image.Image, listed: Sequence[int]) -> str | None:
-    """What is wrong if an image has not the size that the annotations list: its boxes would be misplaced.
-
-    Args: `listed`, width and height in pixels.
-    """
-    wanted = tuple(listed)
-    if image.size == wanted:
-        return None
-    fault = f"has {image.width} x {image.height} pixels, not {wanted[0]} x {wanted[1]}"
-    turned = orientation(image) in TURNED and image.size == wanted[::-1]
-    # COCO's boxes are those of the pixels as they are stored, and its tools ignore the tag, as we do.
-    return f"{fault} (its EXIF tag asks viewers to turn it: store it upright)" if turned else fault
-
-
-def annotation_file(root: str | os.PathLike[str] | Layout, split: str) -> Path:
-    """The annotation file of a split. Raises: DataError if it, or the folder of the images, is not there."""
-    return Layout.of(root).split(split).annotations
-
-
-@without_garbage_collection()
-def usable_content(path: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
-    """What an annotation file holds, as `read_normalised`. Raises: DataError if something in it stops a run."""
-    content, _ = read_normalised(path, others)
-    _refuse(path, content)
-    return content
-
-
-def read_normalised(path: Path, others: Sequence[Path] = ()) -> tuple[Any, list[dict[str, Any]]]:
-    """What `normalised` makes of an annotation file; `others` are those of the same data set's other splits.
-
-    A class that one of them has a box of stays, so that all splits have the same classes.
-
-    Raises: DataError if a file is not JSON.
-    """
-    content = read_annotations(path)
-    usable, headings = normalised(content)
-    if not headings:
-        return usable, headings
-    keep = set()
-    for other in others:
-        if other.is_file():
-            usable_other, _ = normalised(read_annotations(other))
-            if next(stops(usable_other), None) is None:
-                keep |= {(category["id"], category["name"]) for category in usable_other["categories"]}
-    return normalised(content, keep) if keep else (usable, headings)
-
-
-@without_garbage_collection()
-def possible_mistakes(path: Path) -> list[str]:
-    """What a person should look at in an annotation file, in a line for each kind; a class may well have no box."""
-    return in_words(problem for problem in suspicions(usable_content(path)) if problem.kind != NO_OBJECT)
-
-
-def _index(content: dict[str, Any]) -> COCO:
-    """pycocotools' index of annotations, without what it prints."""
-    coco = COCO()
-    coco.dataset = content
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-        coco.createIndex()
-    return coco
-
-
-def _refuse(path: Path, content: Any) -> None:
-    """Raise DataError for the first problem of an annotation file that stops a run."""
-    if problem := next(stops(content), None):
-        raise DataError(
-            f"{path} is not a COCO annotation file: {problem}; it must hold images (id, file_name, width, height), "
-            "annotations (id, image_id, category_id, bbox) and categories (id, name), each id once: "
-            "`alrp check-data` lists every problem"
-        )
-    if problem := next(pointless(content), None):
-        raise DataError(f"{path} has {problem.kind}: {problem}")
-
-
-def read_annotations(path: Path) -> Any:
-    """What an annotation file holds. Raises: DataError if that is not JSON."""
-    try:
-        return read_json(path)
-    except ValueError as error:
-        raise DataError(
-            f"{path} is not a COCO annotation file: it is not JSON: {error}; export or download it again"
-        ) from error

@@ -2,8 +2,8 @@
 
 The readable transforms change a whole image five times, mostly to throw the pixels away: a zoomed-out canvas has up to
 sixteen times as many, and the crop keeps a part of them. Here all random numbers of a sample are drawn first, by the
-readable transforms themselves, into a :class:`Plan`. Then only those pixels of the source that are seen in the end
-change their colours, and zoom-out, crop and resize become one resize of a part of the source, with a border around it.
+readable transforms themselves, into an :class:`Augmentation`. Then only those pixels of the source that are seen in the
+end change their colours, and zoom-out, crop and resize become one resize of a part of the source with a border.
 
 Boxes and labels are equal to those of the readable transforms, which the tests check. Pixels differ by .1 to .2 grey
 levels on average, since OpenCV rounds colours where PIL cuts their fractions off.
@@ -34,7 +34,7 @@ NEAR = 0.03  # pixels: what is so close to a whole pixel is taken for one
 
 
 @dataclass(frozen=True)
-class Plan:
+class Augmentation:
     """All that is random in one sample, and nothing else.
 
     The image lies on a canvas; a part of the canvas is cut out, and resized to the square that the detector sees.
@@ -71,13 +71,13 @@ class FastTransform:
         pixels = _pixels(image)
         height, width = pixels.shape[:2]
         boxes = target["boxes"].as_subclass(torch.Tensor).numpy()
-        plan = draw(self.transforms, boxes, (width, height))
-        moved, valid = move_boxes(plan, boxes, (width, height), self.size)
+        drawn = draw_augmentation(self.transforms, boxes, (width, height))
+        moved, valid = move_boxes(drawn, boxes, (width, height), self.size)
         target = target | {
             "boxes": torch.from_numpy(moved[valid]),
             "labels": target["labels"][torch.from_numpy(valid)],
         }
-        square = move_pixels(plan, pixels, self.size, self.border)
+        square = move_pixels(drawn, pixels, self.size, self.border)
         return torch.from_numpy(square).permute(2, 0, 1), target
 
 
@@ -109,8 +109,8 @@ def _pixels(image: Image.Image | torch.Tensor) -> np.ndarray:
 # ---- The draws
 
 
-def draw(transforms: list[v2.Transform], boxes: np.ndarray, size: tuple[int, int]) -> Plan:
-    """The plan of a sample: torch's generator gives the same numbers, in the same order, as in `transforms` themselves.
+def draw_augmentation(transforms: list[v2.Transform], boxes: np.ndarray, size: tuple[int, int]) -> Augmentation:
+    """Draw for a sample: torch's generator gives the same numbers, in the same order, as in `transforms` themselves.
 
     Args:
         transforms: RandomPhotometricDistort, ColorJitter, RandomZoomOut, RandomIoUCrop and RandomHorizontalFlip in the
@@ -118,27 +118,27 @@ def draw(transforms: list[v2.Transform], boxes: np.ndarray, size: tuple[int, int
         boxes: (n, 4) float32, x1, y1, x2, y2 in pixels of the image.
         size: width and height of the image in pixels.
     """
-    plan: dict[str, Any] = {}
+    drawn: dict[str, Any] = {}
     width, height = size
     for transform in transforms:
         shape = [tv_tensors.Image(torch.empty(3, height, width, device="meta"))]
         match transform:
             case v2.RandomPhotometricDistort() | v2.ColorJitter():
-                plan |= _colours(transform.make_params(shape))
+                drawn |= _colours(transform.make_params(shape))
             case v2.RandomZoomOut():
                 if torch.rand(1) < transform.p:
-                    left, top, right, bottom = plan["padding"] = tuple(transform.make_params(shape)["padding"])
+                    left, top, right, bottom = drawn["padding"] = tuple(transform.make_params(shape)["padding"])
                     width, height = left + width + right, top + height + bottom
                     boxes = boxes + np.array([left, top, left, top], dtype=np.float32)
             case RandomIoUCrop():
-                plan |= _crop(transform, boxes, (width, height))
+                drawn |= _crop(transform, boxes, (width, height))
             case v2.RandomHorizontalFlip():
-                plan["flip"] = bool(torch.rand(1) < transform.p)
-    return Plan(**plan)
+                drawn["flip"] = bool(torch.rand(1) < transform.p)
+    return Augmentation(**drawn)
 
 
 def _colours(params: dict[str, Any]) -> dict[str, Any]:
-    """The colours of a plan from the parameters of torchvision's two transforms of colours."""
+    """The colours of an augmentation, from the parameters of torchvision's two transforms of colours."""
     names = ("brightness", "contrast", "saturation", "hue")
     if "fn_idx" in params:  # ColorJitter
         order = [names[i] for i in params["fn_idx"]]
@@ -147,10 +147,10 @@ def _colours(params: dict[str, Any]) -> dict[str, Any]:
     else:
         order = ("brightness", "saturation", "hue", "contrast")
     factors = {name: params[f"{name}_factor"] for name in order}
-    plan = {"colours": tuple((name, factor) for name, factor in factors.items() if factor is not None)}
+    drawn = {"colours": tuple((name, factor) for name, factor in factors.items() if factor is not None)}
     if (channels := params.get("channel_permutation")) is not None:
-        plan["channels"] = tuple(channels.tolist())
-    return plan
+        drawn["channels"] = tuple(channels.tolist())
+    return drawn
 
 
 def _crop(transform: RandomIoUCrop, boxes: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
@@ -211,7 +211,9 @@ def _acceptable(crops: np.ndarray, boxes: np.ndarray, least_iou: float) -> tuple
 # ---- What becomes of the boxes
 
 
-def move_boxes(plan: Plan, boxes: np.ndarray, size: tuple[int, int], side: int) -> tuple[np.ndarray, np.ndarray]:
+def move_boxes(
+    drawn: Augmentation, boxes: np.ndarray, size: tuple[int, int], side: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Where boxes lie in the square, and which of them are still there.
 
     Args:
@@ -223,36 +225,36 @@ def move_boxes(plan: Plan, boxes: np.ndarray, size: tuple[int, int], side: int) 
         (n, 4) float32 in pixels of the square, inside it; and (n,) bool: False for a box whose centre was cropped away,
         or that is thinner than a pixel.
     """
-    left, top, width, height = _crop_of(plan, size)
+    left, top, width, height = _crop_of(drawn, size)
     # Two steps, since floats are rounded after each.
-    boxes = boxes + np.array(plan.padding[:2] * 2, dtype=np.float32)
+    boxes = boxes + np.array(drawn.padding[:2] * 2, dtype=np.float32)
     boxes = boxes - np.array([left, top] * 2, dtype=np.float32)
     boxes = boxes.clip(0, np.array([width, height, width, height], dtype=np.float32))
     boxes *= np.array([side / width, side / height] * 2, dtype=np.float32)
-    if plan.flip:
+    if drawn.flip:
         boxes[:, [0, 2]] = side - boxes[:, [2, 0]]
     boxes = boxes.clip(0, np.float32(side))
     sides = boxes[:, 2:] - boxes[:, :2]
     valid = (sides >= 1).all(-1) & (sides.prod(-1) >= 1)
-    return boxes, valid if plan.kept is None else valid & plan.kept
+    return boxes, valid if drawn.kept is None else valid & drawn.kept
 
 
-def _crop_of(plan: Plan, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The plan's crop, or all of the canvas."""
-    left, top, right, bottom = plan.padding
-    return plan.crop or (0, 0, left + size[0] + right, top + size[1] + bottom)
+def _crop_of(drawn: Augmentation, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The drawn crop, or all of the canvas."""
+    left, top, right, bottom = drawn.padding
+    return drawn.crop or (0, 0, left + size[0] + right, top + size[1] + bottom)
 
 
 # ---- What becomes of the pixels
 
 
-def move_pixels(plan: Plan, image: np.ndarray, side: int, border: tuple[int, int, int]) -> np.ndarray:
+def move_pixels(drawn: Augmentation, image: np.ndarray, side: int, border: tuple[int, int, int]) -> np.ndarray:
     """The square (side, side, 3) that is seen of an `image` (height, width, 3), both uint8, as planned."""
     height, width = image.shape[:2]
-    left, top, *cropped = _crop_of(plan, (width, height))
-    x, y = plan.padding[0] - left, plan.padding[1] - top  # the image's corner in the crop
+    left, top, *cropped = _crop_of(drawn, (width, height))
+    x, y = drawn.padding[0] - left, drawn.padding[1] - top  # the image's corner in the crop
     seen = image[max(0, -y) : cropped[1] - y, max(0, -x) : cropped[0] - x]
-    seen = change_colours(seen, image, plan)
+    seen = change_colours(seen, image, drawn)
 
     # Far from the image a border is a border before the resize or after it: what is resized is the image with just
     # enough around it.
@@ -267,7 +269,7 @@ def move_pixels(plan: Plan, image: np.ndarray, side: int, border: tuple[int, int
     target = [side - late[0] - late[1], side - late[2] - late[3]]
     resized = v2.functional.resize(torch.from_numpy(seen).permute(2, 0, 1), target).permute(1, 2, 0).numpy()
     square = cv2.copyMakeBorder(resized, *late, cv2.BORDER_CONSTANT, value=border)
-    return cv2.flip(square, 1) if plan.flip else square
+    return cv2.flip(square, 1) if drawn.flip else square
 
 
 def _late_border(margin: int, length: int, side: int) -> tuple[int, int]:
@@ -282,17 +284,17 @@ def _late_border(margin: int, length: int, side: int) -> tuple[int, int]:
     return late, round(late * step)
 
 
-def change_colours(seen: np.ndarray, image: np.ndarray, plan: Plan) -> np.ndarray:
-    """The pixels `seen` of an `image`, both uint8 (., ., 3), in the plan's colours.
+def change_colours(seen: np.ndarray, image: np.ndarray, drawn: Augmentation) -> np.ndarray:
+    """The pixels `seen` of an `image`, both uint8 (., ., 3), in the drawn colours.
 
     Contrast is a change relative to the mean grey of the whole image, which a sample of its pixels tells.
     """
     every = 1 + min(image.shape[:2]) // GREY_SAMPLES
     sample = np.ascontiguousarray(image[::every, ::every])
-    for name, factor in plan.colours:
+    for name, factor in drawn.colours:
         grey = cv2.mean(cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY))[0] if name == "contrast" else 0
         seen, sample = (_change(pixels, name, factor, grey) for pixels in (seen, sample))
-    return seen if plan.channels == (0, 1, 2) else cv2.transform(seen, np.eye(3)[list(plan.channels)])
+    return seen if drawn.channels == (0, 1, 2) else cv2.transform(seen, np.eye(3)[list(drawn.channels)])
 
 
 def _change(pixels: np.ndarray, name: str, factor: float, grey: float) -> np.ndarray:

@@ -1,21 +1,21 @@
-"""A split of the training images, for choices that must not be made on the validation images."""
+"""Split the training images, for choices that must not be made on the validation images."""
 
 import json
 import os
 from pathlib import Path
 
+from alrp_ref.data.annotations.layout import Layout
 from alrp_ref.data.dataset import CocoDataset
-from alrp_ref.data.layout import Layout
 from alrp_ref.machine.files import DataError, write_atomic
 
 
 def hold_out(coco: str | os.PathLike | Layout, out: str | os.PathLike, every: int) -> Path:
-    """Divide the training images of a data set: in the new one, every so manieth, by increasing id, is for validation.
+    """Write a new data set in which every k-th training image, by id, is a validation image.
 
     Args:
-        coco: folder in COCO's layout, or what else `CocoDataset` takes.
-        out: folder of the new set, in the same layout; its image folders are links to the old training images.
-        every: 10 holds a tenth out.
+        coco: folder in COCO's layout, or a `Layout`.
+        out: folder of the new set, in COCO's layout; its image folders are links to the old training images.
+        every: k, 10 to hold a tenth out.
 
     Returns: `out`. Nothing is written if it is there already.
     Raises: DataError for a set that cannot be used.

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from alrp_ref.data.annotations.layout import SPLITS
 from alrp_ref.data.draw_shapes import MAX_OBJECTS, SHAPES, draw
-from alrp_ref.data.layout import SPLITS
 from alrp_ref.machine.files import DataError, partial_path, write_atomic
 
 MARK = "shapes.json"  # holds the parameters; a folder with this file is ours to replace

@@ -213,10 +213,4 @@ ASSIGNERS: dict[str, Assigner] = {
     "fovea": fovea_assign,
     "rpn": partial(iou_assign, positive_iou=0.7, negative_iou=0.3, rescue_iou=0.3),
 }
-
-
-def get_assigner(name: str) -> Assigner:
-    """One of `ASSIGNERS`. Raises: ValueError for another name."""
-    if name not in ASSIGNERS:
-        raise ValueError(f"assigner must be one of {', '.join(ASSIGNERS)}, got {name!r}")
-    return ASSIGNERS[name]
+"""The rules by the names that `Recipe.assigner` takes."""

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from alrp_ref.detection.torch_file import read_torch_file, state_dict_in
+from alrp_ref.machine.fetch import proxy_in_words
 from alrp_ref.machine.files import DataError
-from alrp_ref.machine.proxy import proxy_in_words
 
 
 def download_weights(name: str) -> dict[str, Tensor]:

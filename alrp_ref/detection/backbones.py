@@ -5,12 +5,12 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.ops import Conv2dNormActivation
+from torchvision.ops import Conv2dNormActivation, deform_conv2d
 
 from alrp_ref.detection.backbone_weights import download_weights, load_weights_file
-from alrp_ref.detection.deformable import DeformableConv2d
 
 STRIDES = (4, 8, 16, 32)
 """Input pixels between neighbouring locations of C2, C3, C4 and C5."""
@@ -145,10 +145,34 @@ def build_backbone(name: str, *, pretrained: bool = False, weights_file: str | o
         pretrained: download torchvision's ImageNet weights.
         weights_file: or read them from a file, a state dict with torchvision's names; see `load_weights_file`.
 
-    Raises:
-        ValueError: an unknown name.
-        DataError: weights that cannot be had, or are those of another network; the file is named.
+    Raises: DataError for weights that cannot be had, or are those of another network; the file is named.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got {name!r}")
     return BACKBONES[name](pretrained, weights_file)
+
+
+class DeformableConv2d(nn.Conv2d):
+    r"""A convolution with offsets and weights of its taps that a second convolution predicts from the same input.
+
+    .. math:: y(p) = \sum_k w_k \cdot x(p + p_k + \Delta p_k) \cdot \sigma(m_k)
+
+    Initially all offsets are 0 and all weights 1/2.
+
+    Args: `conv`, the plain convolution to start from, without bias; it gives its weights.
+    Shape: as for `conv`; `conv_offset` has three outputs for each tap: dy and dx alternating, then the weights m.
+    Source: Deformable ConvNets v2 (CVPR 2019).
+    """
+
+    def __init__(self, conv: nn.Conv2d):
+        shape = (conv.in_channels, conv.out_channels, conv.kernel_size)
+        window = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation}
+        super().__init__(*shape, **window, groups=conv.groups, bias=False)
+        self.weight = conv.weight
+        taps = conv.kernel_size[0] * conv.kernel_size[1]
+        self.conv_offset = nn.Conv2d(conv.in_channels, 3 * taps, conv.kernel_size, **window)
+        nn.init.zeros_(self.conv_offset.weight)
+        nn.init.zeros_(self.conv_offset.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        offset, weight = self.conv_offset(x).tensor_split([2 * self.conv_offset.out_channels // 3], dim=1)
+        window = (self.stride, self.padding, self.dilation)
+        return deform_conv2d(x, offset, self.weight, None, *window, mask=torch.sigmoid(weight))

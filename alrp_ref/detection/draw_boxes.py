@@ -64,7 +64,7 @@ def _fonts(size: float) -> tuple[ImageFont.FreeTypeFont, ImageFont.FreeTypeFont]
 
 @functools.lru_cache(maxsize=4096)
 def _has(font: ImageFont.FreeTypeFont, letter: str) -> bool:
-    """Whether a font has a letter: one that it has not looks like a character that nobody has."""
+    """Whether the font has a glyph for a letter: a missing one renders like U+10FFFF, which no font has."""
     return letter.isspace() or bytes(font.getmask(letter)) != bytes(font.getmask("\U0010ffff"))
 
 

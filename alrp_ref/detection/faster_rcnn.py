@@ -11,7 +11,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from alrp_ref.batch import IGNORED
-from alrp_ref.detection.assigners import Assigned, get_assigner, iou_assign, sampled
+from alrp_ref.detection.assigners import ASSIGNERS, Assigned, iou_assign, sampled
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import Losses
@@ -52,7 +52,7 @@ class FasterRCNN(Detector):
     def __init__(self, recipe: Recipe, backbone: Backbone, num_classes: int, *, self_balance_period: int | None = None):
         super().__init__(recipe, backbone, num_classes, 4, LastLevelMaxPool())
         self.is_ranking = not recipe.loss.has_background
-        self.rpn_assigner = get_assigner(recipe.assigner)
+        self.rpn_assigner = ASSIGNERS[recipe.assigner]
         self.box_assigner = partial(
             iou_assign, positive_iou=0.5, negative_iou=0.5, rescue_iou=2.0
         )  # no IoU reaches 2: no claims

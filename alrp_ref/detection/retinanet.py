@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
-from alrp_ref.detection.assigners import get_assigner
+from alrp_ref.detection.assigners import ASSIGNERS
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.criteria import Losses
 from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32
 from alrp_ref.detection.head import RetinaHead
 from alrp_ref.detection.postprocess import Detections, detections_of_image
-from alrp_ref.detection.pyramid import ExtraLevels
 from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.targets import Target, assign
 
@@ -28,7 +28,7 @@ class RetinaNet(Detector):
         super().__init__(recipe, backbone, num_classes, 8, extra)
         widths = (recipe.fpn_channels, recipe.head_channels, recipe.head_convs)
         self.head = RetinaHead(*widths, self.num_anchors, num_classes, separable=recipe.separable_head)
-        self.assigner = get_assigner(recipe.assigner)
+        self.assigner = ASSIGNERS[recipe.assigner]
         self.criterion = recipe.loss.build(self.coder, self_balance_period)
 
     def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
@@ -45,3 +45,27 @@ class RetinaNet(Detector):
             detections_of_image(*one, size, score_threshold=score_threshold, coder=self.coder)
             for one, size in zip(outputs, image_sizes, strict=True)
         ]
+
+
+class ExtraLevels(ExtraFPNBlock):
+    """P6, a 3x3 convolution with stride 2 of **C5**, P7 of P6, and so on.
+
+    torchvision's `LastLevelP6P7` applies a ReLU between P6 and P7; the release does not.
+    """
+
+    def __init__(self, c5_channels: int, channels: int, levels: int = 2):
+        super().__init__()
+        inputs = [c5_channels] + [channels] * (levels - 1)
+        for i in range(levels):
+            conv = nn.Conv2d(inputs[i], channels, kernel_size=3, stride=2, padding=1)
+            nn.init.kaiming_uniform_(conv.weight, a=1)  # as torchvision's other levels
+            nn.init.zeros_(conv.bias)
+            self.add_module(f"p{6 + i}", conv)
+
+    def forward(self, results: list[Tensor], x: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
+        level = x[-1]
+        for name, conv in self.named_children():
+            level = conv(level)
+            results.append(level)
+            names.append(name)
+        return results, names

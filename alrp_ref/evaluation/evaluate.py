@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from hotcoco import COCO, COCOeval
 
-from alrp_ref.data.annotations import is_finite, stops
-from alrp_ref.data.normalise import Ids, id_order, normalised
+from alrp_ref.data.annotations.format import is_finite, stops
+from alrp_ref.data.annotations.normalise import Ids, id_order, normalised
 from alrp_ref.evaluation.metrics import Metrics, iou_index
 from alrp_ref.evaluation.olrp import optimal_lrp_by_class
 from alrp_ref.machine.files import DataError, read_json
@@ -179,7 +179,7 @@ def _rows(detections: Any, numbers: _Numbers) -> np.ndarray:
     """Validate the detections; return them as rows (number of image, x, y, w, h, score, number of category): (m, 7)."""
     if not isinstance(detections, list):
         raise ValueError(f"detections must be a list of dictionaries, got {type(detections).__name__}")
-    # Vectorised first. Only if that fails, a loop finds the invalid detection for the message.
+    # Vectorised first, which takes a tenth of the time. If that fails, a loop finds the detection for the message.
     rows = _columns(detections, numbers)
     if rows is None:
         ids = {key: Ids(known) for key, known in numbers._asdict().items()}

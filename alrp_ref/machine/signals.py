@@ -54,7 +54,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def listening() -> Iterator[StopRequest]:
-    """Catch `STOP_SIGNALS` meanwhile. A handler of somebody else stays, and only the main thread can have one."""
+    """Handle `STOP_SIGNALS` inside the context. Existing handlers are kept; off the main thread this does nothing."""
     request = StopRequest()
     ours = []
     if threading.current_thread() is threading.main_thread():

@@ -81,7 +81,7 @@ def batches(loader: DataLoader) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def failures_explained() -> Iterator[None]:
-    """Where batches are used: a worker that dies meanwhile interrupts whatever is done. Raises: WorkersFailed."""
+    """Wrap code that consumes batches: a worker that dies raises WorkersFailed there."""
     try:
         yield
     except RuntimeError as error:
@@ -147,8 +147,8 @@ def _explain(error: BaseException) -> str | None:
         )
     if "killed by signal" in text:
         return (
-            f"a process that reads images was killed, mostly for want of memory ({what}). Give the same command again, "
-            "with fewer --workers if that was it"
+            f"a data worker was killed, most likely because memory ran out ({what}); give the same command again "
+            "with fewer --workers"
         )
     if "exited unexpectedly" in text:
         return (

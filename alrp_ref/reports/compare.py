@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import torch
 
 from alrp_ref.data import CocoDataset, Layout, hold_out
-from alrp_ref.data.dataset import annotation_file
-from alrp_ref.data.layout import SPLITS
+from alrp_ref.data.annotations.layout import SPLITS
+from alrp_ref.data.annotations.read import annotation_file
 from alrp_ref.detection import Recipe
 from alrp_ref.detection.former_recipes import converted
 from alrp_ref.detection.recipes import as_data, get_recipe

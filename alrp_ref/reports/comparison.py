@@ -15,12 +15,11 @@ from alrp_ref.data import CocoDataset
 from alrp_ref.detection.recipes import settings
 from alrp_ref.evaluation import iou_index, order_bounds, precision_curves
 from alrp_ref.evaluation.score_iou import by_image
-from alrp_ref.machine.files import locked, write_atomic
+from alrp_ref.machine.files import locked, write_atomic, write_table
 from alrp_ref.reports import curves
 from alrp_ref.reports.compare import HELD_OUT, SWEEP_SHARE, Comparison, Run
 from alrp_ref.reports.page import page, paragraph, picture, section, table
 from alrp_ref.reports.report import draw_found, draw_truth, read_result, with_objects
-from alrp_ref.reports.tables import write_table
 from alrp_ref.training.log import PARTS, read_metrics
 
 COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho", "minutes")

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import torch
 
 from alrp_ref.data import CocoDataset, Layout, train_transform
-from alrp_ref.data.dataset import possible_mistakes
+from alrp_ref.data.annotations.read import possible_mistakes
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.initial_weights import load_initial_weights

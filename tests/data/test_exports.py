@@ -14,8 +14,8 @@ from PIL import Image
 
 from alrp_ref.cli import main
 from alrp_ref.data import CocoDataset, Layout, check_data, hold_out
-from alrp_ref.data.image_folder import other_names
-from alrp_ref.data.layout import Split
+from alrp_ref.data.annotations.image_folder import other_names
+from alrp_ref.data.annotations.layout import Split
 from alrp_ref.machine.files import DataError
 
 
@@ -113,7 +113,7 @@ def test_a_part_is_held_out_of_any_layout(tmp_path):
 
 
 def test_several_annotation_files_are_not_guessed_among(tmp_path):
-    """They are listed, and the option is named."""
+    """The error lists the files and names the option that chooses one."""
     write(tmp_path / "a_coco.json"), write(tmp_path / "b_coco.json")
     with pytest.raises(
         DataError, match=r"several annotation files \(a_coco.json, b_coco.json\): .*--train-annotations"
@@ -174,7 +174,7 @@ def test_a_file_that_is_there_by_its_name_is_not_looked_for_elsewhere(tmp_path):
 
 
 def test_of_two_files_that_differ_in_capitals_none_is_taken_for_a_third(tmp_path):
-    """Which of them is meant nobody can know."""
+    """Neither A.jpg nor a.JPG is taken for a.jpg: the check says that it is missing."""
     write(tmp_path / "a.json", ["a.jpg"]), draw(tmp_path / "pictures", ["A.jpg", "a.JPG"])
     if len(list((tmp_path / "pictures").iterdir())) == 1:
         pytest.skip("this file system does not tell capitals apart")
@@ -304,7 +304,7 @@ def test_a_class_named_like_its_supercategory_stays(coco, content):
 
 
 def test_a_set_in_cocos_layout_is_not_taken_for_another(coco, tmp_path):
-    """Other files beside it do not matter."""
+    """With COCO's own files in place, other annotation files beside them are not read."""
     shutil.copy(coco / "annotations" / "instances_val2017.json", coco / "train.json")
     layout = Layout.of(coco)
     assert layout.train is None and layout.val == Split(

@@ -6,8 +6,8 @@ import torch
 from torch.testing import assert_close
 
 from alrp_ref.detection.anchors import base_anchors, level_anchors, pyramid_anchors
+from alrp_ref.detection.backbones import DeformableConv2d
 from alrp_ref.detection.boxes import MAX_LOG_RATIO, decode, decode_distances, encode, encode_distances
-from alrp_ref.detection.deformable import DeformableConv2d
 
 
 def test_base_anchors_are_ordered_by_ratio_first():

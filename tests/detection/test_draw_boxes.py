@@ -9,7 +9,7 @@ from alrp_ref.detection.draw_boxes import _font_for, _has, draw_boxes, drawable
 
 @pytest.mark.parametrize("name", ["größe", "Ελλάδα", "каска", "шлем №5", "tavşan", "çift düğme", "قطة", "café", "dog"])
 def test_a_name_whose_letters_a_font_has_is_drawn_with_them(name):
-    """No letter is an empty box."""
+    """Each letter has its glyph, and none is drawn as an empty box."""
     assert drawable(name, 3, 20) == name and all(_has(_font_for(name, 20), letter) for letter in name)
 
 

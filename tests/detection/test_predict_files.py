@@ -76,7 +76,7 @@ def test_a_picture_is_never_written_over(checkpoint, folder, capsys, way):
 
 
 def test_a_folder_that_is_a_link_to_that_of_the_pictures_is_no_way_round(checkpoint, folder):
-    """The file counts, not its path."""
+    """A picture that is reached by a link is not written over either."""
     photograph("photos/street.png")
     Path("drawn").symlink_to("photos")
     assert predict(checkpoint, "--out", "drawn", "photos/street.png") == 2

@@ -78,6 +78,7 @@ def test_the_released_models_are_fourteen():
         ("loss=CrossEntropy()", "CrossEntropy.* is for faster_rcnn, got the detector retinanet"),
         ("detector=faster_rcnn:loss=AP()", "AP.* is for retinanet, got the detector faster_rcnn"),
         ("assigner=none", "assigner must be one of iou, atss, fovea, rpn, got 'none'"),
+        ("augmentation=mosaic", "augmentation must be one of ssd, light, none, got 'mosaic'"),
     ],
 )
 def test_a_change_that_makes_no_sense_is_named(change, message):

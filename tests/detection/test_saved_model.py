@@ -170,7 +170,7 @@ def test_a_checkpoint_whose_loss_cannot_be_known_is_refused(path, fields, weight
     ],
 )
 def test_a_loss_of_another_version_is_named(path, change, complaint):
-    """The error lists what there is."""
+    """The error lists the losses and options of this version."""
     save(path, build_detector(SMALL["alrp_tiny"], num_classes=2))
     content = load_checkpoint(path)
     save_checkpoint(path, content | {"recipe": content["recipe"] | change})
@@ -179,7 +179,7 @@ def test_a_loss_of_another_version_is_named(path, change, complaint):
 
 
 def test_a_loss_for_boxes_alone_is_refused_where_scores_are_trained():
-    """By the recipe, before anything is built."""
+    """The recipe refuses it, before a detector is built."""
     message = "loss must be one of ALRP, AP, RankSort, Focal, CrossEntropy, Separate, got MeanGIoU"
     with pytest.raises(ValueError, match=message):
         replace(RECIPES["alrp_tiny"], loss=MeanGIoU())

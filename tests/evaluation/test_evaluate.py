@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from alrp_ref.data.annotations import is_finite
-from alrp_ref.data.normalise import Ids, id_order, normalised
+from alrp_ref.data.annotations.format import is_finite
+from alrp_ref.data.annotations.normalise import Ids, id_order, normalised
 from alrp_ref.evaluation import evaluate, precision_curves
 from alrp_ref.evaluation.evaluate import _ground_truth, _rows
 from alrp_ref.evaluation.metrics import METRICS
@@ -139,7 +139,7 @@ def test_ap_equals_pycocotools(seed):
 
 
 def test_an_area_that_does_not_exist_is_named():
-    """The message lists the four that do."""
+    """The message lists the four areas."""
     with pytest.raises(ValueError, match="area must be one of all, small, medium, large; got 'tiny'"):
         precision_curves({"images": [], "annotations": [], "categories": []}, [], "tiny")
 
@@ -317,7 +317,7 @@ def test_files_and_contents_are_the_same(tmp_path):
 
 
 def test_evaluation_is_silent(capfd):
-    """Nothing is printed."""
+    """The evaluation prints nothing."""
     evaluate(TOY_GT, [detection(1, 2, [0, 0, 50, 40], 0.9)])
     assert capfd.readouterr() == ("", "")
 

@@ -108,21 +108,21 @@ def test_a_worker_that_cannot_hand_over_its_batch_ends_the_run(monkeypatch, tmp_
 
 
 def test_a_worker_that_does_not_answer_is_waited_for_no_longer_than_the_timeout(monkeypatch):
-    """As on a network disk that hangs."""
+    """After the timeout WorkersFailed says that the disk does not answer."""
     monkeypatch.setattr(workers, "TIMEOUT", 1)
     assert "no batch for 1 seconds" in failure(monkeypatch, lambda: time.sleep(60))
 
 
 def test_killed_and_ended_are_told_apart(monkeypatch):
-    """Want of memory is said of SIGKILL alone; of a worker that ended, the error above and the main guard."""
+    """Memory is named for SIGKILL alone; for a worker that ended, the error above and the main guard."""
     killed = failure(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGKILL))
     ended = failure(monkeypatch, lambda: os._exit(1))
-    assert "want of memory" in killed and "__main__" not in killed
-    assert "want of memory" not in ended and '`if __name__ == "__main__":`' in ended
+    assert "memory ran out" in killed and "__main__" not in killed
+    assert "memory ran out" not in ended and '`if __name__ == "__main__":`' in ended
 
 
 def test_an_error_of_the_data_set_is_no_failure_of_workers():
-    """It comes as it is."""
+    """An error that the data set raises in a worker is raised as it is."""
 
     def fails():
         raise RuntimeError("shared memory of mine")

@@ -14,11 +14,10 @@ from alrp_ref.data import CocoDataset, Layout, hold_out, make_shapes
 from alrp_ref.detection.recipe_losses import Focal
 from alrp_ref.detection.recipes import as_data
 from alrp_ref.evaluation import evaluate
-from alrp_ref.machine.files import DataError
+from alrp_ref.machine.files import DataError, read_table
 from alrp_ref.reports import compare, write_comparison
 from alrp_ref.reports.compare import MAX_HALF_DECADES, SWEEP_SHARE, Comparison, Run, best_of, next_rates
 from alrp_ref.reports.comparison import spread
-from alrp_ref.reports.tables import read_table
 from alrp_ref.training import TrainingStopped
 
 QUIET = {"log": lambda text: None, "workers": 0, "device": "cpu"}
@@ -238,7 +237,7 @@ def test_an_unfair_comparison_is_refused(many, recipes, tmp_path, change, compla
     ],
 )
 def test_what_cannot_be_compared_is_said_before_anything_is_trained(many, tmp_path, names, change, complaint):
-    """A mistyped option is no run that diverged."""
+    """A mistyped option is an error, and does not count as a run that diverged."""
     with pytest.raises(ValueError, match=complaint):
         compare(names, many, tmp_path, **{"steps": 9} | change, **QUIET)
     assert not list(tmp_path.iterdir())
@@ -277,7 +276,7 @@ def test_a_result_of_an_earlier_version_counts_if_its_loss_is_known(many, recipe
 
 @pytest.mark.parametrize("content", ["", "[]", '{"AP"', '{"seed": 0}'])
 def test_a_damaged_result_is_named(many, recipe, tmp_path, content):
-    """And nothing is trained over it."""
+    """The error names the file, and no run is trained over it."""
     run = Run(recipe=recipe, coco=many, folder=tmp_path, steps=3, seed=0, backbone="none")
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(DataError, match=r"result\.json is no"):

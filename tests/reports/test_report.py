@@ -14,8 +14,7 @@ from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.evaluation import evaluate, true_positives
 from alrp_ref.machine.files import DataError
 from alrp_ref.reports import write_report
-from alrp_ref.reports.curves import correlation
-from alrp_ref.reports.means import block_means, running_mean
+from alrp_ref.reports.curves import block_means, correlation, running_mean
 from alrp_ref.training import train
 
 

@@ -22,7 +22,7 @@ import pytest
 import torch
 
 from alrp_ref.data import Layout, make_shapes
-from alrp_ref.data.layout import Split
+from alrp_ref.data.annotations.layout import Split
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine import files
 from alrp_ref.machine.files import DataError

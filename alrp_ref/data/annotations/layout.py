@@ -1,4 +1,4 @@
-"""Where annotations and images of a data set are: COCO's layout, those that tools write, or files given one by one."""
+"""Find the annotations and images of a data set: in COCO's layout, in those of export tools, or in given files."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from alrp_ref.data.image_folder import ImageFolder
+from alrp_ref.data.annotations.image_folder import ImageFolder
 from alrp_ref.machine.files import DataError, read_json
 
 SPLITS = ("train2017", "val2017")
@@ -71,15 +71,13 @@ class Layout:
     def of(data: "str | os.PathLike[str] | Layout") -> "Layout":
         """The layout of a folder: COCO's own, or one of those that tools write.
 
-        Raises: DataError if `data` is no folder, or nothing in it looks like annotations.
+        Raises: DataError if `data` is not a directory, or holds several annotation files of which none is a known one.
         """
         if isinstance(data, Layout):
             return data
         root = Path(data)
         if not root.is_dir():
-            raise DataError(
-                f"{root} is no folder; give the one that holds COCO's annotations/, train2017/ and val2017/"
-            )
+            raise DataError(f"not a directory: {root} (expected annotations/, train2017/, val2017/)")
         coco = [Split(root / "annotations" / f"instances_{split}.json", root / split) for split in SPLITS]
         if not any(split.annotations.is_file() for split in coco):
             train, val = (_find(root, split) for split in SPLITS)

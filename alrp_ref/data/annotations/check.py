@@ -1,4 +1,4 @@
-"""A data set, looked at before a run: everything that would stop it or be left out, in one pass."""
+"""Check a data set before a run: report in one pass whatever stops the run, is left out or may be a mistake."""
 
 import contextlib
 import csv
@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from alrp_ref.data.annotations import (
+from alrp_ref.data.annotations.format import (
     ASKS,
     LEFT_OUT,
     NO_BOX,
@@ -29,17 +29,17 @@ from alrp_ref.data.annotations import (
     left_out,
     stops,
 )
-from alrp_ref.data.dataset import fault_of_size, read_normalised
-from alrp_ref.data.image_folder import ImageFolder
-from alrp_ref.data.layout import SPLITS, Layout, is_cocos
-from alrp_ref.data.suspicions import suspicions
+from alrp_ref.data.annotations.image_folder import ImageFolder, fault_of_size
+from alrp_ref.data.annotations.layout import SPLITS, Layout, is_cocos
+from alrp_ref.data.annotations.read import read_normalised
+from alrp_ref.data.annotations.suspicions import suspicions
 from alrp_ref.data.transforms import ZOOM_OUT
 from alrp_ref.images import open_image, orientation, to_rgb
 from alrp_ref.machine.files import DataError
 
 SHOWN = 5  # problems of a kind in a report; its CSV holds all
 LARGE = 20_000_000  # pixels
-COLUMNS = ("split", "effect", "kind", "file", "image_id", "annotation_id", "reason")
+CSV_HEADER = ("split", "effect", "kind", "file", "image_id", "annotation_id", "reason")
 
 
 @dataclass
@@ -81,7 +81,7 @@ def check_data(
     """Look at every annotation and every image of a data set in COCO's layout, on all cores, with a progress bar.
 
     Args:
-        root: folder with ``annotations/`` and the image folders, or what else :class:`CocoDataset` takes.
+        root: folder with ``annotations/`` and the image folders, or a :class:`Layout`.
         splits: those to look at; None: both, or the one that is there in a layout other than COCO's.
         workers: threads that read images; None: one for each core.
 
@@ -103,7 +103,7 @@ def as_csv(checks: Sequence[Check]) -> str:
     """Every problem as a line of CSV: split, effect, kind, file, image_id, annotation_id, reason."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows.writerow(CSV_HEADER)
     for check in checks:
         for p in check.problems:
             rows.writerow([check.split, p.effect, p.kind, p.file, p.image_id, p.annotation_id, p.reason])
@@ -113,7 +113,7 @@ def as_csv(checks: Sequence[Check]) -> str:
 def is_csv_of_a_check(path: Path) -> bool:
     """Whether a file is what `as_csv` made."""
     with contextlib.suppress(OSError):
-        return path.is_file() and path.read_bytes().startswith(",".join(COLUMNS).encode())
+        return path.is_file() and path.read_bytes().startswith(",".join(CSV_HEADER).encode())
     return False
 
 

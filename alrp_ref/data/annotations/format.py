@@ -1,4 +1,4 @@
-"""What a COCO annotation file has to hold, and which of its boxes a detector can learn from."""
+"""COCO's annotation format: find entries that violate it, and the boxes that a detector can learn from."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""One form for what tools write in many: ids of any kind, numbers as 160.0, null, placeholders among the classes."""
+"""Normalise exported annotations: ids, integers written as floats, nulls, placeholder classes."""
 
 import numbers
 from collections import Counter
@@ -19,7 +19,7 @@ def normalised(content: Any, keep: Collection[tuple] = ()) -> tuple[Any, list[di
       and name are in `keep` stay.
 
     Nothing is refused here, and `content` is not changed: what cannot be read stays as it is, for
-    :func:`alrp_ref.data.annotations.stops` to name.
+    :func:`alrp_ref.data.annotations.format.stops` to name.
     """
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in KEYS):
         return content, []

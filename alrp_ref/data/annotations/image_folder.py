@@ -5,9 +5,16 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
+
+from PIL import Image
+
+from alrp_ref.images import orientation, read_image
+from alrp_ref.machine.files import DataError
+
+TURNED = (5, 6, 7, 8)  # EXIF's orientations by a quarter turn
 
 
 class ImageFolder:
@@ -51,6 +58,25 @@ class ImageFolder:
             self._listings[folder] = alike | {_letters(name): path for name, path in files.items()}
         return self._listings[folder]
 
+    def read(self, name: str, size: Sequence[int], image_id: int | str, annotations: Path) -> Image.Image:
+        """The RGB image that an annotation file lists under a name, with a width and height in pixels.
+
+        Raises: DataError for an image that is missing, cannot be decoded or has another size.
+        """
+        path = self.find(name)
+        try:
+            image = read_image(path)
+        except FileNotFoundError:
+            remedy = "download the image again, or remove it from the annotations"
+            if is_of_another_computer(name):
+                remedy = self.reason_missing(name)
+            raise DataError(f"{path} is missing, but {annotations} lists it (image id {image_id}); {remedy}") from None
+        except ValueError as error:
+            raise DataError(f"{error} (image id {image_id}); download the image again") from error
+        if fault := fault_of_size(image, size):
+            raise DataError(f"{path} (image id {image_id}) {fault}, as {annotations} says")
+        return image
+
     def reason_missing(self, name: str) -> str:
         """Why an image is not there, in words."""
         if is_of_another_computer(name):
@@ -60,6 +86,20 @@ class ImageFolder:
                 f"{self.folder} either: give the folder of the images, or export with their bare names"
             )
         return f"not in {self.folder}"
+
+
+def fault_of_size(image: Image.Image, listed: Sequence[int]) -> str | None:
+    """What is wrong if an image has not the size that the annotations list: its boxes would be misplaced.
+
+    Args: `listed`, width and height in pixels.
+    """
+    wanted = tuple(listed)
+    if image.size == wanted:
+        return None
+    fault = f"has {image.width} x {image.height} pixels, not {wanted[0]} x {wanted[1]}"
+    turned = orientation(image) in TURNED and image.size == wanted[::-1]
+    # COCO's boxes are those of the pixels as they are stored, and its tools ignore the tag, as we do.
+    return f"{fault} (its EXIF tag asks viewers to turn it: store it upright)" if turned else fault
 
 
 def is_of_another_computer(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What annotations hold that is well formed, and that a person should look at: a run may learn nothing from it."""
+"""Annotations that are valid but probably wrong: duplicates, another box format, empty classes."""
 
 import os
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alrp_ref.data.annotations import (
+from alrp_ref.data.annotations.format import (
     ASKS,
     OUTSIDE,
     STOPS,

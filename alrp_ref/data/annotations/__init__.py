@@ -1,0 +1,1 @@
+"""Annotation files that any tool wrote: find, read, normalise and check them."""
