@@ -1,10 +1,37 @@
-"""The check of a recipe and of a loss: every field has the type that is written beside it, and lies in its range."""
+"""Fields of settings: each has the type that is written beside it, lies in its range, and is documented below it."""
 
+import ast
+import inspect
 import math
+import os
 from collections.abc import Collection
 from dataclasses import fields
+from functools import cache
+from itertools import pairwise
 from types import NoneType, UnionType
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+@cache
+def field_docs(settings: type) -> dict[str, str]:
+    """The docstring below each field of a dataclass, by the field's name; empty without the source file."""
+    try:
+        body = ast.parse(inspect.getsource(settings)).body[0].body
+    except OSError:
+        return {}
+    return {
+        one.target.id: " ".join(text.value.value.split())
+        for one, text in pairwise(body)
+        if isinstance(one, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+
+
+def documented(settings: type[T]) -> type[T]:
+    """Decorate a dataclass so that `help` shows the docstrings of its fields, too."""
+    settings.__doc__ += "\n\nFields:\n" + "\n".join(f"    {name}: {text}" for name, text in field_docs(settings).items())
+    return settings
 
 
 def check_fields(
@@ -61,4 +88,5 @@ def _in_words(kind: object) -> str:
         number = "" if Ellipsis in others else f"{1 + len(others)} "
         return f"a tuple of {number}{'whole ' if one is int else ''}numbers"
     words = {int: "a whole number", float: "a finite number", str: "a word", bool: "True or False", NoneType: "None"}
+    words |= {os.PathLike: "a path"}
     return words[kind] if kind in words else kind.in_words()
