@@ -30,7 +30,9 @@ def field_docs(settings: type) -> dict[str, str]:
 
 def documented(settings: type[T]) -> type[T]:
     """Decorate a dataclass so that `help` shows the docstrings of its fields, too."""
-    settings.__doc__ += "\n\nFields:\n" + "\n".join(f"    {name}: {text}" for name, text in field_docs(settings).items())
+    settings.__doc__ += "\n\nFields:\n" + "\n".join(
+        f"    {name}: {text}" for name, text in field_docs(settings).items()
+    )
     return settings
 
 

@@ -315,13 +315,12 @@ def test_a_truncated_checkpoint_is_refused(tmp_path):
 @pytest.mark.parametrize("missing", ["recipe", "class_names", "model", "optimiser", "step"])
 def test_a_checkpoint_with_a_part_missing_is_refused(shapes, recipe, tmp_path, missing):
     """Well formed, but not what a run writes."""
-    quiet = {"steps": 1, "workers": 0, "device": "cpu", "log": lambda text: None}
-    train(recipe, shapes, tmp_path, **quiet)
+    quietly(recipe, shapes, tmp_path, steps=1)
     saved = load_checkpoint(tmp_path / "checkpoint.pt")
     del saved[missing]
     save_checkpoint(tmp_path / "checkpoint.pt", saved)
     with pytest.raises(DataError, match=r"checkpoint\.pt is (not a checkpoint|damaged)"):
-        train(recipe, shapes, tmp_path, **quiet)
+        quietly(recipe, shapes, tmp_path, steps=1)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a,b\n1,2\n", b"step,lr\nx,0.1\n"])
@@ -352,8 +351,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
 
 def test_a_checkpoint_of_other_classes_is_refused(shapes, recipe, tmp_path):
     """The error lists the classes there and here."""
-    quiet = {"steps": 1, "workers": 0, "device": "cpu", "log": lambda text: None}
-    train(recipe, shapes, tmp_path / "run", **quiet)
+    quietly(recipe, shapes, tmp_path / "run", steps=1)
     other = make_shapes(tmp_path / "other", train_images=2, val_images=1, size=64)
     for split in ("train2017", "val2017"):
         file = other / "annotations" / f"instances_{split}.json"
@@ -363,4 +361,4 @@ def test_a_checkpoint_of_other_classes_is_refused(shapes, recipe, tmp_path):
         content["annotations"] = [a for a in content["annotations"] if a["category_id"] in {c["id"] for c in keep}]
         file.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"(?s)checkpoint\.pt is from another run.*class_names"):
-        train(replace(recipe), other, tmp_path / "run", **quiet)
+        quietly(replace(recipe), other, tmp_path / "run", steps=1)
