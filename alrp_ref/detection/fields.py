@@ -9,9 +9,10 @@ from dataclasses import fields
 from functools import cache
 from itertools import pairwise
 from types import NoneType, UnionType
-from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+UNIONS = (UnionType, Union)  # int | None, and Literal["a"] | None
 
 
 @cache
@@ -30,9 +31,8 @@ def field_docs(settings: type) -> dict[str, str]:
 
 def documented(settings: type[T]) -> type[T]:
     """Decorate a dataclass so that `help` shows the docstrings of its fields, too."""
-    settings.__doc__ += "\n\nFields:\n" + "\n".join(
-        f"    {name}: {text}" for name, text in field_docs(settings).items()
-    )
+    lines = [f"    {name}: {text}" for name, text in field_docs(settings).items()]
+    settings.__doc__ += "\n\n" + "\n".join(["Fields:", *lines])
     return settings
 
 
@@ -65,7 +65,7 @@ def _is_of_kind(value: object, kind: object) -> bool:
     """Whether a value has an annotated type. An int is also a float. Floats must be finite. A bool is not a number."""
     if get_origin(kind) is Literal:
         return isinstance(value, str) and value in get_args(kind)
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in UNIONS:
         return any(_is_of_kind(value, one) for one in get_args(kind))
     if get_origin(kind) is tuple:
         kinds = get_args(kind)
@@ -83,7 +83,7 @@ def _is_of_kind(value: object, kind: object) -> bool:
 def _in_words(kind: object) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in UNIONS:
         return " or ".join(map(_in_words, get_args(kind)))
     if get_origin(kind) is tuple:
         one, *others = get_args(kind)
