@@ -71,15 +71,13 @@ class Layout:
     def of(data: "str | os.PathLike[str] | Layout") -> "Layout":
         """The layout of a folder: COCO's own, or one of those that tools write.
 
-        Raises: DataError if `data` is no folder, or nothing in it looks like annotations.
+        Raises: DataError if `data` is not a directory, or nothing in it looks like annotations.
         """
         if isinstance(data, Layout):
             return data
         root = Path(data)
         if not root.is_dir():
-            raise DataError(
-                f"{root} is no folder; give the one that holds COCO's annotations/, train2017/ and val2017/"
-            )
+            raise DataError(f"not a directory: {root} (expected annotations/, train2017/, val2017/)")
         coco = [Split(root / "annotations" / f"instances_{split}.json", root / split) for split in SPLITS]
         if not any(split.annotations.is_file() for split in coco):
             train, val = (_find(root, split) for split in SPLITS)

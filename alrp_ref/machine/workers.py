@@ -147,8 +147,7 @@ def _explain(error: BaseException) -> str | None:
         )
     if "killed by signal" in text:
         return (
-            f"a process that reads images was killed, mostly for want of memory ({what}). Give the same command again, "
-            "with fewer --workers if that was it"
+            f"a data worker was killed, most likely because memory ran out ({what}); retry with fewer --workers"
         )
     if "exited unexpectedly" in text:
         return (

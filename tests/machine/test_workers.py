@@ -114,11 +114,11 @@ def test_a_worker_that_does_not_answer_is_waited_for_no_longer_than_the_timeout(
 
 
 def test_killed_and_ended_are_told_apart(monkeypatch):
-    """Want of memory is said of SIGKILL alone; of a worker that ended, the error above and the main guard."""
+    """That memory ran out is said of SIGKILL alone; of a worker that ended, the error above and the main guard."""
     killed = failure(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGKILL))
     ended = failure(monkeypatch, lambda: os._exit(1))
-    assert "want of memory" in killed and "__main__" not in killed
-    assert "want of memory" not in ended and '`if __name__ == "__main__":`' in ended
+    assert "memory ran out" in killed and "__main__" not in killed
+    assert "memory ran out" not in ended and '`if __name__ == "__main__":`' in ended
 
 
 def test_an_error_of_the_data_set_is_no_failure_of_workers():

@@ -161,7 +161,7 @@ def test_a_second_run_in_the_same_folder_is_refused(shapes, recipe, tmp_path):
 def test_a_data_worker_that_is_killed_is_named(shapes, recipe, tmp_path, monkeypatch):
     """As Linux does when memory runs out: what to do is said."""
     monkeypatch.setattr(SeededDataset, "__getitem__", lambda data, draw: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(TrainingStopped, match=r"a process that reads images was killed, .* with fewer --workers"):
+    with pytest.raises(TrainingStopped, match=r"a data worker was killed, .* retry with fewer --workers"):
         quietly(recipe, shapes, tmp_path, steps=1, workers=1)
 
 
