@@ -68,7 +68,7 @@ class Run:
             return None
         saved = read_result(path)
         if not isinstance(saved, dict) or "AP" not in saved or not isinstance(saved.get("recipe"), dict):
-            raise DataError(f"{path} is no result of `alrp compare`: delete it, and give the same command again")
+            raise DataError(f"{path} is not a result of `alrp compare`: delete it, and give the same command again")
         try:
             recipe = converted(saved["recipe"])
         except ValueError as error:

@@ -44,7 +44,7 @@ class TrainOptions:
     cache: bool = False
     """Decode all training images at the start and keep them in memory; for small data sets."""
     device: str | None = None
-    """Device to train on: cpu, cuda, mps, ..., by default an NVIDIA GPU if there is one."""
+    """Device, such as cpu, cuda or mps; by default an NVIDIA GPU if there is one."""
     seed: int = 0
     """Seed of the initial weights, the order of the images and their augmentation."""
 

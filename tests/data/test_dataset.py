@@ -68,7 +68,7 @@ def test_unknown_split_is_refused(coco):
 
 def test_missing_parts_of_the_layout_are_named(coco):
     """A missing root, annotation file or image folder is named."""
-    with pytest.raises(DataError, match="not a directory: .*nowhere"):
+    with pytest.raises(DataError, match=r"not a directory: .*nowhere"):
         CocoDataset(coco / "nowhere", "val2017")
     with pytest.raises(DataError, match=r"instances_train2017\.json is missing"):
         CocoDataset(coco, "train2017")
