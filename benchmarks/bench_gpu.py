@@ -246,7 +246,7 @@ def _operations(quick: bool) -> list[Row]:
 
 def _bin_sums(quick: bool) -> list[Row]:
     """Four ways to add the scores that lie in the same bin, which the loss does once with their weights."""
-    from alrp_ref.paper.step_matrix import LANES
+    from alrp_ref.paper.bins import LANES
     from benchmarks.bench_loss import scores
 
     logits, targets, _ = scores(LOSS_SIZES[0] // (100 if quick else 1), LOSS_POSITIVES[1], "middle")

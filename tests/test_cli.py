@@ -30,7 +30,7 @@ def test_help_and_recipes_wait_for_nothing(arguments, said):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--recipe", "none", "--coco", "nowhere"], "recipe must be one of"),
+        (["train", "--recipe", "none", "--coco", "nowhere"], "unknown recipe"),
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere"], "nowhere"),
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "colour=1"], "FIELD=VALUE"),
         (["train", "--recipe", "alrp_tiny", "--coco", "nowhere", "--set", "levels=many"], "levels"),
@@ -102,3 +102,30 @@ def test_a_recipe_is_printed_field_by_field(capsys):
     assert shown["head_channels"] == "64"
     assert [shown[key] for key in ("loss", "loss.scores", "loss.scores.delta")] == ["Separate", "AP", "1.0"]
     assert [shown[key] for key in ("loss.boxes", "loss.boxes.beta", "loss.weight")] == ["SmoothL1", "1.0", "3.0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("alrp_tinny", "alrp_tiny"), ("focal_mobilnet_320", "focal_mobilenet_320"), ("resnet", None)]
+)
+def test_a_misspelt_recipe_is_guessed(name, meant, capsys):
+    """The first line says which recipe was probably meant, if one is close; all names follow, in 80 columns."""
+    from alrp_ref.detection import RECIPES
+
+    assert cli.main(["recipes", name]) == 2
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == f"alrp: unknown recipe: '{name}'." + (f" Did you mean {meant}?" if meant else "")
+    assert max(map(len, lines)) <= 80 and lines[0] == "The recipes are"
+    assert " ".join(lines[1:]).replace(",", "").split() == list(RECIPES)
+
+
+def test_every_command_has_a_file_of_its_own(capsys):
+    """`alrp --help` lists each, and each has a help."""
+    from pathlib import Path
+
+    files = {path.stem for path in Path(cli.__file__).parent.joinpath("commands").glob("*.py")}
+    named = {command.__name__.rpartition(".")[2] for command in cli.COMMANDS}
+    assert named == files - {"__init__", "arguments", "columns", "data"} and len(named) == len(cli.COMMANDS)
+    for name in named:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["eval" if name == "evaluate" else name.replace("_", "-"), "--help"])
+        assert ended.value.code == 0 and "usage: alrp" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from alrp_ref.data import make_shapes
 from alrp_ref.detection import RECIPES
 from alrp_ref.evaluation.score_iou import ORDERS, average_precision, reordered
 from alrp_ref.reports.curves import block_means
-from alrp_ref.training import train
+from alrp_ref.training import TrainOptions, train
 from benchmarks import methods
 from figures import (
     claim,
@@ -452,7 +452,7 @@ def test_figures_of_any_run(tmp_path: Path, capsys):
     coco = make_shapes(tmp_path / "shapes", train_images=8, val_images=4, size=64)
     recipe = replace(RECIPES["alrp_tiny"], batch_size=2, train_size=64, test_size=(64, 64), score_threshold=0.0)
     run = tmp_path / "mine"
-    train(recipe, coco, run, steps=8, workers=0, device="cpu", log=lambda text: None)
+    train(recipe, coco, run, TrainOptions(steps=8, workers=0, device="cpu"), log=lambda text: None)
     assert main(["--run", str(run), "--coco", str(coco)]) == 0
     made = sorted(path.name for path in (run / "figures").iterdir())
     assert made == ["fig3.png", "fig3.svg", "fig4.png", "fig4.svg", "table2.md", "table5.md"]

@@ -24,6 +24,7 @@ FLOORS = (
     {"training"},
     {"reports"},
     {"__init__"},
+    {"commands"},
     {"cli"},
 )
 """From the ground up. `__init__` stands above all that it could export: only programs import from it."""

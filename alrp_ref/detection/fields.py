@@ -1,10 +1,39 @@
-"""The check of a recipe and of a loss: every field has the type that is written beside it, and lies in its range."""
+"""Fields of settings: each has the type that is written beside it, lies in its range, and is documented below it."""
 
+import ast
+import inspect
 import math
+import os
 from collections.abc import Collection
 from dataclasses import fields
+from functools import cache
+from itertools import pairwise
 from types import NoneType, UnionType
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+UNIONS = (UnionType, Union)  # int | None, and Literal["a"] | None
+
+
+@cache
+def field_docs(settings: type) -> dict[str, str]:
+    """The docstring below each field of a dataclass, by the field's name; empty without the source file."""
+    try:
+        body = ast.parse(inspect.getsource(settings)).body[0].body
+    except OSError:
+        return {}
+    return {
+        one.target.id: " ".join(text.value.value.split())
+        for one, text in pairwise(body)
+        if isinstance(one, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+
+
+def documented(settings: type[T]) -> type[T]:
+    """Decorate a dataclass so that `help` shows the docstrings of its fields, too."""
+    lines = [f"    {name}: {text}" for name, text in field_docs(settings).items()]
+    settings.__doc__ += "\n\n" + "\n".join(["Fields:", *lines])
+    return settings
 
 
 def check_fields(
@@ -36,7 +65,7 @@ def _is_of_kind(value: object, kind: object) -> bool:
     """Whether a value has an annotated type. An int is also a float. Floats must be finite. A bool is not a number."""
     if get_origin(kind) is Literal:
         return isinstance(value, str) and value in get_args(kind)
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in UNIONS:
         return any(_is_of_kind(value, one) for one in get_args(kind))
     if get_origin(kind) is tuple:
         kinds = get_args(kind)
@@ -54,11 +83,12 @@ def _is_of_kind(value: object, kind: object) -> bool:
 def _in_words(kind: object) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in UNIONS:
         return " or ".join(map(_in_words, get_args(kind)))
     if get_origin(kind) is tuple:
         one, *others = get_args(kind)
         number = "" if Ellipsis in others else f"{1 + len(others)} "
         return f"a tuple of {number}{'whole ' if one is int else ''}numbers"
     words = {int: "a whole number", float: "a finite number", str: "a word", bool: "True or False", NoneType: "None"}
+    words |= {os.PathLike: "a path"}
     return words[kind] if kind in words else kind.in_words()

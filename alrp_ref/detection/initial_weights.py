@@ -84,7 +84,7 @@ def _refuse_other_backbone(path: Path, faults: Mapping[str, str | None]) -> None
     ]
     if unfit:
         raise DataError(
-            f"{path} does not fit the recipe: it is no detector with the same backbone. Not in it, or of another "
+            f"{path} does not fit the recipe: its backbone is another one. Not in it, or of another "
             f"shape: {_listed(unfit)}"
         )
 

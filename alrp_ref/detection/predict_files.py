@@ -74,7 +74,7 @@ def check_json(path: Path, inputs: Iterable[Path]) -> None:
     """Raise ValueError if a file for detections is there already and holds something else."""
     refuse_input(path, inputs)
     if os.path.lexists(path) and not _is_detections(path):
-        raise ValueError(f"{path} is there, and holds no list of detections: give --json another name")
+        raise ValueError(f"{path} exists, and is not a list of detections: give --json another name")
 
 
 def _is_detections(path: Path) -> bool:

@@ -1,15 +1,13 @@
 """Recipes: one frozen dataclass holds everything that defines a detector and its training run."""
 
-import ast
-import contextlib
-import inspect
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from itertools import pairwise
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from alrp_ref.detection import recipe_losses
-from alrp_ref.detection.fields import check_fields
+from alrp_ref.detection.fields import check_fields, documented
 from alrp_ref.detection.recipe_losses import (
     ALRP,
     AP,
@@ -33,6 +31,7 @@ NOT_NEGATIVE = (
 MAY_BE_EMPTY = ("lr_steps",)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A detector and its training run; defaults: the paper's at 500 pixels. Change fields by `dataclasses.replace`."""
@@ -115,20 +114,6 @@ class Recipe:
             raise ValueError(
                 f"the loss {self.loss} is for {' and '.join(self.loss.detectors)}, got the detector {self.detector}"
             )
-
-
-def field_docs() -> dict[str, str]:
-    """The docstring below each field of `Recipe`, by the field's name. Raises: OSError without the source file."""
-    body = ast.parse(inspect.getsource(Recipe)).body[0].body
-    return {
-        one.target.id: " ".join(text.value.value.split())
-        for one, text in pairwise(body)
-        if isinstance(one, ast.AnnAssign) and isinstance(text, ast.Expr)
-    }
-
-
-with contextlib.suppress(OSError):  # so that help(Recipe) shows them, too
-    Recipe.__doc__ += "\n\nFields:\n" + "\n".join(f"    {name}: {text}" for name, text in field_docs().items())
 
 
 _ATSS_500 = Recipe(name="alrp_retinanet_r50_atss_500")
@@ -279,8 +264,16 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
         return recipe
     name, *changes = recipe.split(":")
     if name not in RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {name!r}")
+        raise ValueError(_unknown(name))
     return replace(with_changes(RECIPES[name], changes), name=recipe)
+
+
+def _unknown(name: str) -> str:
+    """What to say of a name that no recipe has: the recipe that was probably meant, then all names."""
+    close = get_close_matches(name, RECIPES, n=1)
+    question = f" Did you mean {close[0]}?" if close else ""
+    names = textwrap.fill(", ".join(RECIPES), 78, initial_indent="  ", subsequent_indent="  ")
+    return f"unknown recipe: {name!r}.{question}\nThe recipes are\n{names}"
 
 
 def with_changes(recipe: Recipe, changes: Iterable[str]) -> Recipe:

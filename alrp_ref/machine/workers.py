@@ -143,13 +143,10 @@ def _explain(error: BaseException) -> str | None:
         return (
             f"the processes that read images gave no batch for {TIMEOUT} seconds: the disk or network that the images "
             "are on does not answer, or the processes wait for each other. Give the same command again, with "
-            "--workers 0 if it is no matter of the disk"
+            "--workers 0 if the disk is not the cause"
         )
     if "killed by signal" in text:
-        return (
-            f"a data worker was killed, most likely because memory ran out ({what}); give the same command again "
-            "with fewer --workers"
-        )
+        return f"a data worker was killed, most likely because memory ran out ({what}); retry with fewer --workers"
     if "exited unexpectedly" in text:
         return (
             f"a process that reads images ended with an error of its own, printed above ({what}). In a script of your "

@@ -34,6 +34,7 @@ from alrp_ref.training.checkpoint import check_same_run
 from alrp_ref.training.errors import Diverged
 from alrp_ref.training.log import read_metrics
 from alrp_ref.training.loop import train
+from alrp_ref.training.options import TrainOptions
 
 HELD_OUT = 10
 """Every tenth training image is held out to choose the learning rates; val2017 is not used for that."""
@@ -67,7 +68,7 @@ class Run:
             return None
         saved = read_result(path)
         if not isinstance(saved, dict) or "AP" not in saved or not isinstance(saved.get("recipe"), dict):
-            raise DataError(f"{path} is no result of `alrp compare`: delete it, and give the same command again")
+            raise DataError(f"{path} is not a result of `alrp compare`: delete it, and give the same command again")
         try:
             recipe = converted(saved["recipe"])
         except ValueError as error:
@@ -75,11 +76,20 @@ class Run:
         check_same_run(path, saved | {"recipe": recipe}, self._identity())
         return saved
 
-    def train(self, **options) -> None:
-        """Train or resume, and write `result.json`. If the loss is not finite, the result has no detections."""
+    def train(self, *, log: Callable[[str], None] = print, **options) -> None:
+        """Train or resume, and write `result.json`. If the loss is not finite, the result has no detections.
+
+        Args: `options`, those of `TrainOptions` beside the steps and the seed.
+        """
         reached = {}
         try:
-            model, metrics = train(self.recipe, self.coco, self.folder, steps=self.steps, seed=self.seed, **options)
+            model, metrics = train(
+                self.recipe,
+                self.coco,
+                self.folder,
+                TrainOptions(steps=self.steps, seed=self.seed, **options),
+                log=log,
+            )
             device = next(model.parameters()).device
             reached["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         except Diverged as error:
@@ -134,7 +144,7 @@ def compare(
         steps: training steps of each run; the recipes' schedules are scaled to it.
         seeds: runs of each recipe.
         log: the function that prints messages.
-        options: passed to `alrp_ref.training.train`.
+        options: other options of every run, see `alrp_ref.training.TrainOptions`.
 
     Returns: the runs, by seed and recipe, and the sweep; `write_comparison` writes their tables and page.
     Raises: ValueError for recipes that cannot be compared, DataError for results of another comparison in `out`, and

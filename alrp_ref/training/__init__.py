@@ -1,6 +1,22 @@
-"""Training: schedule, reproducible sampling, checkpoints, and the loop."""
+"""Training: options, schedule, reproducible sampling, checkpoints, and the loop."""
 
-from alrp_ref.training.errors import Preempted, TrainingStopped
-from alrp_ref.training.loop import train, validate
+from typing import TYPE_CHECKING
 
-__all__ = ["Preempted", "TrainingStopped", "train", "validate"]
+from alrp_ref.machine.lazy import lazy
+
+if TYPE_CHECKING:
+    from alrp_ref.training.errors import Preempted, TrainingStopped
+    from alrp_ref.training.loop import train
+    from alrp_ref.training.options import TrainOptions
+    from alrp_ref.training.validation import validate
+else:
+    homes = {
+        "Preempted": "errors",
+        "TrainOptions": "options",
+        "TrainingStopped": "errors",
+        "train": "loop",
+        "validate": "validation",
+    }
+    __getattr__ = lazy(__name__, homes)
+
+__all__ = ["Preempted", "TrainOptions", "TrainingStopped", "train", "validate"]

@@ -1,5 +1,6 @@
-"""Whether a run may resume from the checkpoint in its folder, and from which step."""
+"""The checkpoint in the folder of a run: whether the run may resume from it, and from which step."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 
 from alrp_ref.detection.detector import Detector
-from alrp_ref.detection.saved_model import load_checkpoint
+from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine.files import DataError
 
 
@@ -30,41 +31,65 @@ def _differences(prefix: str, saved: dict[str, Any], wanted: dict[str, Any]) -> 
             yield f"{prefix}{key}: {was!r:.60} there, {now!r:.60} now"
 
 
-def resume(
-    path: Path,
-    identity: dict[str, Any],
-    model: Detector,
-    optimiser: Optimizer,
-    total_steps: int,
-    log: Callable[[str], None],
-) -> int:
-    """Load the checkpoint of a run, if there is one, into its model and optimiser; return the next step.
+class Checkpoint:
+    """The file that a run resumes from.
 
-    What is resumed is logged, and whether the number of threads, on which the rounding of sums depends, is another now.
-
-    Raises: DataError if the checkpoint is from another run or damaged.
+    Args: `path`; `identity`, the settings of the run, which the file keeps beside the state.
+    Attributes: `steps`, after how many the state in the file was taken; 0 without a file.
     """
-    if not path.exists():
-        return 0
-    # Earlier versions had no micro-batches, and did not note the precision.
-    saved = {"accumulate": 1, "precision": identity["precision"]} | load_checkpoint(path)
-    check_same_run(path, saved, identity)
-    step = saved.get("step")
-    try:
-        if not isinstance(step, int) or not 0 <= step <= total_steps:
-            raise ValueError(f"it says that it was written after {step!r} of {total_steps} steps")
-        model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved.get("optimiser"))
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: {error}; move it away to start again") from error
-    if step:
-        log(f"resuming from step {step} of {path}")
-        now = torch.get_num_threads()
-        before = saved.get("threads", now)  # earlier versions did not note it
-        if before != now and next(model.parameters()).device.type == "cpu":
-            log(
-                f"the steps before were done with {before} threads, and there are {now} now: sums are rounded "
-                "differently, so the run will not be equal, bit for bit, to one that was never stopped; for that, give "
-                f"the command with OMP_NUM_THREADS={before}"
-            )
-    return step
+
+    def __init__(self, path: Path, identity: dict[str, Any]):
+        self.path, self.identity = path, identity
+        self.saved(0)
+
+    def saved(self, steps: int) -> None:
+        """Note that the file holds the state after so many steps: processes that did not write it must know, too."""
+        self.steps, self._since = steps, time.perf_counter()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the state was saved, or since the run began."""
+        return time.perf_counter() - self._since
+
+    def write(self, model: Detector, optimiser: Optimizer, steps: int) -> None:
+        """Save the state after so many steps. Raises: DataError if the file cannot be written."""
+        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": steps}
+        save_checkpoint(self.path, self.identity | state | {"threads": torch.get_num_threads()})
+
+    def resume(self, model: Detector, optimiser: Optimizer, total_steps: int, log: Callable[[str], None]) -> None:
+        """Load the file, if there is one, into the model and the optimiser of its run.
+
+        It logs from where the run resumes, and whether the number of threads, on which the rounding of sums depends,
+        has changed.
+
+        Raises: DataError if the checkpoint is from another run or damaged.
+        """
+        if not self.path.exists():
+            return
+        # Earlier versions had no micro-batches, and did not note the precision.
+        saved = {"accumulate": 1, "precision": self.identity["precision"]} | load_checkpoint(self.path)
+        check_same_run(self.path, saved, self.identity)
+        step = saved.get("step")
+        try:
+            if not isinstance(step, int) or not 0 <= step <= total_steps:
+                raise ValueError(f"it says that it was written after {step!r} of {total_steps} steps")
+            model.load_state_dict(saved["model"])
+            optimiser.load_state_dict(saved.get("optimiser"))
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{self.path} is damaged: {error}; move it away to start again") from error
+        self.saved(step)
+        if step:
+            log(f"resuming from step {step} of {self.path}")
+            if next(model.parameters()).device.type == "cpu":
+                _compare_threads(saved.get("threads"), log)
+
+
+def _compare_threads(before: int | None, log: Callable[[str], None]) -> None:
+    """Log that the number of threads has changed; `before` is None for earlier versions, which did not note it."""
+    now = torch.get_num_threads()
+    if before not in (None, now):
+        log(
+            f"the steps before were done with {before} threads, and there are {now} now: sums are rounded "
+            "differently, so the run will not be equal, bit for bit, to one that was never stopped; for that, give "
+            f"the command with OMP_NUM_THREADS={before}"
+        )

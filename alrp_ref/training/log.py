@@ -111,8 +111,12 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
             rows = [row for row in csv.DictReader(file) if None not in row.values() and "" not in row.values()]
         if any("step" not in row for row in rows):
             raise ValueError("it has no column named step")
-        return [{k: int(v) if k in ("step", "epoch") else float(v) for k, v in row.items()} for row in rows]
+        return [{name: _number(name, text) for name, text in row.items()} for row in rows]
     except (ValueError, TypeError, csv.Error) as error:
         raise DataError(
-            f"{path} is no log of a run ({error}): move it away, and give the same command again"
+            f"{path} is not the log of a run ({error}): move it away, and give the same command again"
         ) from error
+
+
+def _number(column: str, text: str) -> float:
+    return int(text) if column in ("step", "epoch") else float(text)

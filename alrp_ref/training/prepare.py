@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -13,159 +11,98 @@ from torch.utils.data import DataLoader
 
 from alrp_ref.data import CocoDataset, collate
 from alrp_ref.detection.detector import Detector
-from alrp_ref.detection.recipes import Recipe
-from alrp_ref.detection.saved_model import describe, save_checkpoint
+from alrp_ref.detection.saved_model import describe
 from alrp_ref.machine import distributed
 from alrp_ref.machine.worker_limits import Batch
 from alrp_ref.machine.workers import make_loader
-from alrp_ref.training.checkpoint import resume
+from alrp_ref.training.checkpoint import Checkpoint
 from alrp_ref.training.log import RunLog, read_metrics
 from alrp_ref.training.measurements import Measurements
+from alrp_ref.training.options import TrainOptions
 from alrp_ref.training.plan import Plan
-from alrp_ref.training.sampling import SeededDataset, StepSampler
-from alrp_ref.training.schedule import learning_rate
+from alrp_ref.training.sampling import MicroBatches, SeededDataset, StepSampler
 from alrp_ref.training.shared_balance import SharedBalance
-
-Precision = Literal["bfloat16", "float32"]
+from alrp_ref.training.step import Learner
 
 STEPS_WITHOUT_POSITIVE = 50
 """A run without a positive in so many steps from its first on, or in all of its steps, learns nothing, and stops."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """A training run."""
+class TrainingState:
+    """A training run between two steps, in one process."""
 
-    model: Detector
-    parallel: nn.Module
-    """The model, in `DistributedDataParallel` if there are many processes."""
-    optimiser: Optimizer
-    learning_rate: Callable[[int], float]
-    """Of each step."""
+    learner: Learner
+    """The model and all that changes it in a step."""
     loader: DataLoader
-    """This process's micro-batches, from step `start` on."""
-    workers: int
-    """Processes that were asked for to read images."""
-    accumulate: int
-    """Micro-batches of a step in each process."""
-    precision: Precision
-    """Of the forward pass."""
-    shared_balance: SharedBalance
+    """This process's micro-batches, from the step on that the run resumes from."""
     plan: Plan
+    options: TrainOptions
     process: distributed.Process
-    start: int
-    """The step to resume from; 0 in a new run."""
-    checkpoint: Path
-    identity: dict[str, Any]
-    """What the checkpoint of this very run holds beside its state."""
+    checkpoint: Checkpoint
     measurements: Measurements
     log: RunLog | None
     """Only the first process writes one."""
 
-    def save(self, step: int) -> None:
-        """Write the checkpoint, on the first process: the state after `step` steps."""
+    @property
+    def model(self) -> Detector:
+        """The detector that is trained."""
+        return self.learner.model
+
+    def save(self, done: int) -> None:
+        """Write the checkpoint, on the first process: the state after `done` steps."""
         if self.log is not None:
             self.log.sync()
-            state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "step": step}
-            save_checkpoint(self.checkpoint, self.identity | state | {"threads": torch.get_num_threads()})
+            self.checkpoint.write(self.model, self.learner.optimiser, done)
+        self.checkpoint.saved(done)
 
 
 def prepare(
     model: Detector,
     data: CocoDataset,
-    plan: Plan,
     out: Path,
     process: distributed.Process,
-    *,
-    accumulate: int,
-    precision: Precision | None,
-    workers: int,
-    seed: int,
+    options: TrainOptions,
     log: Callable[[str], None],
-) -> Run:
+) -> TrainingState:
     """Make a run of a new model, or resume the one whose checkpoint is in the folder `out`, and `log` its summary.
 
     Raises: DataError if the checkpoint is of another run, or damaged.
     """
+    plan = Plan.of(model.recipe, len(data), options)
     model.class_names = data.class_names
     model.to(process.device, memory_format=torch.channels_last)  # convolutions are faster so, on a CPU too
-    recipe, learnable = model.recipe, [p for p in model.parameters() if p.requires_grad]
-    optimiser = SGD(learnable, plan.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    checkpoint = out / "checkpoint.pt"
-    options = {"seed": seed, "accumulate": accumulate, "precision": precision}
-    identity = describe(model, data.category_ids) | {"plan": asdict(plan)} | options
-    start = resume(checkpoint, identity, model, optimiser, plan.total_steps, log)
+    learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = SGD(learnable, plan.lr, momentum=model.recipe.momentum, weight_decay=model.recipe.weight_decay)
+    identity = describe(model, data.category_ids) | {"plan": asdict(plan)} | options.identity
+    checkpoint = Checkpoint(out / "checkpoint.pt", identity)
+    checkpoint.resume(model, optimiser, plan.total_steps, log)
+    start = checkpoint.steps
     distributed.check_same_on_all(start, "step to resume from: give all of them one folder that all can read")
-    precision = precision or ("bfloat16" if has_bfloat16(process.device) else "float32")
-    log(_summary(recipe, plan, len(data), process, accumulate, precision))
+    learner = _learner(model, optimiser, process, options)
+    log(_summary(learner, plan, len(data), options))
     run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
-    has_learned = start >= STEPS_WITHOUT_POSITIVE or any(
-        row["step"] < start and (row["loss_loc"] or row.get("loss_rpn_loc"))
-        for row in read_metrics(out / "metrics.csv")
-    )
-    patience = 0 if has_learned else min(STEPS_WITHOUT_POSITIVE, plan.total_steps)
-    return Run(
-        model=model,
-        parallel=model if process.world == 1 else nn.parallel.DistributedDataParallel(model),
-        optimiser=optimiser,
-        learning_rate=_schedule(model, plan),
-        loader=_loader(data, recipe, plan, start, process, accumulate=accumulate, workers=workers, seed=seed, log=log),
-        workers=workers,
-        accumulate=accumulate,
-        precision=precision,
-        shared_balance=SharedBalance(model.criteria.values(), accumulate),
+    sampler = StepSampler(len(data), plan.batch_size, start, plan.total_steps, seed=options.seed)
+    return TrainingState(
+        learner=learner,
+        loader=_loader(data, sampler, model.recipe.train_size, process, options, log),
         plan=plan,
+        options=options,
         process=process,
-        start=start,
         checkpoint=checkpoint,
-        identity=identity,
-        measurements=Measurements(model.criteria, plan.batch_size, patience),
+        measurements=Measurements(model.criteria, plan.batch_size, _patience(out, start, plan.total_steps)),
         log=run_log,
     )
 
 
-def _schedule(model: Detector, plan: Plan) -> Callable[[int], float]:
-    return partial(
-        learning_rate,
-        base=plan.lr,
-        warmup_steps=plan.warmup_steps,
-        warmup_factor=model.recipe.warmup_factor,
-        milestones=plan.milestones,
-    )
-
-
-def _loader(
-    data: CocoDataset,
-    recipe: Recipe,
-    plan: Plan,
-    start: int,
-    process: distributed.Process,
-    *,
-    accumulate: int,
-    workers: int,
-    seed: int,
-    log: Callable[[str], None],
-) -> DataLoader:
-    sampler = StepSampler(
-        len(data),
-        plan.batch_size,
-        start,
-        plan.total_steps,
-        seed=seed,
-        rank=process.rank,
-        world=process.world,
-        accumulate=accumulate,
-    )
-    images = plan.batch_size // (process.world * accumulate)
-    return make_loader(
-        SeededDataset(data, seed),
-        sampler,
-        collate,
-        workers=workers,
-        batch=Batch(size=images * 3 * recipe.train_size**2, tensors=1 + 2 * images),  # pixels of 8 bits
-        processes=process.world,
-        pin_memory=process.device.type == "cuda",
-        log=log,
+def _learner(model: Detector, optimiser: Optimizer, process: distributed.Process, options: TrainOptions) -> Learner:
+    return Learner(
+        model=model,
+        parallel=model if process.world == 1 else nn.parallel.DistributedDataParallel(model),
+        optimiser=optimiser,
+        shared_balance=SharedBalance(model.criteria.values(), options.accumulate),
+        process=process,
+        precision=options.precision or ("bfloat16" if has_bfloat16(process.device) else "float32"),
     )
 
 
@@ -174,13 +111,44 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def _summary(
-    recipe: Recipe, plan: Plan, num_images: int, process: distributed.Process, accumulate: int, precision: Precision
-) -> str:
-    devices = f"{process.world} x {process.device.type}" + f", {accumulate} micro-batches each" * (accumulate > 1)
+def _patience(out: Path, start: int, total_steps: int) -> int:
+    """The number of steps without a positive after which the run stops; 0 if it has had one."""
+    has_learned = start >= STEPS_WITHOUT_POSITIVE or any(
+        row["step"] < start and (row["loss_loc"] or row.get("loss_rpn_loc"))
+        for row in read_metrics(out / "metrics.csv")
+    )
+    return 0 if has_learned else min(STEPS_WITHOUT_POSITIVE, total_steps)
+
+
+def _loader(
+    data: CocoDataset,
+    steps: StepSampler,
+    image_size: int,
+    process: distributed.Process,
+    options: TrainOptions,
+    log: Callable[[str], None],
+) -> DataLoader:
+    micro_batches = MicroBatches(steps, options.accumulate, process.rank, process.world)
+    images = micro_batches.size
+    return make_loader(
+        SeededDataset(data, options.seed),
+        micro_batches,
+        collate,
+        workers=options.workers,
+        batch=Batch(size=images * 3 * image_size**2, tensors=1 + 2 * images),  # pixels of 8 bits
+        processes=process.world,
+        pin_memory=process.device.type == "cuda",
+        log=log,
+    )
+
+
+def _summary(learner: Learner, plan: Plan, num_images: int, options: TrainOptions) -> str:
+    recipe, process = learner.model.recipe, learner.process
+    parts = f", {options.accumulate} micro-batches each" * (options.accumulate > 1)
     lines = [
         f"{recipe.name}: {num_images} images, {plan.total_steps} steps of {plan.batch_size} "
-        f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {devices}, in {precision}",
+        f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {process.world} x {process.device.type}{parts}, "
+        f"in {learner.precision}",
         f"learning rate {plan.lr:g}, a tenth of it from steps {', '.join(map(str, plan.milestones))}",
     ]
     return "\n".join([*lines, *filter(None, [recipe.loss.note])])

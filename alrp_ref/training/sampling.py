@@ -21,28 +21,12 @@ class StepSampler(Sampler[list[Draw]]):
         batch_size: images per step, over all processes.
         start, stop: steps, counted from the beginning of training.
         seed: seed of the permutations.
-        rank, world: this process takes every `world`-th image of a batch.
-        accumulate: micro-batches that each process makes of its share: `accumulate` lists for each step. They are those
-            of as many processes: micro-batch k takes the images of rank ``rank * accumulate + k`` of
-            ``world * accumulate``.
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        start: int,
-        stop: int,
-        *,
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
-        accumulate: int = 1,
-    ):
+    def __init__(self, length: int, batch_size: int, start: int, stop: int, *, seed: int = 0):
         if length < batch_size:
             raise ValueError(f"batch_size must not exceed the {length} training images, got {batch_size}")
-        self.length, self.batch_size, self.start, self.stop = length, batch_size, start, stop
-        self.seed, self.rank, self.world, self.accumulate = seed, rank, world, accumulate
+        self.length, self.batch_size, self.start, self.stop, self.seed = length, batch_size, start, stop, seed
         self.steps_per_epoch = length // batch_size
 
     def __iter__(self) -> Iterator[list[Draw]]:
@@ -52,13 +36,39 @@ class StepSampler(Sampler[list[Draw]]):
                 epoch = step // self.steps_per_epoch
                 order = torch.randperm(self.length, generator=_generator(self.seed, epoch)).tolist()
             first = step % self.steps_per_epoch * self.batch_size
-            batch = order[first : first + self.batch_size]
-            for k in range(self.accumulate):
-                share = batch[self.rank * self.accumulate + k :: self.world * self.accumulate]
-                yield [(epoch, index) for index in share]
+            yield [(epoch, index) for index in order[first : first + self.batch_size]]
 
     def __len__(self) -> int:
-        return (self.stop - self.start) * self.accumulate
+        return self.stop - self.start
+
+
+class MicroBatches(Sampler[list[Draw]]):
+    """The micro-batches that one process makes of its share of every batch, `number` of them for each step.
+
+    They are the shares of as many processes: micro-batch k takes the images of rank ``rank * number + k`` of
+    ``world * number``, and rank r of w takes every w-th image of a batch, from the r-th on.
+
+    Args:
+        steps: the batches of all processes.
+        number: micro-batches of a step in each process.
+        rank, world: of this process, and how many there are.
+    """
+
+    def __init__(self, steps: StepSampler, number: int = 1, rank: int = 0, world: int = 1):
+        self.steps, self.number, self.rank, self.world = steps, number, rank, world
+
+    @property
+    def size(self) -> int:
+        """The number of images in a micro-batch."""
+        return self.steps.batch_size // (self.world * self.number)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for batch in self.steps:
+            for k in range(self.number):
+                yield batch[self.rank * self.number + k :: self.world * self.number]
+
+    def __len__(self) -> int:
+        return len(self.steps) * self.number
 
 
 class SeededDataset(Dataset):

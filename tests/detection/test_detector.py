@@ -312,7 +312,7 @@ def test_bad_calls_are_named():
         model.eval()(torch.zeros(2, 3, 64, 64), image_sizes=[(64, 64)])
     with pytest.raises(ValueError, match="images must be a list of images, got str"):
         model.predict("photo.jpg")
-    with pytest.raises(ValueError, match=r"recipe must be one of alrp_retinanet_r50_500, .*, got 'nonesuch'"):
+    with pytest.raises(ValueError, match=r"unknown recipe: 'nonesuch'\.\nThe recipes are\n  alrp_retinanet_r50_500, "):
         build_detector("nonesuch")
     with pytest.raises(ValueError, match="num_classes must be a whole number, 1 or more, got 0"):
         build_detector("alrp_tiny", num_classes=0)

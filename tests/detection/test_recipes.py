@@ -8,8 +8,9 @@ from detection import official
 from detection.small import EVERY_LOSS
 
 from alrp_ref.detection import RECIPES, Recipe, recipe_losses
+from alrp_ref.detection.fields import field_docs
 from alrp_ref.detection.recipe_losses import ALRP, AP, LOSSES, Focal, MeanGIoU, Separate, SmoothL1, read_value
-from alrp_ref.detection.recipes import RELEASED_AP, field_docs, get_recipe
+from alrp_ref.detection.recipes import RELEASED_AP, get_recipe
 
 CONFIGURATIONS = official.expected("configurations")
 
@@ -131,6 +132,6 @@ def test_every_loss_has_a_test_of_its_own_options():
 
 def test_every_field_is_documented_where_it_stands():
     """Below each field of `Recipe` stands its docstring, and `help(Recipe)` shows it."""
-    docs = field_docs()
+    docs = field_docs(Recipe)
     assert list(docs) == [field.name for field in fields(Recipe)]
     assert all(f"{name}: {text}" in Recipe.__doc__ for name, text in docs.items())

@@ -15,7 +15,7 @@ from alrp_ref.evaluation import evaluate, true_positives
 from alrp_ref.machine.files import DataError
 from alrp_ref.reports import write_report
 from alrp_ref.reports.curves import block_means, correlation, running_mean
-from alrp_ref.training import train
+from alrp_ref.training import TrainOptions, train
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_each_box_is_found_once(truth):
 
 def test_a_report_of_perfect_detections(shapes, recipe, truth, tmp_path):
     """The page stands alone, and shows the recipe, AP 1 and every picture."""
-    train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", log=lambda text: None)
+    train(recipe, shapes, tmp_path, TrainOptions(steps=1, workers=0, device="cpu"), log=lambda text: None)
     data, detections = truth
     (tmp_path / "detections.json").write_text(json.dumps(detections))
     (tmp_path / "metrics.json").write_text(json.dumps(evaluate(data.annotation_file, detections).to_dict()))
@@ -51,7 +51,7 @@ def test_a_report_of_perfect_detections(shapes, recipe, truth, tmp_path):
 
 def test_a_report_without_an_evaluation_says_what_is_missing(shapes, recipe, tmp_path):
     """The error names the file."""
-    train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", log=lambda text: None)
+    train(recipe, shapes, tmp_path, TrainOptions(steps=1, workers=0, device="cpu"), log=lambda text: None)
     (tmp_path / "detections.json").unlink()
     with pytest.raises(DataError, match=r"detections\.json is missing"):
         write_report(tmp_path, shapes)

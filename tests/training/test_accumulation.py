@@ -18,9 +18,8 @@ from alrp_ref.detection.recipe_losses import ALRP, AP, MeanGIoU, Separate
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine.distributed import Process
 from alrp_ref.machine.files import DataError
-from alrp_ref.training import loop, train
-from alrp_ref.training.plan import Plan
-from alrp_ref.training.prepare import Run, prepare
+from alrp_ref.training import TrainOptions, loop, train
+from alrp_ref.training.prepare import TrainingState, prepare
 from alrp_ref.training.sampling import StepSampler
 from alrp_ref.training.step import forward, training_step
 
@@ -49,21 +48,20 @@ class Noise(Dataset):
         return image, {**target, "image_id": index}
 
 
-def make_run(name: str, out: Path, accumulate: int, rank: int = 0, world: int = 1) -> Run:
+def make_run(name: str, out: Path, accumulate: int, rank: int = 0, world: int = 1) -> TrainingState:
     """In float64, with a self-balance of two steps."""
     torch.manual_seed(0)
     recipe = replace(SMALL[name], batch_size=BATCH, lr=0.05, warmup_iters=0, clip_norm=1.0)
     model = build_detector(recipe, num_classes=2, self_balance_period=2).double()
-    plan, process = Plan.of(recipe, IMAGES, steps=STEPS, epochs=None), Process(rank, world, torch.device("cpu"))
-    options = {"accumulate": accumulate, "precision": None, "workers": 0, "seed": 0, "log": lambda text: None}
-    return prepare(model, Noise(), plan, out, process, **options)
+    options = TrainOptions(steps=STEPS, accumulate=accumulate, workers=0)
+    return prepare(model, Noise(), out, Process(rank, world, torch.device("cpu")), options, lambda text: None)
 
 
 def trained(name: str, out: Path, accumulate: int, rank: int = 0, world: int = 1) -> dict[str, torch.Tensor]:
     """Weights after each step of a run, and each criterion's self-balance."""
     run, states = make_run(name, out, accumulate, rank, world), []
     for step, batches in loop._steps(run):
-        training_step(run, batches, run.learning_rate(step))
+        training_step(run.learner, batches, run.plan.learning_rate(step, run.model.recipe.warmup_factor))
         state = {key: value.clone() for key, value in run.model.named_parameters()}
         states.append(state | {key: b.clone() for key, b in run.model.named_buffers() if "self_balance" in key})
     if run.log is not None:
@@ -106,11 +104,11 @@ def test_a_step_with_micro_batches_waits_no_more_than_they_do(tmp_path, monkeypa
     """Between two reads of the log nothing asks the device, but what each micro-batch asks; the log asks once."""
     monkeypatch.setattr(checks, "is_asynchronous", lambda tensor: True)  # as on a GPU
     run = make_run("alrp_tiny", tmp_path, accumulate=2)
-    run.shared_balance._steps_left = STEPS
+    run.learner.shared_balance._steps_left = STEPS
     asked = []
     for step, batches in list(loop._steps(run))[:3]:
         with Reads() as reads:
-            losses = training_step(run, batches, 0.01)
+            losses = training_step(run.learner, batches, 0.01)
             run.measurements.add({"step": step}, [], losses)
         asked.append({where: number for where, number in reads.found.items() if where[0] != "real_anchors"})
     assert asked == [dict.fromkeys(OF_ALL, 2)] * 3
@@ -124,22 +122,22 @@ def test_a_renewal_needs_the_memory_of_one_micro_batch(tmp_path):
     """The forward pass over all micro-batches, before a step that may close the window, keeps no graph of an earlier
     one."""
     run, graphs = make_run("alrp_tiny", tmp_path, accumulate=4), []
-    run.shared_balance._steps_left = 1
+    run.learner.shared_balance._steps_left = 1
 
-    def watched(run, model, batch):
+    def watched(learner, model, batch):
         assert not any(graph() is not None for graph in graphs)
-        losses = forward(run, model, batch)
+        losses = forward(learner, model, batch)
         graphs.append(weakref.ref(losses["loss_cls"]))
         return losses
 
     _, batches = next(loop._steps(run))
-    with run.shared_balance.one_step(batches, partial(watched, run, run.model)):
+    with run.learner.shared_balance.one_step(batches, partial(watched, run.learner, run.model)):
         assert len(graphs) == 4
     run.log.close()
 
 
-def quietly(recipe, coco, out, **options):
-    return train(recipe, coco, out, **{"workers": 0, "device": "cpu", "log": lambda text: None} | options)
+def quietly(recipe, coco, out, log=lambda text: None, **options):
+    return train(recipe, coco, out, TrainOptions(**{"workers": 0, "device": "cpu"} | options), log=log)
 
 
 def test_a_run_with_micro_batches_resumes_exactly(shapes, recipe, tmp_path, monkeypatch):
@@ -148,14 +146,14 @@ def test_a_run_with_micro_batches_resumes_exactly(shapes, recipe, tmp_path, monk
     quietly(recipe, shapes, tmp_path / "whole", steps=6, accumulate=2)
     whole, kept = load_checkpoint(tmp_path / "whole" / "checkpoint.pt"), {}
 
-    save = Run.save
+    save = TrainingState.save
 
     def save_and_keep(run, step):
         save(run, step)
-        kept[step] = run.checkpoint.read_bytes()
+        kept[step] = run.checkpoint.path.read_bytes()
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "save", save_and_keep)
+        patch.setattr(TrainingState, "save", save_and_keep)
         quietly(recipe, shapes, tmp_path / "again", steps=6, accumulate=2)
     assert sorted(kept) == [1, 2, 3, 4, 5, 6]
     for step in (2, 4):
@@ -182,7 +180,7 @@ def test_another_number_of_micro_batches_is_another_run(shapes, recipe, tmp_path
 
 def test_a_batch_that_cannot_be_divided_is_refused(shapes, recipe, tmp_path):
     """A ValueError says which numbers do not fit, before anything is read or written."""
-    for accumulate, message in ((0, "accumulate must be 1 or more, got 0"), (3, "multiple of 3 .* got 2")):
+    for accumulate, message in ((0, "accumulate must be above 0, got 0"), (3, "multiple of 3 .* got 2")):
         with pytest.raises(ValueError, match=message):
             quietly(recipe, shapes, tmp_path / "run", steps=1, accumulate=accumulate)
     for loss in (ALRP(rank_scope="global"), Separate(scores=AP(rank_scope="global"), boxes=MeanGIoU())):

@@ -26,7 +26,7 @@ from alrp_ref.data.annotations.layout import Split
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine import files
 from alrp_ref.machine.files import DataError
-from alrp_ref.training import TrainingStopped, loop, train
+from alrp_ref.training import TrainingStopped, TrainOptions, loop, train
 from alrp_ref.training.log import PARTS, RunLog, read_metrics
 from alrp_ref.training.sampling import SeededDataset
 
@@ -36,6 +36,10 @@ SIZE_OF_LOG = 100_000  # more than the log of a run here, less than its checkpoi
 
 fresh = multiprocessing.get_context("forkserver")
 fresh.set_forkserver_preload(["alrp_ref.training"])  # so that a process begins at once
+
+
+def quietly(recipe, coco, out, log=lambda text: None, **options):
+    return train(recipe, coco, out, TrainOptions(**{"workers": 0, "device": "cpu"} | options), log=log)
 
 
 class HalfWritten(io.FileIO):
@@ -61,7 +65,7 @@ def run(recipe, coco: Path, out: Path, most_bytes: int | None = None, dies_in: t
     if most_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))  # of any file, as on a disk that is full
     try:
-        train(recipe, coco, out, steps=STEPS, eval_every=1, workers=0, device="cpu", log=lambda text: None)
+        quietly(recipe, coco, out, steps=STEPS, eval_every=1)
     except DataError as error:
         (out.parent / "said.txt").write_text(str(error))
 
@@ -129,13 +133,12 @@ def test_a_run_killed_amid_a_file_goes_on(shapes, recipe, tmp_path, name, times)
 def test_another_number_of_threads_is_said_where_a_run_resumes(shapes, recipe, tmp_path):
     """With the variable that sets the former number; with the same number nothing is said."""
     said = []
-    options = {"steps": 1, "workers": 0, "device": "cpu", "log": said.append}
     torch.set_num_threads(2)
     for _ in range(2):
-        train(recipe, shapes, tmp_path, **options)
+        quietly(recipe, shapes, tmp_path, said.append, steps=1)
     assert any("resuming from step 1" in line for line in said) and not any("2 threads" in line for line in said)
     torch.set_num_threads(1)
-    train(recipe, shapes, tmp_path, **options)
+    quietly(recipe, shapes, tmp_path, said.append, steps=1)
     (line,) = (line for line in said if "2 threads" in line)
     assert "done with 2 threads, and there are 1 now" in line and "OMP_NUM_THREADS=2" in line
 
@@ -148,18 +151,18 @@ def test_a_second_run_in_the_same_folder_is_refused(shapes, recipe, tmp_path):
         if not told:
             told.append("")
             with pytest.raises(DataError, match=r"another run is writing to .*: wait until it has ended"):
-                train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", log=lambda text: None)
+                quietly(recipe, shapes, tmp_path, steps=1)
             told.append("refused")
 
-    train(recipe, shapes, tmp_path, steps=1, workers=0, device="cpu", log=meanwhile)
+    quietly(recipe, shapes, tmp_path, meanwhile, steps=1)
     assert told == ["", "refused"] and load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 1
 
 
 def test_a_data_worker_that_is_killed_is_named(shapes, recipe, tmp_path, monkeypatch):
     """As Linux does when memory runs out: what to do is said."""
     monkeypatch.setattr(SeededDataset, "__getitem__", lambda data, draw: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(TrainingStopped, match=r"a process that reads images was killed, .* with fewer --workers"):
-        train(recipe, shapes, tmp_path, steps=1, workers=1, device="cpu", log=lambda text: None)
+    with pytest.raises(TrainingStopped, match=r"a data worker was killed, .* retry with fewer --workers"):
+        quietly(recipe, shapes, tmp_path, steps=1, workers=1)
 
 
 def test_a_validation_set_of_other_classes_is_refused_first(shapes, recipe, tmp_path):
@@ -170,7 +173,7 @@ def test_a_validation_set_of_other_classes_is_refused_first(shapes, recipe, tmp_
     content["categories"][0]["name"] = "blob"
     file.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"instances_val2017\.json has other categories than .*train2017\.json"):
-        train(recipe, tmp_path / "shapes", tmp_path / "run", steps=1, workers=0, device="cpu", log=lambda text: None)
+        quietly(recipe, tmp_path / "shapes", tmp_path / "run", steps=1)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(shapes, recipe, tmp_path):
@@ -268,7 +271,7 @@ def test_a_folder_that_cannot_be_written_is_named(shapes, recipe, tmp_path):
     """Before the first step, not after hours of training."""
     (tmp_path / "run").write_text("a file where the folder should be")
     with pytest.raises(DataError, match="run is a file; give the name of a folder"):
-        train(recipe, shapes, tmp_path / "run", steps=1, workers=0, device="cpu", log=lambda text: None)
+        quietly(recipe, shapes, tmp_path / "run", steps=1)
 
 
 def test_a_run_does_not_write_over_its_annotations(shapes, recipe, tmp_path):
@@ -278,7 +281,7 @@ def test_a_run_does_not_write_over_its_annotations(shapes, recipe, tmp_path):
     shutil.copy(val_set.annotations, there)
     before, layout = there.read_bytes(), Layout(train=train_set, val=Split(there, val_set.images))
     with pytest.raises(ValueError, match=r"detections\.json would be written over .*detections\.json, which is read"):
-        train(recipe, layout, tmp_path, steps=1, workers=0, device="cpu", log=lambda text: None)
+        quietly(recipe, layout, tmp_path, steps=1)
     assert there.read_bytes() == before
 
 
@@ -312,20 +315,19 @@ def test_a_truncated_checkpoint_is_refused(tmp_path):
 @pytest.mark.parametrize("missing", ["recipe", "class_names", "model", "optimiser", "step"])
 def test_a_checkpoint_with_a_part_missing_is_refused(shapes, recipe, tmp_path, missing):
     """Well formed, but not what a run writes."""
-    quiet = {"steps": 1, "workers": 0, "device": "cpu", "log": lambda text: None}
-    train(recipe, shapes, tmp_path, **quiet)
+    quietly(recipe, shapes, tmp_path, steps=1)
     saved = load_checkpoint(tmp_path / "checkpoint.pt")
     del saved[missing]
     save_checkpoint(tmp_path / "checkpoint.pt", saved)
     with pytest.raises(DataError, match=r"checkpoint\.pt is (not a checkpoint|damaged)"):
-        train(recipe, shapes, tmp_path, **quiet)
+        quietly(recipe, shapes, tmp_path, steps=1)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a,b\n1,2\n", b"step,lr\nx,0.1\n"])
 def test_a_damaged_log_is_named(tmp_path, content):
     """Not the character that could not be read."""
     (tmp_path / "metrics.csv").write_bytes(content)
-    with pytest.raises(DataError, match=r"metrics\.csv is no log of a run .*: move it away"):
+    with pytest.raises(DataError, match=r"metrics\.csv is not the log of a run .*: move it away"):
         read_metrics(tmp_path / "metrics.csv")
 
 
@@ -349,8 +351,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
 
 def test_a_checkpoint_of_other_classes_is_refused(shapes, recipe, tmp_path):
     """The error lists the classes there and here."""
-    quiet = {"steps": 1, "workers": 0, "device": "cpu", "log": lambda text: None}
-    train(recipe, shapes, tmp_path / "run", **quiet)
+    quietly(recipe, shapes, tmp_path / "run", steps=1)
     other = make_shapes(tmp_path / "other", train_images=2, val_images=1, size=64)
     for split in ("train2017", "val2017"):
         file = other / "annotations" / f"instances_{split}.json"
@@ -360,4 +361,4 @@ def test_a_checkpoint_of_other_classes_is_refused(shapes, recipe, tmp_path):
         content["annotations"] = [a for a in content["annotations"] if a["category_id"] in {c["id"] for c in keep}]
         file.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"(?s)checkpoint\.pt is from another run.*class_names"):
-        train(replace(recipe), other, tmp_path / "run", **quiet)
+        quietly(replace(recipe), other, tmp_path / "run", steps=1)

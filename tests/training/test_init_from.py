@@ -11,7 +11,7 @@ from alrp_ref import cli
 from alrp_ref.detection import build_detector, load_official_checkpoint, save_model
 from alrp_ref.detection.initial_weights import load_initial_weights
 from alrp_ref.machine.files import DataError
-from alrp_ref.training import train
+from alrp_ref.training import TrainOptions, train
 
 CLASSES = ["circle", "ring", "square", "star", "triangle"]
 CLASS_LAYER = ["head.cls_logits.weight", "head.cls_logits.bias"]
@@ -86,15 +86,15 @@ def test_a_run_begins_from_a_checkpoint_and_resumes_without_it(donor, recipe, sh
     """With a learning rate of almost zero, the weights after a step are those of the file; it is read once."""
     file, messages = tmp_path / "donor.pt", []
     save_model(file, donor, list(range(5)))
-    options = {"steps": 1, "workers": 0, "device": "cpu", "init_from": file, "log": messages.append}
-    model, _ = train(replace(recipe, lr=1e-30), shapes, tmp_path / "run", **options)
+    options = TrainOptions(steps=1, workers=0, device="cpu", init_from=file)
+    model, _ = train(replace(recipe, lr=1e-30), shapes, tmp_path / "run", options, log=messages.append)
     parameters = dict(donor.named_parameters())
     assert_close({n: p for n, p in model.named_parameters()}, parameters, rtol=0, atol=1e-12)
     assert any(text.startswith(f"begins from {file}: ") for text in messages)
     file.unlink()
-    train(replace(recipe, lr=1e-30), shapes, tmp_path / "run", **options)
+    train(replace(recipe, lr=1e-30), shapes, tmp_path / "run", options, log=messages.append)
     with pytest.raises(ValueError, match="init_from brings the weights of the backbone along"):
-        train(recipe, shapes, tmp_path / "other", **options, pretrained_backbone=True)
+        replace(options, pretrained_backbone=True)
 
 
 def test_the_command_begins_from_a_file_and_names_one_that_is_no_detector(shapes, tmp_path, capsys):

@@ -17,15 +17,15 @@ from alrp_ref.detection.recipe_losses import ALRP, AP, Focal
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine.files import DataError
 from alrp_ref.reports.curves import loss_curves
-from alrp_ref.training import TrainingStopped, loop, prepare, train
+from alrp_ref.training import TrainingStopped, TrainOptions, loop, plan, prepare, train
 from alrp_ref.training import step as training_step
 from alrp_ref.training.errors import NothingToLearn
 from alrp_ref.training.log import PARTS, RPN_PARTS, RunLog, read_metrics
 from alrp_ref.training.measurements import Measurements
 
 
-def quietly(recipe, coco, out, **options):
-    return train(recipe, coco, out, **{"workers": 0, "device": "cpu", "log": lambda text: None} | options)
+def quietly(recipe, coco, out, log=lambda text: None, **options):
+    return train(recipe, coco, out, TrainOptions(**{"workers": 0, "device": "cpu"} | options), log=log)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -84,7 +84,7 @@ def test_a_run_of_an_earlier_version_is_resumed(shapes, recipe, tmp_path, loss, 
     saved["plan"]["self_balance_period"] = 3
     save_checkpoint(tmp_path / "checkpoint.pt", saved)
     said = []
-    train(recipe, shapes, tmp_path, steps=2, workers=0, device="cpu", log=said.append)
+    quietly(recipe, shapes, tmp_path, said.append, steps=2)
     assert any("resuming from step 2" in text for text in said)
 
 
@@ -120,10 +120,10 @@ def test_a_loss_that_is_read_later_is_named_by_its_own_step(shapes, recipe, tmp_
     monkeypatch.setattr(checks, "is_asynchronous", lambda tensor: True)  # as on a GPU, where a loss may be NaN
     images, forward = [], training_step.forward
 
-    def spoiled(run, model, batch):
+    def spoiled(learner, model, batch):
         images.append([target["image_id"] for target in batch[1]])
         factor = float("nan") if len(images) == step + 1 else 1.0
-        return {name: loss * factor for name, loss in forward(run, model, batch).items()}
+        return {name: loss * factor for name, loss in forward(learner, model, batch).items()}
 
     monkeypatch.setattr(training_step, "forward", spoiled)
     with pytest.raises(TrainingStopped) as stopped:
@@ -227,6 +227,6 @@ def test_workers_go_on_sharing_the_memory_of_the_run(shapes, recipe, tmp_path, m
         return int(os.read(reading, 100))
 
     inside = []
-    monkeypatch.setattr(prepare, "learning_rate", lambda step, **schedule: inside.append(copied()) or 0.01)
+    monkeypatch.setattr(plan, "learning_rate", lambda step, lr, **schedule: inside.append(copied()) or 0.01)
     quietly(recipe, shapes, tmp_path, steps=1)
     assert inside[0] < copied() / 3

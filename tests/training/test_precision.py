@@ -6,14 +6,14 @@ import torch
 from alrp_ref import cli
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine.files import DataError
-from alrp_ref.training import prepare, train
+from alrp_ref.training import TrainOptions, prepare, train
 from alrp_ref.training.log import read_metrics
 
 
 def run(recipe, shapes, out, **options) -> list[str]:
     """Train quietly on a CPU; what was said."""
     said = []
-    train(recipe, shapes, out, workers=0, device="cpu", log=said.append, **{"steps": 2} | options)
+    train(recipe, shapes, out, TrainOptions(workers=0, device="cpu", **{"steps": 2} | options), log=said.append)
     return said
 
 

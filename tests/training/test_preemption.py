@@ -16,7 +16,7 @@ from training.test_faults import STEPS, assert_equal_runs, fresh
 
 from alrp_ref import cli
 from alrp_ref.detection.saved_model import load_checkpoint
-from alrp_ref.training import loop
+from alrp_ref.training import validation
 from alrp_ref.training.log import read_metrics
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="signals of Linux")
@@ -34,7 +34,7 @@ def alrp(arguments: list[str], printed: Path, waits_in: int | None) -> None:
     os.setsid()
     os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     torch.set_num_threads(1)
-    evaluate, numbers = loop.evaluate, itertools.count(1)
+    evaluate, numbers = validation.evaluate, itertools.count(1)
 
     def wait(*data):
         if next(numbers) == waits_in:
@@ -42,7 +42,7 @@ def alrp(arguments: list[str], printed: Path, waits_in: int | None) -> None:
             time.sleep(1000)
         return evaluate(*data)
 
-    loop.evaluate = wait
+    validation.evaluate = wait
     sys.exit(cli.main(arguments))
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import Dataset
 
-from alrp_ref.training.sampling import SeededDataset, StepSampler
+from alrp_ref.training.sampling import MicroBatches, SeededDataset, StepSampler
 
 
 class Dice(Dataset):
@@ -30,18 +30,20 @@ def test_an_epoch_draws_no_image_twice():
 def test_processes_share_a_batch():
     """The shares of all processes are disjoint, and together the batch of one process."""
     whole = list(StepSampler(12, 4, 0, 5))
-    shares = [list(StepSampler(12, 4, 0, 5, rank=rank, world=2)) for rank in range(2)]
+    shares = [list(MicroBatches(StepSampler(12, 4, 0, 5), rank=rank, world=2)) for rank in range(2)]
     for batch, one, other in zip(whole, *shares, strict=True):
         assert sorted(batch) == sorted(one + other) and len(one) == len(other) == 2
 
 
 def test_micro_batches_are_the_shares_of_as_many_processes():
     """Three of two images in one of two processes: those of the first three, or the last three, of six processes."""
-    shares = [list(StepSampler(24, 12, 0, 5, rank=rank, world=6)) for rank in range(6)]
+    steps = StepSampler(24, 12, 0, 5)
+    shares = [list(MicroBatches(steps, rank=rank, world=6)) for rank in range(6)]
     for rank in range(2):
-        sampler = StepSampler(24, 12, 0, 5, rank=rank, world=2, accumulate=3)
+        sampler = MicroBatches(steps, 3, rank, 2)
         micro_batches = list(sampler)
         assert len(sampler) == len(micro_batches) == 15
+        assert {len(batch) for batch in micro_batches} == {sampler.size} == {2}
         for step in range(5):
             expected = [share[step] for share in shares[3 * rank : 3 * rank + 3]]
             assert micro_batches[3 * step : 3 * step + 3] == expected

@@ -1,12 +1,14 @@
 """The learning rate of a step, and the weight of the boxes."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from alrp_ref.detection import RECIPES
-from alrp_ref.training.plan import Plan
+from alrp_ref.training.options import TrainOptions
+from alrp_ref.training.plan import Due, Plan
 from alrp_ref.training.schedule import learning_rate
 
 
@@ -27,17 +29,30 @@ def test_without_warm_up_the_first_step_has_the_full_rate():
 def test_the_schedule_in_the_docs_is_the_one_that_runs():
     """Each row of the table in docs/paper_runs.md is the rate of that step of the paper's first recipe."""
     recipe = RECIPES["alrp_retinanet_r50_500"]
-    plan = Plan.of(recipe, 117_266, steps=None, epochs=None)
+    plan = Plan.of(recipe, 117_266, TrainOptions())
     text = (Path(__file__).parents[2] / "docs" / "paper_runs.md").read_text()
     rows = re.findall(r"^\| (\d+) \| ([\d.e-]+) \|", text, re.MULTILINE)
     assert len(rows) == 10
     assert int(rows[-1][0]) == plan.total_steps - 1
     for step, rate in rows:
-        rate_here = learning_rate(
-            int(step),
-            plan.lr,
-            warmup_steps=plan.warmup_steps,
-            warmup_factor=recipe.warmup_factor,
-            milestones=plan.milestones,
-        )
-        assert rate_here == pytest.approx(float(rate), rel=1e-9), step
+        assert plan.learning_rate(int(step), recipe.warmup_factor) == pytest.approx(float(rate), rel=1e-9), step
+
+
+@pytest.mark.parametrize(
+    ("done", "due"),
+    [
+        (0, Due(read=True, save=True, evaluate=False)),
+        (1, Due(read=False, save=False, evaluate=False)),
+        (2, Due(read=True, save=False, evaluate=False)),
+        (5, Due(read=True, save=True, evaluate=False)),  # an epoch
+        (10, Due(read=True, save=True, evaluate=True)),  # two
+        (20, Due(read=True, save=True, evaluate=True)),
+        (24, Due(read=True, save=True, evaluate=False)),  # the end, which has an evaluation of its own
+    ],
+)
+def test_what_is_due_after_a_step(done, due):
+    """Read after every second step, save after every epoch of five, evaluate after every second epoch."""
+    plan = Plan.of(replace(RECIPES["alrp_tiny"], batch_size=2), 10, TrainOptions(steps=24))
+    assert plan.due(done, read_every=2, evaluate_every=2) == due
+    for never in (None, 0):
+        assert not plan.due(done, evaluate_every=never).evaluate

@@ -71,7 +71,7 @@ class Layout:
     def of(data: "str | os.PathLike[str] | Layout") -> "Layout":
         """The layout of a folder: COCO's own, or one of those that tools write.
 
-        Raises: DataError if `data` is not a directory, or holds several annotation files of which none is a known one.
+        Raises: DataError if `data` is not a directory, or nothing in it looks like annotations.
         """
         if isinstance(data, Layout):
             return data
