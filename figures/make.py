@@ -9,7 +9,7 @@ from figures.runs import Run
 from figures.style import save
 
 HERE = Path(__file__).parent
-HELPERS = {"__init__", "__main__", "make", "paper", "positives", "runs", "style"}
+HELPERS = {"__init__", "__main__", "make", "paper", "positives", "prose", "runs", "seeds", "style"}
 HELPERS |= {"measure", "measure_groups", "train"}
 
 
