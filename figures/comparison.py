@@ -1,10 +1,14 @@
-"""Short runs with aLRP, AP and focal loss on a sample of COCO: a page of what `alrp compare` found."""
+"""Short runs with aLRP, AP and focal loss on a sample of COCO: a page of what `alrp compare` found.
 
-from collections.abc import Sequence
+The text is `comparison.md.j2`.
+"""
 
-from alrp_ref.reports.comparison import BOUNDS, COLUMNS, by_rate, mean_rows, spread, summary
+from collections.abc import Iterable, Sequence
+
+from alrp_ref.reports.comparison import BOUNDS, COLUMNS, by_rate
+from figures.prose import decimal, render
 from figures.runs import DATA, read_table
-from figures.style import section, text
+from figures.seeds import Study
 
 NAMES = {
     "alrp_mobilenet_320": "aLRP Loss",
@@ -40,21 +44,63 @@ def rows_of(folder: str, name: str) -> list[dict[str, str]]:
 
 def draw() -> str:
     """The page."""
-    return "".join(
-        [
-            f"# Short runs on photographs\n\n{text(SUMMARY)}\n",
-            f"\n## Setting\n\n{text(SETTING)}\n\n```bash\n{COMMANDS}\n```\n",
-            section("Two epochs", summary(rows_of("comparison", "comparison")), RESULT),
-            section("Fourteen epochs", summary(rows_of("long", "comparison")), LONG),
-            "\n![Losses while training, and precision against recall](comparison_curves.png)\n",
-            section("Where the mean comes from", after("classes", "class", ("AP", "AP50", "AP75", "oLRP")), CLASSES),
-            section("Why", after("positives", "class", PLACES), WHY),
-            section("What the order of the scores is worth", after("bounds", "order", BOUNDS), BOUNDS_TEXT),
-            section("Ablation", by_row(rows_of("ablation", "comparison"), METRICS), ABLATION),
-            section("What else was tried", tried(), TRIED),
-            section("The learning rates", rates(), RATES),
-        ]
+    return render(
+        "comparison",
+        two_epochs=summary("comparison"),
+        fourteen_epochs=summary("long"),
+        classes=after("classes", "class", ("AP", "AP50", "AP75", "oLRP")),
+        positives=after("positives", "class", PLACES),
+        bounds=bounds(),
+        ablation=[["", *METRICS], *by_row("ablation", METRICS)],
+        tried=tried(),
+        rates=rates(),
+        on=on,
+        lead=lead,
+        deviation=decimal(study("comparison", "comparison").deviation("AP")[0], 2),
+        processors=decimal(another_processor(), 1),
+        others=other_variants(),
     )
+
+
+def study(folder: str, table: str, only: str = "", key: str = "class") -> Study:
+    """The runs of a table, by recipe; with `only`, its rows of one class or order."""
+    return Study([row for row in rows_of(folder, table) if not only or row[key] == only], lambda row: row["recipe"])
+
+
+def shown(runs: Study, recipe: str, column: str) -> str:
+    """Mean of the seeds, ± its standard error if some run of the study has several; - if it was not kept."""
+    if not runs.cells[recipe][0].get(column):
+        return "-"
+    digits = 1 if column == "minutes" else 2
+    mean, error = runs.mean(recipe, column)
+    return f"{mean:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
+
+
+def on(folder: str, recipe: str, column: str = "AP", only: str = "", table: str = "comparison", digits: int = 2) -> str:
+    """A number for the text: mean of the seeds, in percent but for rho."""
+    return decimal(study(folder, table, only).mean(recipe, column)[0], digits)
+
+
+def lead(recipe: str, other: str, column: str = "AP", only: str = "", table: str = "comparison") -> str:
+    """By how much one of the two-epoch runs has more than another. Raises: ValueError if it has not."""
+    by, off = study("comparison", table, only).difference(recipe, other, column)
+    if by <= 0:
+        raise ValueError(f"the page says that {recipe} has more {column} than {other}; it has {by:.3f}")
+    return f"{decimal(by, 2)} ± {decimal(off, 2)}"
+
+
+def another_processor() -> float:
+    """By how much the same run of aLRP Loss differs in AP, made twice."""
+    once, again = (study(folder, "comparison").mean("aLRP Loss", "AP")[0] for folder in ("ablation", "tried"))
+    return abs(once - again)
+
+
+def other_variants() -> dict[str, str]:
+    """Least and most AP on persons of the ablation, without the two variants that the text names."""
+    runs = study("ablation", "classes", "person")
+    names = runs.cells.keys() - {"aLRP Loss", "no self-balance, weight 1", "each image ranked for itself"}
+    found = [runs.mean(name, "AP")[0] for name in names]
+    return {"min": decimal(min(found)), "max": decimal(max(found))}
 
 
 def bounds() -> list[list[str]]:
@@ -62,32 +108,35 @@ def bounds() -> list[list[str]]:
     return after("bounds", "order", BOUNDS)
 
 
-def after(table: str, key: str, columns: Sequence[str]) -> list[list[str]]:
+def summary(folder: str) -> list[list[str]]:
+    """A column for each recipe, a row for each metric."""
+    runs = study(folder, "comparison")
+    return [["", *runs.cells], *([column, *(shown(runs, name, column) for name in runs.cells)] for column in COLUMNS)]
+
+
+def after(table: str, key: str, columns: Iterable[str]) -> list[list[str]]:
     """A table of both comparisons: two epochs, then fourteen; `key` comes first."""
     lines = [[key, "epochs", "recipe", *columns]]
     for epochs, folder in (("2", "comparison"), ("14", "long")):
-        rows = [{column: row.get(column) for column in (key, "recipe", *columns)} for row in rows_of(folder, table)]
-        lines += [[group, epochs, *cells] for group, *cells in mean_rows(rows, (key, "recipe"), columns)[1:]]
+        for group in dict.fromkeys(row[key] for row in rows_of(folder, table)):
+            runs = study(folder, table, group, key)
+            lines += [[group, epochs, name, *(shown(runs, name, c) for c in columns)] for name in runs.cells]
     return lines
 
 
-def by_row(rows: list[dict[str, str]], columns: Sequence[str]) -> list[list[str]]:
-    """`summary` with a row for each recipe."""
-    names, *others = zip(*(line for line in summary(rows) if line[0] in ("", *columns)), strict=True)
-    return [list(names), *map(list, others)]
+def by_row(folder: str, columns: Sequence[str]) -> list[list[str]]:
+    """A row for each recipe."""
+    runs = study(folder, "comparison")
+    return [[name, *(shown(runs, name, column) for column in columns)] for name in runs.cells]
 
 
 def tried() -> list[list[str]]:
     """What each variant reaches, and what becomes of the boxes of persons and of the others."""
-    classes = {row["recipe"]: row for row in rows_of("tried", "classes") if row["class"] == "person"}
-    groups = {(row["recipe"], row["class"]): row for row in rows_of("tried", "positives")}
+    runs, classes = study("tried", "comparison"), study("tried", "classes", "person")
+    person, others = study("tried", "positives", "person"), study("tried", "positives", "others")
+    columns = [(runs, "AP"), (classes, "AP"), (person, "pull"), (person, "boxes"), (others, "boxes"), (others, "above")]
     lines = [["", "AP", "AP, person", "pull, person", "boxes, person", "boxes, others", "above, others"]]
-    for row in rows_of("tried", "comparison"):
-        name = row["recipe"]
-        person, others = groups[name, "person"], groups[name, "others"]
-        cells = (row["AP"], classes[name]["AP"], person["pull"], person["boxes"], others["boxes"], others["above"])
-        lines.append([name, *(spread([cell], "AP") for cell in cells)])
-    return lines
+    return lines + [[name, *(shown(rows, name, column) for rows, column in columns)] for name in runs.cells]
 
 
 def rates() -> list[list[str]]:

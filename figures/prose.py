@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from figures import seeds as statistics
+from figures.paper import TAGS
 from figures.runs import DATA, read_table
 from figures.style import table
 
@@ -49,9 +50,25 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    shown = (mean, ahead, level, apart, error, deviations, seeds, count, third, rate, bound, decimal, table, of_seed, on_coco)
+    shown = (
+        mean,
+        ahead,
+        level,
+        apart,
+        error,
+        deviations,
+        seeds,
+        count,
+        third,
+        rate,
+        bound,
+        decimal,
+        table,
+        of_seed,
+        on_coco,
+    )
     made.globals.update({function.__name__: function for function in shown})
-    made.globals["photo"] = Photographs()
+    made.globals |= {"photo": Photographs(), "tags": TAGS}
     return made
 
 
@@ -173,9 +190,7 @@ def rate(loss: str, rate: float) -> str:
 def bound(run: str, order: str, metric: str = "AP") -> float:
     """AP of a detector with the scores of its true positives in worst order (lower), as it is, or best (upper)."""
     (row,) = (
-        row
-        for row in read_table(DATA / "length" / "bounds.csv")
-        if (row["recipe"], row["order"]) == (run, order)
+        row for row in read_table(DATA / "length" / "bounds.csv") if (row["recipe"], row["order"]) == (run, order)
     )
     return 100 * float(row[metric])
 

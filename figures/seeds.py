@@ -57,10 +57,11 @@ class Study:
         """`pooled_deviation` of all cells."""
         return pooled_deviation([self.values(cell, column) for cell in self.cells])
 
-    def mean(self, cell: Hashable, column: str) -> tuple[float, float]:
-        """Mean over the seeds, and its standard error."""
+    def mean(self, cell: Hashable, column: str) -> tuple[float, float | None]:
+        """Mean over the seeds, and its standard error: None in a study in which no cell has several seeds."""
         values = self.values(cell, column)
-        return float(values.mean()), standard_error(self.deviation(column)[0], len(values))
+        several = any(len(rows) > 1 for rows in self.cells.values())
+        return float(values.mean()), standard_error(self.deviation(column)[0], len(values)) if several else None
 
     def difference(self, cell: Hashable, other: Hashable, column: str) -> tuple[float, float]:
         """Mean of a cell less that of another one, and its standard error."""

@@ -1,8 +1,8 @@
 """Table 2: the ablation, from AP Loss to aLRP Loss with GIoU, self-balance and ATSS. The text is `table2.md.j2`."""
 
 from figures.claim import COLUMNS, of_run
-from figures.comparison import by_row, rows_of
-from figures.paper import TABLE_2, TAGS, show
+from figures.comparison import by_row
+from figures.paper import TABLE_2, show
 from figures.prose import render
 from figures.runs import Run, result
 
@@ -29,20 +29,17 @@ def draw(run: Run | None = None) -> str:
         found = result(run)
         own = [run.folder.name, *(_percent(name, float(found[name])) for name in COLUMNS)]
         rows = [["paper", *COLUMNS], *([NAMES[name], *show(TABLE_2[name])] for name in NAMES), own]
-        return render("table2", rows=rows, tags=TAGS, run=run)
+        return render("table2", rows=rows, run=run)
     rows = [["", *COLUMNS, "seeds", *(f"{name}, ours" for name in COLUMNS)]]
     rows += [[title, *show(TABLE_2[name]), *of_run(RUNS[name])] for name, title in NAMES.items()]
-    photographs = by_row(rows_of("comparison", "comparison") + fourteen_epochs() + variants(), COLUMNS)
-    return render("table2", rows=rows, tags=TAGS, photographs=photographs, run=None)
+    return render("table2", rows=rows, photographs=on_photographs(), run=None)
 
 
-def fourteen_epochs() -> list[dict[str, str]]:
-    return [row | {"recipe": f"{row['recipe']}, 14 epochs"} for row in rows_of("long", "comparison")]
-
-
-def variants() -> list[dict[str, str]]:
-    """The rows of the second comparison, without the loss that is in both."""
-    return [row for row in rows_of("ablation", "comparison") if row["recipe"] != "aLRP Loss"]
+def on_photographs() -> list[list[str]]:
+    """Two epochs, fourteen epochs, and the ablation without the loss that is in both."""
+    rows = [["", *COLUMNS], *by_row("comparison", COLUMNS)]
+    rows += [[f"{name}, 14 epochs", *cells] for name, *cells in by_row("long", COLUMNS)]
+    return rows + [row for row in by_row("ablation", COLUMNS) if row[0] != "aLRP Loss"]
 
 
 def _percent(name: str, value: float) -> str:
