@@ -31,11 +31,11 @@ def render(name: str, **values: Any) -> str:
     return wrapped(environment().get_template(f"{name}.md.j2").render(**values))
 
 
-def blocks(name: str) -> dict[str, str]:
+def blocks(name: str, **values: Any) -> dict[str, str]:
     """The blocks of a template of which each is a part of a page that is otherwise written by hand."""
     template = environment().get_template(f"{name}.md.j2")
     return {
-        block: wrapped("".join(write(template.new_context())).strip() + "\n")
+        block: wrapped("".join(write(template.new_context(values))).strip() + "\n")
         for block, write in template.blocks.items()
     }
 
@@ -51,21 +51,8 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     shown = (
-        mean,
-        ahead,
-        level,
-        apart,
-        error,
-        deviations,
-        seeds,
-        count,
-        third,
-        rate,
-        bound,
-        decimal,
-        table,
-        of_seed,
-        on_coco,
+        *(mean, error, ahead, level, apart, of_seed, count, seeds, deviations, best_constant),
+        *(third, rate, bound, on_coco, decimal, table),
     )
     made.globals.update({function.__name__: function for function in shown})
     made.globals |= {"photo": Photographs(), "tags": TAGS}
@@ -185,6 +172,13 @@ def third(run: str, group: str, column: str = "IoU", steps: int = 10_000) -> str
 def rate(loss: str, rate: float) -> str:
     """AP after 2,500 steps of the sweep, on training pictures held out."""
     return mean(f"rate_{loss}_{rate}", steps=2500)
+
+
+def best_constant(error: str) -> str:
+    """Of the constant weights of Table 3, for giou or iou, the one with most AP."""
+    study, prefix = statistics.shapes(), f"{error}_weight_"
+    found = {run: study.mean((run, steps), "AP")[0] for run, steps in study.cells if run.startswith(prefix)}
+    return max(found, key=found.get).removeprefix(prefix)
 
 
 def bound(run: str, order: str, metric: str = "AP") -> float:
