@@ -12,7 +12,7 @@ import json
 import re
 from pathlib import Path
 
-from figures import fig4, order, toy
+from figures import fig4, toy
 from figures.prose import blocks, count, decimal, error, mean
 from figures.runs import DATA, read_table
 from figures.seeds import Study
@@ -31,20 +31,29 @@ BLOCK = re.compile(r"(^ *<!-- results: (\w+) -->\n)(.*?)(^ *<!-- end of results 
 
 
 def filled(page: str) -> str:
-    """The text of a page with its blocks as they should be. Raises: ValueError if page and template differ in names."""
-    text, found = PAGES[page].read_text(encoding="utf-8"), blocks(page, **values())
+    """The text of a page with its blocks as they should be."""
+    return fill(page, PAGES[page].read_text(encoding="utf-8"), rendered(page))
+
+
+def rendered(page: str) -> dict[str, str]:
+    """The blocks of a page by name."""
+    return blocks(page, **values())
+
+
+def fill(page: str, text: str, found: dict[str, str]) -> str:
+    """The text of a page with these blocks. Raises: ValueError if it has others."""
     names = [name for _, name, *_ in BLOCK.findall("\n".join(parts(text, PAGES[page].suffix)))]
     if sorted(names) != sorted(found):
         raise ValueError(f"{PAGES[page].name} has the blocks {names}, and {page}.md.j2 has {sorted(found)}")
 
-    def fill(part: str) -> str:
+    def put(part: str) -> str:
         return BLOCK.sub(lambda block: block[1] + found[block[2]] + block[4], part)
 
     if PAGES[page].suffix != ".ipynb":
-        return fill(text)
+        return put(text)
     notebook = json.loads(text)
     for cell in markdown_cells(notebook):
-        cell["source"] = fill("".join(cell["source"])).splitlines(keepends=True)
+        cell["source"] = put("".join(cell["source"])).splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -65,7 +74,7 @@ def markdown_cells(notebook: dict) -> list[dict]:
 
 def values() -> dict:
     """What the templates of these pages know beyond the numbers of `prose`."""
-    functions = (readme_table, toy_table, toy_by_scores, toy_most, in_toy, cost, balance, off_by, during, short)
+    functions = (readme_table, toy_table, toy_by_scores, toy_most, in_toy, cost, balance, during, short)
     return {function.__name__: function for function in functions}
 
 
@@ -120,11 +129,6 @@ def cost(method: str, positives: int, column: str = "time") -> float:
 def balance(loss: str) -> str:
     """Figure 4's ratio of the gradients at the first step."""
     return f"{fig4.curves()[loss]['balance'][0]:.2g}"
-
-
-def off_by() -> str:
-    """The largest deviation of the release's order from the formula's, in percent."""
-    return decimal(100 * float(order.deviations().abs().max()), 0)
 
 
 def during(run: str, step: int, metric: str = "AP") -> float:
