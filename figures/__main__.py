@@ -1,6 +1,7 @@
 """Write the paper's figures and tables, or those of a training run.
 
-`python -m figures fig1 table2` writes these two to this folder, without names all.
+`python -m figures fig1 table2` writes these two to this folder, without names all. `python -m figures readme` writes
+the results in the README.
 """
 
 import argparse

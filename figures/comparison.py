@@ -1,10 +1,14 @@
-"""Short runs with aLRP, AP and focal loss on a sample of COCO: a page of what `alrp compare` found."""
+"""Short runs with aLRP, AP and focal loss on a sample of COCO: a page of what `alrp compare` found.
 
-from collections.abc import Sequence
+The text is `comparison.md.j2`.
+"""
 
-from alrp_ref.reports.comparison import BOUNDS, COLUMNS, by_rate, mean_rows, spread, summary
+from collections.abc import Iterable, Sequence
+
+from alrp_ref.reports.comparison import BOUNDS, COLUMNS, by_rate
+from figures.prose import decimal, render
 from figures.runs import DATA, read_table
-from figures.style import section, text
+from figures.seeds import Study
 
 NAMES = {
     "alrp_mobilenet_320": "aLRP Loss",
@@ -27,84 +31,6 @@ ORDERS = {"lower": "worst", "as it is": "as it is", "upper": "best"}
 METRICS = COLUMNS[:-1]  # without minutes
 PLACES = ("share", "pull", "anchors", "boxes", "above")
 
-SUMMARY = """These runs are short: two and fourteen epochs of 1,843 images, a five-hundredth of the paper's training.
-[`claim.md`](claim.md) has the losses at length. A short run cannot rank the losses. It shows where aLRP Loss begins and
-why AP Loss leads there. Four findings:
-
-1. After two epochs AP Loss is ahead of aLRP Loss, .51 against .31 AP, with no overlap of the three seeds. After
-fourteen epochs it is ahead by less, 4.9 against 4.3 AP (one seed).
-
-2. Persons are a quarter of the positives. On them aLRP Loss is ahead, and the more so the higher the IoU: after
-fourteen epochs 40.5 against 36.5 AP50, and 8.1 against 4.4 AP75.
-
-3. The likely cause is the pull on the boxes. aLRP Loss spends 82 % of it on persons after two epochs and 66 % after
-fourteen, because persons are ranked high. The boxes of the other classes follow later. (AP Loss also has another error
-of a box, smooth L1, which was not tried apart here; [`claim.md`](claim.md) does it on shapes.)
-
-4. No setting of aLRP Loss that was tried moves the pull to the other classes."""
-
-SETTING = """A 1,843-image sample of COCO, MobileNetV2 with ImageNet weights, 320 pixels, batches of 8, evaluated on 204
-images of val2017 with all 80 classes, on a CPU. All losses have the same model, data, augmentation, batch size and
-number of steps. The learning rate of each loss was chosen on every tenth training image, which the sweep did not train
-on. The crop of the augmentation was torchvision's, which keeps fewer boxes than the release's
-([verification](../docs/verification.md)). The photographs are not ours to keep, so this page has plots alone.
-
-Numbers are in percent, except rho and minutes. rho is the correlation of the rankings by score and by IoU of the true
-positives of a class. It is the mean over the classes, so a class with two true positives counts as much as persons."""
-
-COMMANDS = """export OMP_NUM_THREADS=1     # a thread each: two processes with the same command share the runs
-M=alrp_mobilenet_320
-set -- --coco DIR --backbone-weights mobilenet_v2_features.pth --device cpu --workers 0
-alrp compare --recipes $M ap_mobilenet_320 focal_mobilenet_320 --seeds 3 --budget 460 --out runs/photos "$@"
-alrp train --recipe $M --out runs/long/alrp "$@"; alrp train --recipe ap_mobilenet_320 --out runs/long/ap "$@"
-alrp compare --recipes $M ${M}:loss.self_balance_epochs=0:loss.first_weight=1.0 ${M}:loss.loc_error=iou \\
-    ${M}:loss.loc_step=smoothed ${M}:loss.delta=0.5 ${M}:loss.delta=2.0 --seeds 1 --budget 460 --out runs/ablation "$@"
-alrp compare --recipes $M ${M}:loss.loc_step=smoothed ${M}:loss.first_weight=200.0 ${M}:clip_norm=20.0 \\
-    ${M}:loss.self_balance_epochs=0.1 ${M}:warmup_iters=5 --seeds 1 --budget 460 --out runs/tried "$@\""""
-
-RESULT = """Mean ± standard deviation of three seeds. AP Loss is ahead at IoU 0.5. At IoU 0.75 the two cannot be told
-apart, and at 0.9 both are near zero. Both are far ahead of focal loss. The spread of rho is as large as its difference,
-so it says nothing here. A fourth run of aLRP Loss, on another processor, reached an AP of .44 ("What else was
-tried")."""
-
-LONG = """The recipes' own length, 3,220 steps, with the learning rates that the sweep chose; these are the recipes'
-own. There is one seed of each, so the difference of the means over all classes is within what another seed could
-change: after two epochs a seed's standard deviation was an eighth of the AP."""
-
-CLASSES = """After two epochs (mean ± standard deviation of three seeds) and after fourteen (one seed). Persons are by
-far the most frequent class. On them aLRP Loss is ahead, though after two epochs not clearly in AP50. Most of the other
-classes have only a few objects among 204 images, and in their mean AP Loss is ahead."""
-
-WHY = """All positives count here, detected or not, in two groups. `share` is the group's share of all positives;
-`pull` its share of the sum of the gradients of the loss with respect to the errors of the boxes (not kept of the first
-runs; "What else was tried" has it); `anchors` and `boxes` the mean IoU of the anchors and of the predicted boxes with
-their objects; `above` the share of boxes above IoU 0.5.
-
-AP Loss and focal loss train the boxes by smooth L1, which pulls at all boxes alike. aLRP Loss pulls at a box once for
-every positive below it in the ranking, divided by that positive's rank (Figure 2). So the boxes at the top of the
-ranking learn first, and here persons are at the top. After two epochs the boxes of the other classes have hardly left
-their anchors. After fourteen they are catching up, and persons' boxes are better than with AP Loss."""
-
-BOUNDS_TEXT = """Table 5's procedure on these detectors: AP in percent if the scores of the true positives had the worst
-order by IoU, the order that they have, and the best order."""
-
-ABLATION = """aLRP Loss with one thing changed and the same learning rate, two epochs, one seed. Differences below 0.2
-points of AP mean nothing, because the same run on another processor differed by as much; rho is noise. On persons,
-whose AP is known to 0.4 points, two changes show: without self-balance, at weight 1, AP falls from 8.6 to 5.7, and with
-each image ranked for itself to 5.9. The others stay between 7.8 and 9.0 (data/ablation/classes.csv). The row of
-each image for itself was made with an earlier version, which had `rank_scope=image` (commit b5a478c is the last)."""
-
-RATES = """AP on the held-out images after a third of the 460 steps, one run each. The best rates are the recipes' own
-for the two rankings, and a higher one for focal loss. The differences are as small as those between seeds, so the sweep
-shows only that no loss was trained at a rate that is plainly wrong."""
-
-TRIED = """What might hold back the boxes of the other classes, one change at a time, two epochs, one seed: the order in
-the boxes' part, the initial weight, the period of the self-balance, the warm-up, and the clipping of gradients. None of
-them moves the pull away from persons, or the boxes of the other classes away from their anchors. A higher weight makes
-both worse. With gradients clipped at 20 the boxes diverge, so the bound of 2 is not the cause. The first row is the
-run that reached .27 on another processor: AP over all classes is noise. The number of positives is the same for the
-three losses, so it is no cause either."""
-
 
 def rows_of(folder: str, name: str) -> list[dict[str, str]]:
     """A table of a comparison, with names to be read."""
@@ -118,21 +44,63 @@ def rows_of(folder: str, name: str) -> list[dict[str, str]]:
 
 def draw() -> str:
     """The page."""
-    return "".join(
-        [
-            f"# Short runs on photographs\n\n{text(SUMMARY)}\n",
-            f"\n## Setting\n\n{text(SETTING)}\n\n```bash\n{COMMANDS}\n```\n",
-            section("Two epochs", summary(rows_of("comparison", "comparison")), RESULT),
-            section("Fourteen epochs", summary(rows_of("long", "comparison")), LONG),
-            "\n![Losses while training, and precision against recall](comparison_curves.png)\n",
-            section("Where the mean comes from", after("classes", "class", ("AP", "AP50", "AP75", "oLRP")), CLASSES),
-            section("Why", after("positives", "class", PLACES), WHY),
-            section("What the order of the scores is worth", after("bounds", "order", BOUNDS), BOUNDS_TEXT),
-            section("Ablation", by_row(rows_of("ablation", "comparison"), METRICS), ABLATION),
-            section("What else was tried", tried(), TRIED),
-            section("The learning rates", rates(), RATES),
-        ]
+    return render(
+        "comparison",
+        two_epochs=summary("comparison"),
+        fourteen_epochs=summary("long"),
+        classes=after("classes", "class", ("AP", "AP50", "AP75", "oLRP")),
+        positives=after("positives", "class", PLACES),
+        bounds=bounds(),
+        ablation=[["", *METRICS], *by_row("ablation", METRICS)],
+        tried=tried(),
+        rates=rates(),
+        on=on,
+        lead=lead,
+        deviation=decimal(study("comparison", "comparison").deviation("AP")[0], 2),
+        processors=decimal(another_processor(), 1),
+        others=other_variants(),
     )
+
+
+def study(folder: str, table: str, only: str = "", key: str = "class") -> Study:
+    """The runs of a table, by recipe; with `only`, its rows of one class or order."""
+    return Study([row for row in rows_of(folder, table) if not only or row[key] == only], lambda row: row["recipe"])
+
+
+def shown(runs: Study, recipe: str, column: str) -> str:
+    """Mean of the seeds, ± its standard error if some run of the study has several; - if it was not kept."""
+    if not runs.cells[recipe][0].get(column):
+        return "-"
+    digits = 1 if column == "minutes" else 2
+    mean, error = runs.mean(recipe, column)
+    return f"{mean:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
+
+
+def on(folder: str, recipe: str, column: str = "AP", only: str = "", table: str = "comparison", digits: int = 2) -> str:
+    """A number for the text: mean of the seeds, in percent but for rho."""
+    return decimal(study(folder, table, only).mean(recipe, column)[0], digits)
+
+
+def lead(recipe: str, other: str, column: str = "AP", only: str = "", table: str = "comparison") -> str:
+    """By how much one of the two-epoch runs has more than another. Raises: ValueError if it has not."""
+    by, off = study("comparison", table, only).difference(recipe, other, column)
+    if by <= 0:
+        raise ValueError(f"the page says that {recipe} has more {column} than {other}; it has {by:.3f}")
+    return f"{decimal(by, 2)} ± {decimal(off, 2)}"
+
+
+def another_processor() -> float:
+    """By how much the same run of aLRP Loss differs in AP, made twice."""
+    once, again = (study(folder, "comparison").mean("aLRP Loss", "AP")[0] for folder in ("ablation", "tried"))
+    return abs(once - again)
+
+
+def other_variants() -> dict[str, str]:
+    """Least and most AP on persons of the ablation, without the two variants that the text names."""
+    runs = study("ablation", "classes", "person")
+    names = runs.cells.keys() - {"aLRP Loss", "no self-balance, weight 1", "each image ranked for itself"}
+    found = [runs.mean(name, "AP")[0] for name in names]
+    return {"min": decimal(min(found)), "max": decimal(max(found))}
 
 
 def bounds() -> list[list[str]]:
@@ -140,32 +108,35 @@ def bounds() -> list[list[str]]:
     return after("bounds", "order", BOUNDS)
 
 
-def after(table: str, key: str, columns: Sequence[str]) -> list[list[str]]:
+def summary(folder: str) -> list[list[str]]:
+    """A column for each recipe, a row for each metric."""
+    runs = study(folder, "comparison")
+    return [["", *runs.cells], *([column, *(shown(runs, name, column) for name in runs.cells)] for column in COLUMNS)]
+
+
+def after(table: str, key: str, columns: Iterable[str]) -> list[list[str]]:
     """A table of both comparisons: two epochs, then fourteen; `key` comes first."""
     lines = [[key, "epochs", "recipe", *columns]]
     for epochs, folder in (("2", "comparison"), ("14", "long")):
-        rows = [{column: row.get(column) for column in (key, "recipe", *columns)} for row in rows_of(folder, table)]
-        lines += [[group, epochs, *cells] for group, *cells in mean_rows(rows, (key, "recipe"), columns)[1:]]
+        for group in dict.fromkeys(row[key] for row in rows_of(folder, table)):
+            runs = study(folder, table, group, key)
+            lines += [[group, epochs, name, *(shown(runs, name, c) for c in columns)] for name in runs.cells]
     return lines
 
 
-def by_row(rows: list[dict[str, str]], columns: Sequence[str]) -> list[list[str]]:
-    """`summary` with a row for each recipe."""
-    names, *others = zip(*(line for line in summary(rows) if line[0] in ("", *columns)), strict=True)
-    return [list(names), *map(list, others)]
+def by_row(folder: str, columns: Sequence[str]) -> list[list[str]]:
+    """A row for each recipe."""
+    runs = study(folder, "comparison")
+    return [[name, *(shown(runs, name, column) for column in columns)] for name in runs.cells]
 
 
 def tried() -> list[list[str]]:
     """What each variant reaches, and what becomes of the boxes of persons and of the others."""
-    classes = {row["recipe"]: row for row in rows_of("tried", "classes") if row["class"] == "person"}
-    groups = {(row["recipe"], row["class"]): row for row in rows_of("tried", "positives")}
+    runs, classes = study("tried", "comparison"), study("tried", "classes", "person")
+    person, others = study("tried", "positives", "person"), study("tried", "positives", "others")
+    columns = [(runs, "AP"), (classes, "AP"), (person, "pull"), (person, "boxes"), (others, "boxes"), (others, "above")]
     lines = [["", "AP", "AP, person", "pull, person", "boxes, person", "boxes, others", "above, others"]]
-    for row in rows_of("tried", "comparison"):
-        name = row["recipe"]
-        person, others = groups[name, "person"], groups[name, "others"]
-        cells = (row["AP"], classes[name]["AP"], person["pull"], person["boxes"], others["boxes"], others["above"])
-        lines.append([name, *(spread([cell], "AP") for cell in cells)])
-    return lines
+    return lines + [[name, *(shown(rows, name, column) for rows, column in columns)] for name in runs.cells]
 
 
 def rates() -> list[list[str]]:

@@ -5,11 +5,12 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from figures import blocks
 from figures.runs import Run
 from figures.style import save
 
 HERE = Path(__file__).parent
-HELPERS = {"__init__", "__main__", "make", "paper", "positives", "runs", "style"}
+HELPERS = {"__init__", "__main__", "blocks", "make", "paper", "positives", "prose", "runs", "seeds", "style"}
 HELPERS |= {"measure", "measure_groups", "train"}
 
 
@@ -22,18 +23,25 @@ def drawings() -> dict[str, ModuleType]:
 def make(names: list[str], run: Run | None, out: Path) -> None:
     """Write those named, or all; of a training run, those that can be drawn from one.
 
+    Pages that hold results between text of their own (`blocks.PAGES`) are written where they are: those named, and all
+    with all figures, if `out` is this folder.
+
     Raises: ValueError for a name that there is not, or that cannot be drawn from a run.
     """
-    modules = drawings()
+    modules, pages = drawings(), list(blocks.PAGES)
     if run is not None:
         modules = {
             name: module for name, module in modules.items() if "run" in inspect.signature(module.draw).parameters
         }
+        pages = []
     for name in names:
-        if name not in modules:
+        if name not in (*modules, *pages):
             what = "figures are" if run is None else "figures of a run are"
-            raise ValueError(f"the {what} {', '.join(modules)}; got {name!r}")
-    for name in names or modules:
+            raise ValueError(f"the {what} {', '.join([*modules, *pages])}; got {name!r}")
+    for name in names or [*modules, *(pages if out == HERE else [])]:
+        if name in pages:
+            print(blocks.write(name))
+            continue
         drawn = modules[name].draw() if run is None else modules[name].draw(run)
         for path in save(drawn, out / name):
             print(path)

@@ -1,6 +1,5 @@
 """One look for all figures, and files that are the same byte for byte each time they are made."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -77,22 +76,7 @@ def log_ticks(axes: Axes, ticks: Sequence[float]) -> None:
     axes.set_ylim(limits)
 
 
-def markdown(title: str, rows: list[list[str]], note: str) -> str:
-    """A page of one table; more can follow, by `section`."""
-    return f"# {title}\n\n{table(rows)}\n\n{text(note)}\n"
-
-
-def section(title: str, rows: list[list[str]], note: str) -> str:
-    """One more table of a page, under a heading of its own; what is to be read first stands above it."""
-    return f"\n## {title}\n\n{text(note)}\n\n{table(rows)}\n"
-
-
 def table(rows: list[list[str]]) -> str:
     """A table whose first row holds the names of its columns; numbers to the right."""
     sides = ["left", *["right"] * (len(rows[0]) - 1)]
     return tabulate(rows, headers="firstrow", tablefmt="pipe", disable_numparse=True, colalign=sides)
-
-
-def text(note: str) -> str:
-    """Paragraphs, which a blank line parts, in lines of 120."""
-    return "\n\n".join(textwrap.fill(" ".join(part.split()), 120) for part in note.split("\n\n"))
