@@ -23,6 +23,8 @@ PAGES = {
     "readme": ROOT / "README.md",
     "index": HERE / "README.md",
     "training": ROOT / "docs" / "training.md",
+    "balance": ROOT / "notebooks" / "07_self_balance.ipynb",
+    "parts": ROOT / "notebooks" / "09_a_detector_from_its_parts.ipynb",
     "worth": ROOT / "notebooks" / "11_what_is_it_worth.ipynb",
 }
 """By the name of the template, which is `NAME.md.j2`."""
