@@ -1,4 +1,4 @@
-"""Data workers that cannot hang: a batch that cannot be handed over ends its worker, and what ended it is said."""
+"""Data workers that cannot hang: a worker that cannot hand over a batch ends, and the error says why."""
 
 import contextlib
 import os
@@ -143,7 +143,7 @@ def _explain(error: BaseException) -> str | None:
         return (
             f"the processes that read images gave no batch for {TIMEOUT} seconds: the disk or network that the images "
             "are on does not answer, or the processes wait for each other. Give the same command again, with "
-            "--workers 0 if it is no matter of the disk"
+            "--workers 0 if the disk is not the cause"
         )
     if "killed by signal" in text:
         return (
