@@ -40,7 +40,6 @@ def test_help_and_recipes_wait_for_nothing(arguments, said):
         (["predict", "--checkpoint", "nowhere.pt", "."], "holds no picture file"),
         (["predict", "--checkpoint", "nowhere.pt", "picture*.jpg"], "no image at picture*.jpg"),
         (["eval", "--checkpoint", "nowhere.pt", "--coco", "nowhere", "--device", "gpu"], "device must be cpu"),
-        (["predict", "--checkpoint", "nowhere.pt", "picture.jpg"], "no image at picture.jpg"),
     ],
 )
 def test_what_cannot_be_used_ends_with_code_2_and_a_message(arguments, message, tmp_path, monkeypatch, capsys):
@@ -49,15 +48,6 @@ def test_what_cannot_be_used_ends_with_code_2_and_a_message(arguments, message, 
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
-
-
-def test_overrides_keep_the_type_of_a_field():
-    """A whole number will do for a float, a word for a string, and a tuple for a tuple."""
-    from alrp_ref.detection import RECIPES
-    from alrp_ref.detection.recipes import with_changes
-
-    changed = with_changes(RECIPES["alrp_tiny"], ["lr=1", "assigner=iou", "ratios=(0.5, 1.0)"])
-    assert (changed.lr, changed.assigner, changed.ratios) == (1, "iou", (0.5, 1.0))
 
 
 @pytest.mark.parametrize("reading", ["--workers=0", "--workers=1", "--cache"])

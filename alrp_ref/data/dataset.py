@@ -37,7 +37,7 @@ class CocoDataset(VisionDataset):
     - ``target["labels"]``: (n,) int64 in 0..C-1, the category ids in increasing order;
     - ``target["image_id"]``: COCO's id, a whole number or a text.
 
-    Crowd boxes are dropped, since one box around many objects is no target for a detector; so are boxes
+    Crowd boxes are dropped, since one box around many objects is not a target for a detector; so are boxes
     that are not finite or have no area inside the image. The evaluation reads the annotation file itself
     and treats crowds as COCO defines.
 

@@ -1,4 +1,4 @@
-"""Data workers that cannot hang: a batch that cannot be handed over ends its worker, and what ended it is said."""
+"""Data workers that cannot hang: a worker that cannot hand over a batch ends, and the error says why."""
 
 import contextlib
 import os

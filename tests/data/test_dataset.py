@@ -41,12 +41,6 @@ def test_images_without_boxes_are_dropped_or_kept_by_choice(coco):
     assert len(CocoDataset(coco, "val2017", keep_empty=True)) == 2
 
 
-def test_images_are_rgb(coco):
-    """A greyscale image comes as RGB."""
-    image, _ = CocoDataset(coco, "val2017")[0]
-    assert image.mode == "RGB" and image.size == (40, 30) and image.getpixel((0, 0)) == (5, 5, 5)
-
-
 def test_transform_gets_image_and_target(coco):
     """An item is what transform(image, target) returns."""
     dataset = CocoDataset(coco, "val2017", transform=lambda image, target: (image.size, target["image_id"]))

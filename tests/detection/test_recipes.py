@@ -79,6 +79,8 @@ def test_the_released_models_are_fourteen():
         ("loss=CrossEntropy()", "CrossEntropy.* is for faster_rcnn, got the detector retinanet"),
         ("detector=faster_rcnn:loss=AP()", "AP.* is for retinanet, got the detector faster_rcnn"),
         ("assigner=none", "assigner must be one of iou, atss, fovea, rpn, got 'none'"),
+        ("detector=yolo", "detector must be one of retinanet, faster_rcnn, got 'yolo'"),
+        ("backbone=vgg", "backbone must be one of resnet50, .*, tiny, got 'vgg'"),
         ("augmentation=mosaic", "augmentation must be one of ssd, light, none, got 'mosaic'"),
     ],
 )

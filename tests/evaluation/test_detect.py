@@ -9,7 +9,6 @@ from PIL import Image
 
 from alrp_ref.data import CocoDataset
 from alrp_ref.evaluation import detect, evaluate
-from alrp_ref.machine.files import DataError
 
 
 class FindsTheImage(torch.nn.Module):
@@ -71,10 +70,3 @@ def test_other_classes_are_refused(coco, model):
     """A model with another number of classes, or other names, is a ValueError."""
     with pytest.raises(ValueError, match="use the data set the model was trained on"):
         detect(model, CocoDataset(coco, "val2017"), "cpu", progress=False)
-
-
-def test_a_missing_image_is_named(coco):
-    """A file that is not there stops the run with its name."""
-    (coco / "val2017" / "5.png").unlink()
-    with pytest.raises(DataError, match=r"5\.png is missing"):
-        detect(FindsTheImage(), CocoDataset(coco, "val2017"), "cpu", progress=False)

@@ -94,7 +94,7 @@ def check_data(
     layout = Layout.of(root)
     if splits is None:
         splits = SPLITS if is_cocos(layout) else list(layout.splits)
-    for split in splits:  # what is not there at all is said at once
+    for split in splits:  # a missing split raises before any image is read
         layout.split(split)
     return [_check_split(layout, split, workers) for split in splits]
 

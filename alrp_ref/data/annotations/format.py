@@ -111,7 +111,7 @@ def read_boxes(annotations: Sequence[dict[str, Any]], sizes: np.ndarray) -> Boxe
     corners = corners.clip(0, np.hstack([sizes, sizes])).astype(np.float32)
     faults = np.select(
         [
-            crowd,  # one box round many objects is no target for a detector
+            crowd,  # one box around many objects is not a target for a detector
             ~np.isfinite(bbox).all(axis=1),
             (bbox[:, 2:] <= 0).any(axis=1),
             (corners[:, :2] >= corners[:, 2:]).any(axis=1),
