@@ -21,6 +21,10 @@ FIRST = ("pairwise", "ranking", "error_driven", "ap", "localisation", "alrp", "s
 """The order to read in; any other file of the paper comes after these, and last the losses that are made of them."""
 
 
+NOT_OF_THE_PAPER = ("rank_sort_loss", "RankSortLoss", "exact_dtype", "has_nonzero_static")
+"""A loss that came after, and what a device can do."""
+
+
 def files() -> list[ModuleType]:
     """The paper's files, and the losses."""
     names = {path.stem for path in Path(paper.__file__).parent.glob("*.py")} - {"__init__"}
@@ -67,6 +71,7 @@ def public(module: ModuleType) -> dict[str, object]:
         and getattr(value, "__module__", None) == module.__name__
         and (inspect.isfunction(value) or inspect.isclass(value))
         and not hasattr(value, "_fields")
+        and name not in NOT_OF_THE_PAPER
     }
 
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 from lists import assert_close, random
 
-from alrp_ref import alrp_loss
+from alrp_ref import alrp_loss, ap_loss
 from alrp_ref.paper import pairwise
+from alrp_ref.paper.alrp import section_4
+from alrp_ref.paper.ap import section_2_1
 from alrp_ref.paper.error_driven import Part, distribution, gradient
-from alrp_ref.paper.ranking import Ranks
+from alrp_ref.paper.ranking import Ranks, ranks
 from alrp_ref.ranking_loss import ranking_loss
 
 
@@ -44,6 +46,27 @@ def test_a_formula_of_three_lines_is_a_loss():
     assert_close(logits.grad[ex.targets == 1], rows.detach())
     assert_close(logits.grad[ex.targets == 0], columns.detach())
     assert not logits.grad[ex.targets == -1].any()
+
+
+@pytest.mark.parametrize("loc_step", ["hard", "smoothed"])
+def test_the_losses_are_their_formulas(loc_step):
+    """Sections 2.1 and 4, over ranks, are the values of `ap_loss` and `alrp_loss`; their gradients lie on the list."""
+    ex = random(20, 200)
+    ranked = ranks(ex.s_pos, ex.s_neg)
+    cls, loc = section_4(ranked, ex.loc_errors, loc_step=loc_step)
+    logits, errors = ex.logits.clone().requires_grad_(), ex.loc_errors.clone().requires_grad_()
+    out = alrp_loss(logits, ex.targets, errors, loc_step=loc_step)
+    (out.cls + out.loc).backward()
+    assert_close(out.cls, cls.value)
+    assert_close(out.loc, loc.value)
+    assert_close(errors.grad, loc.gradient)
+    assert_close(logits.grad[ex.targets == 1], cls.gradient.rows)
+    assert_close(logits.grad[ex.targets == 0], cls.gradient.columns)
+    for interpolated in (True, False):
+        assert_close(
+            ap_loss(ex.logits, ex.targets, interpolated=interpolated),
+            section_2_1(ranked, interpolated=interpolated).value,
+        )
 
 
 def test_a_loss_of_ones_own_has_what_the_papers_losses_have():

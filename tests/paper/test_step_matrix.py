@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from alrp_ref import alrp_loss
 from alrp_ref.paper import bins, pairwise, ranking
 from alrp_ref.paper.ranking import ranks
-from alrp_ref.paper.step_matrix import StepMatrix
+from alrp_ref.paper.step_matrix import Ramps, StepMatrix
 
 
 @pytest.fixture(params=["all at once", "parts of 7"])
@@ -57,6 +57,26 @@ def test_parts_change_nothing(monkeypatch):
     parts = StepMatrix(s_i, s_j, 1.0)
     assert_close(parts @ s_j, whole @ s_j, 1e-13)
     assert torch.equal(parts.sum(1), parts @ torch.ones(1000)) and torch.equal(parts.T @ s_i, whole.T @ s_i)
+
+
+def test_bins_sum_and_interpolate():
+    """Of each bin the weight and the weighted offsets from the bend below; at each score the line of its bin."""
+    bends, s_j = torch.tensor([0.0, 1.0]).double(), torch.tensor([-2.0, 0.25, 0.5, 3.0]).double()
+    engine = bins.Bins(bends, s_j, None)
+    assert engine.bin.tolist() == [0, 1, 1, 2]
+    assert engine.sums(None).tolist() == [[1, 2, 1], [0, 0.75, 2]]
+    assert engine.sums(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist() == [[1, 6, 8], [0, 2.5, 16]]
+    line = engine.interpolate(torch.tensor([5.0, 0.0, 1.0]).double(), torch.tensor([0.0, 2.0, 0.0]).double())
+    assert line.tolist() == [5, 0.5, 1, 1]
+
+
+def test_ramps_have_one_start_and_one_end_each():
+    """Row i's ramp is from s_i - delta to s_i + delta, in the sorted bends; between two ramps lies a gap."""
+    ramps = Ramps(torch.tensor([5.0, 0.0]), torch.zeros(3), 1.0, False, None)
+    assert ramps.bends.tolist() == [-1, 1, 4, 6]
+    assert ramps.start.tolist() == [2, 0] and ramps.end.tolist() == [3, 1]
+    assert ramps.in_ramp.tolist() == [True, False, True]
+    assert ramps.counts.tolist() == [0, 1.5]
 
 
 def test_scaling_rows_leaves_the_matrix_alone():
