@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lists import assert_close, examples, random
 
-from alrp_ref.paper import pairwise
+from alrp_ref.paper import pairwise, ranking
 from alrp_ref.paper.pairwise import differences, step
 from alrp_ref.paper.ranking import examples as split
 from alrp_ref.paper.ranking import ranks
@@ -31,6 +31,14 @@ def test_difference_is_positive_where_the_column_outranks_the_row():
         [1, -1],
         [3, 1],
     ]
+
+
+@given(st.lists(st.floats(-20, 20), max_size=12), st.sampled_from([0.1, 1.0, 7.0]))
+def test_the_pairs_of_positives_are_the_judges(scores, delta):
+    """The step, and how far each other positive stands above, are those of `pairwise`."""
+    s_pos = torch.tensor(scores, dtype=torch.float64)
+    assert torch.equal(ranking.step(s_pos, delta), step(s_pos, delta))
+    assert torch.equal(ranking.others_above(s_pos, delta), pairwise.others_above(s_pos, delta))
 
 
 def test_ranks_count_what_is_above():
