@@ -167,7 +167,7 @@ def rank_sort_loss(
         rank_scope, validate: as for `alrp_loss`.
 
     Shape: `logits`, `targets` (n,), `ious` (|P|,) -> two scalars, float32, or float64 where the logits are. Time and
-        memory are those of `alrp_loss`, and of the pairs of positives; of these 16 million are formed at a time.
+        memory are those of `alrp_loss`, and the time of the pairs of positives, which are formed in parts.
     Returns: `RankSort(ranking, sorting)`. Without positives both are zero, `ranking` connected to `logits`.
     Raises: ValueError, naming the argument, as `alrp_loss`; `ious` must be in [0, 1].
     Source: RS Loss (Oksuz, Cam, Akbas and Kalkan, ICCV 2021) and its release. Not of the aLRP paper.

@@ -28,8 +28,8 @@ from alrp_ref.paper.ranking import Ranks, step
 NEGLIGIBLE = 1e-10
 """As in the release, an error is not shared by pairs whose H sum to no more than this."""
 
-PAIRS = 1 << 24
-"""Pairs of positives that are formed at a time: 128 MiB in float64."""
+PAIRS = {"cpu": 1 << 18, "cuda": 1 << 24}
+"""Pairs of positives that are formed at a time, by device: 2 MiB, which stay in a cache, or 128 MiB in few launches."""
 
 
 def sorting_error(h: Tensor, y: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def sorting_error(h: Tensor, y: Tensor) -> Tensor:
     Shape: `h` (I, |P|), `y` (|P|,) -> (I,), for some of the positives i.
     Source: RS Loss (ICCV 2021), the sorting error.
     """
-    return (h * (1 - y)).sum(1) / h.sum(1)
+    return h @ (1 - y) / h.sum(1)
 
 
 def target_sorting_error(h: Tensor, y: Tensor, y_i: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def rank_sort(ranks: Ranks, ious: Tensor) -> tuple[Part, Part]:
     """
     num, rank_pos, ell_sort, rows = len(ious), [], [], []
     columns = torch.zeros_like(ranks.s_pos)
-    for part in torch.arange(num, device=ious.device).split(max(1, PAIRS // num)):
+    for part in torch.arange(num, device=ious.device).split(max(1, PAIRS.get(ious.device.type, PAIRS["cpu"]) // num)):
         y_i = ious[part]
         h = step(ranks.s_pos - ranks.s_pos[part, None], ranks.delta)
         ell, ell_star = sorting_error(h, ious), target_sorting_error(h, ious, y_i)

@@ -61,7 +61,7 @@ def lists(draw):
 def test_any_list_is_what_its_pairs_are(ex, pairs):
     """Values and gradients are those of the matrices, with ties, any delta, and positives taken in parts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rank_sort, "PAIRS", pairs)
+        patch.setattr(rank_sort, "PAIRS", {"cpu": pairs})
         found = parts(rank_sort_loss, ex.logits, ex.targets, ex.loc_errors, ex.delta)
     wanted = parts(pairwise.rank_sort_loss, ex.logits, ex.targets, ex.loc_errors, ex.delta)
     # A negative tied with a positive counts 1/2; below the rounding of the scores the step matrix is the hard step.

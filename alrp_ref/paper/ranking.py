@@ -38,8 +38,8 @@ from torch import Tensor
 from alrp_ref.paper.bins import Reduce
 from alrp_ref.paper.step_matrix import Pairs, StepMatrix, exact_dtype
 
-MANY = 4096
-"""With more positives than this their pairs are not formed either: 8 bytes a pair would be over 128 MiB."""
+MANY = 1024
+"""With more positives than this their pairs are not formed either: they would take more than 8 MiB."""
 
 
 def has_nonzero_static(device: torch.device) -> bool:
