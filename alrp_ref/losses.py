@@ -19,8 +19,9 @@ from alrp_ref.paper.self_balance import SelfBalance
 from alrp_ref.rank_sort import rank_sort
 from alrp_ref.ranking_loss import ranking_loss
 
-_ap_loss, _alrp_loss = ranking_loss(section_2_1), ranking_loss(section_4)
-_rank_sort_loss = ranking_loss(bounds=(0, 1))(rank_sort)
+_ap_loss = ranking_loss(section_2_1, name="ap_loss")
+_alrp_loss = ranking_loss(section_4, name="alrp_loss")
+_rank_sort_loss = ranking_loss(rank_sort, name="rank_sort_loss", bounds=(0, 1))
 
 
 def ap_loss(

@@ -34,14 +34,14 @@ class RankingLoss:
         derivative.
     """
 
-    def __init__(self, formula: Formula, bounds: tuple[float, float]):
+    def __init__(self, formula: Formula, name: str, bounds: tuple[float, float]):
         hints = get_type_hints(formula)
         of_parts = hints.get("return")
         if of_parts is not Part and set(get_args(of_parts)) != {Part}:
             raise TypeError(
                 f"{formula.__name__} must say `-> Part`, or `-> tuple[Part, Part]` for two, got {of_parts!r}"
             )
-        self.formula, self.__name__, self.__doc__ = formula, formula.__name__, formula.__doc__
+        self.formula, self.__name__, self.__doc__ = formula, name, formula.__doc__
         self.num_parts = len(get_args(of_parts)) or 1
         _, *own = inspect.signature(formula).parameters.values()
         self.defaults = {p.name: p.default for p in own if p.kind is p.KEYWORD_ONLY}
@@ -155,9 +155,7 @@ class RankingLoss:
         schema = f"({arguments}) -> ({', '.join(['Tensor'] * (self.num_parts + 6))})"
         operator = torch.library.custom_op(f"alrp_ref::{self.__name__}", self.compute, mutates_args=(), schema=schema)
         operator.register_fake(self._shapes)
-        operator.register_autograd(
-            self.backward, setup_context=lambda ctx, inputs, output: self.keep(ctx, inputs, output)
-        )
+        operator.register_autograd(self.backward, setup_context=self.keep)
         return operator
 
     def _shapes(
@@ -176,7 +174,7 @@ class RankingLoss:
 
 
 def ranking_loss(
-    formula: Formula | None = None, *, bounds: tuple[float, float] = (0, torch.inf)
+    formula: Formula | None = None, *, name: str | None = None, bounds: tuple[float, float] = (0, torch.inf)
 ) -> RankingLoss | Callable[[Formula], RankingLoss]:
     """Make a loss from its formula; a decorator.
 
@@ -185,11 +183,12 @@ def ranking_loss(
             by a name of its own; and of options, keywords of type float, int, bool or str. It returns a `Part`, or a
             tuple of them, and says so in its annotation. The first part has the gradient on the scores, the last may
             have one on the numbers.
+        name: of the loss, in messages and in compiled graphs; that of the formula if not given.
         bounds: the least and the greatest value of a number.
     """
     if formula is None:
-        return lambda formula: RankingLoss(formula, bounds)
-    return RankingLoss(formula, bounds)
+        return lambda formula: ranking_loss(formula, name=name, bounds=bounds)
+    return RankingLoss(formula, name or formula.__name__, bounds)
 
 
 class _Constant(torch.autograd.Function):
