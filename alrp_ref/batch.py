@@ -69,8 +69,8 @@ def flatten_batch(
         a negative side, which is what corners read as centre and size, or the reverse, look like. On a GPU, where
         values are not waited for, a wrong label or target box makes the loss NaN.
     Warns: UserWarning if all logits lie in [0, 1] and far apart, as probabilities do; or if every anchor is positive,
-        as where 0 is the background. Not on a GPU.
-    A GPU is waited for once if boxes of all anchors are given, to count the positives; not if those of positives are.
+        as where 0 is the background. Not on a GPU. A GPU is waited for once if boxes of all anchors are given, to count
+        the positives; not if those of positives are.
     Source: Section 4 of the paper ranks all logits of a batch in one list; errors, Section 2.2.
     """
     if box_format not in ("xyxy", "cxcywh"):

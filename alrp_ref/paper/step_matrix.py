@@ -1,13 +1,13 @@
 r"""Products with the matrix of step functions :math:`H(x_{ij})`, exact and fast, without forming it.
 
-==============  =========================================================================  ============
-`s_i`           :math:`s_i`, scores of the rows, usually :math:`i \in \mathcal P`          (I,)
-`s_j`           :math:`s_j`, scores of the columns, usually :math:`j \in \mathcal N`       (J,)
-`bends`         :math:`s_i - \delta` and :math:`s_i + \delta`, sorted                      (2I,)
-`start`         index in `bends` of :math:`s_i - \delta`, where the ramp of row `i` starts (I,)
-`end`           index in `bends` of :math:`s_i + \delta`, where it ends                    (I,)
-`in_ramp`       whether any ramp lies between a bend and the next                          (2I-1,)
-==============  =========================================================================  ============
+==============  ===========================================================================  =======
+`s_i`           :math:`s_i`, scores of the rows, usually :math:`i \in \mathcal P`            (I,)
+`s_j`           :math:`s_j`, scores of the columns, usually :math:`j \in \mathcal N`         (J,)
+`bends`         :math:`s_i - \delta` and :math:`s_i + \delta`, sorted                        (2I,)
+`start`         index in `bends` of :math:`s_i - \delta`, where the ramp of row `i` starts   (I,)
+`end`           index in `bends` of :math:`s_i + \delta`, where it ends                      (I,)
+`in_ramp`       whether any ramp lies between a bend and the next                            (2I-1,)
+==============  ===========================================================================  =======
 
 One identity is behind it: the step function is the difference of two hinges,
 

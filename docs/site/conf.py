@@ -39,7 +39,7 @@ def _paragraphs(app, what, name, obj, options, lines):
     new = []
     for line in lines:
         line = re.sub(r"\|([PN])\|", r"\\|\1\\|", line)  # |P| is a number here, and a substitution in Sphinx
-        if found := re.match(r"(Shape|Source|Raises|Args, shape, errors|Args|Returns): (\S.*)", line):
+        if found := re.match(r"(Shape|Source|Raises|Warns|Args, shape, errors|Args|Returns): (\S.*)", line):
             new += ["", f"**{found[1]}:** {found[2]}"]
         else:
             new.append(line)

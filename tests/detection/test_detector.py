@@ -15,7 +15,7 @@ from alrp_ref import SelfBalance
 from alrp_ref.detection import RECIPES, Recipe, build_detector, load_official_checkpoint
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
-from alrp_ref.detection.recipe_losses import ALRP, AP, LOSSES
+from alrp_ref.detection.recipe_losses import ALRP, AP, LOSSES, RankSort
 
 STEPS = {"alrp_faster": 200, "ce_faster": 250, "ce_giou_faster": 250}
 """A second stage that learns from a sample takes longer."""
@@ -58,7 +58,7 @@ def test_batch_without_boxes_trains_on(name: str):
     losses = model(batch()[0], [EMPTY, EMPTY])
     for part, loss in losses.items():
         assert loss.isfinite() and loss.requires_grad
-        assert (loss == 0) == (part.endswith("loc") or isinstance(SMALL[name].loss, ALRP | AP))
+        assert (loss == 0) == (part.endswith("loc") or isinstance(SMALL[name].loss, ALRP | AP | RankSort))
     sum(losses.values()).backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 

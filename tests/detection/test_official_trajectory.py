@@ -6,8 +6,9 @@ from detection import official
 from torch import Tensor
 from torch.testing import assert_close
 
+from alrp_ref import ALRPLoss, giou_error
 from alrp_ref.batch import ranking_targets
-from alrp_ref.detection import RECIPES, build_detector, load_official_checkpoint
+from alrp_ref.detection import build_detector, load_official_checkpoint
 from alrp_ref.detection.assigners import Assigned
 from alrp_ref.detection.boxes import CODERS, decode, encode
 from alrp_ref.detection.criteria import ALRPCriterion, Losses
@@ -54,7 +55,7 @@ def test_official_trajectory(criterion: type[ALRPCriterion], steps: int, toleran
     expected = official.expected("trajectory")
     assert expected["self_balance_period"] == PERIOD
     model = build_detector(RECIPE)
-    model.criterion = criterion(RECIPES[RECIPE].loss, CODERS["deltas"], PERIOD)
+    model.criterion = criterion(ALRPLoss(PERIOD), CODERS["deltas"], giou_error)
     model.double().train()
     load_official_checkpoint(model, official.state_dict(official.expected(RECIPE)["shapes"]))
     optimizer = torch.optim.SGD(

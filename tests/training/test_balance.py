@@ -13,7 +13,8 @@ from alrp_ref.training.gradient_balance import GradientBalance
 
 @pytest.mark.parametrize("name", SMALL)
 def test_negatives_and_positives_of_a_ranking_push_equally(name: str):
-    """With AP or aLRP Loss the ratio is 1 in every stage that has positives; with focal loss or cross entropy not."""
+    """With AP or aLRP Loss the ratio is 1 in every stage that has positives; with focal loss or cross entropy not, nor
+    with RS Loss, whose positives push each other, too."""
     model = build_detector(SMALL[name], num_classes=2).double()
     balances = {prefix: GradientBalance(criterion) for prefix, criterion in model.criteria.items()}
     assert all(math.isnan(balance.ratio) for balance in balances.values())
