@@ -7,21 +7,23 @@ import torch
 from detection.small import EMPTY, SMALL, batch
 
 from alrp_ref.detection import build_detector
-from alrp_ref.detection.recipe_losses import ALRP, AP
+from alrp_ref.detection.recipe_losses import ALRP, AP, RankSort
 from alrp_ref.training.gradient_balance import GradientBalance
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_negatives_and_positives_of_a_ranking_push_equally(name: str):
-    """With AP or aLRP Loss the ratio is 1 in every stage that has positives; with focal loss or cross entropy not, nor
-    with RS Loss, whose positives push each other, too."""
+    """With a ranking-based loss the ratio is 1 in every stage that has positives; with focal loss or cross entropy not.
+
+    That of RS Loss is 1 as long as each positive is lifted more by negatives than it is pushed by other positives.
+    """
     model = build_detector(SMALL[name], num_classes=2).double()
     balances = {prefix: GradientBalance(criterion) for prefix, criterion in model.criteria.items()}
     assert all(math.isnan(balance.ratio) for balance in balances.values())
     images, targets = batch()
     sum(model(images.double(), targets).values()).backward()
     ratio = float(balances["rpn_" if name.endswith("faster") else ""].ratio)
-    assert (abs(ratio - 1) < 1e-9) == (isinstance(SMALL[name].loss, ALRP | AP))
+    assert (abs(ratio - 1) < 1e-9) == (isinstance(SMALL[name].loss, ALRP | AP | RankSort))
 
 
 def test_without_positives_there_is_no_ratio():
