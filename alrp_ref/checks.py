@@ -114,7 +114,8 @@ def _not_one_each(of_numbers: Numbers, numbers: Tensor, positives: str) -> Value
 
 def warn_of_probabilities(logits: Tensor) -> None:
     """Scores between 0 and 1, of which some are far apart, are hardly logits."""
-    if logits.numel() < ENOUGH:
+    # A look at one logit spares most lists, of millions, another pass.
+    if logits.numel() < ENOUGH or not 0 <= logits.detach()[(0,) * logits.ndim] <= 1:
         return
     least, greatest = logits.detach().aminmax()
     if least >= 0 and greatest <= 1 and greatest - least > 0.5:
