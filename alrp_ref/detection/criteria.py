@@ -29,6 +29,11 @@ def self_balance_of(criterion: nn.Module) -> SelfBalance | None:
     return getattr(criterion, "self_balance", None)
 
 
+def decoded(deltas: Tensor, assigned: Assigned, coder: BoxCoder) -> Tensor:
+    """The predicted boxes of the positives, in their order. Shape: `deltas` (B, N, 4) -> (|P|, 4)."""
+    return coder.decode(deltas[assigned.positives], assigned.anchors)
+
+
 class ALRPCriterion(nn.Module):
     """aLRP Loss over one list of all images, levels, anchors and classes of the batch.
 
@@ -48,7 +53,7 @@ class ALRPCriterion(nn.Module):
         return self.loss.self_balance
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        predicted = self.coder.decode(deltas[assigned.positives], assigned.anchors)
+        predicted = decoded(deltas, assigned, self.coder)
         out = self.loss(*flatten_batch(logits, assigned.labels, predicted, assigned.boxes, loc_error=self.loc_error))
         return {"loss_cls": out.cls, "loss_loc": out.loc_weight * out.loc}  # weighted, as in the release
 
@@ -99,7 +104,7 @@ class MeanGIoUCriterion(nn.Module):
         self.coder = coder
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
+        errors = giou_error(decoded(deltas, assigned, self.coder), assigned.boxes)
         return {"loss_loc": errors.sum() / max(1, len(errors))}
 
 
@@ -117,7 +122,7 @@ class ScoredGIoUCriterion(nn.Module):
         self.coder = coder
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        errors = giou_error(self.coder.decode(deltas[assigned.positives], assigned.anchors), assigned.boxes)
+        errors = giou_error(decoded(deltas, assigned, self.coder), assigned.boxes)
         scores = logits[assigned.positives].detach().amax(dim=-1).sigmoid()
         return {"loss_loc": (scores * errors).sum() / scores.sum().clamp(min=torch.finfo(scores.dtype).tiny)}
 
@@ -132,10 +137,10 @@ class RankSortCriterion(nn.Module):
 
     def __init__(self, loss: RankSortLoss, coder: BoxCoder, *, weight: float | None):
         super().__init__()
-        self.loss, self.boxes, self.weight = loss, ScoredGIoUCriterion(coder), weight
+        self.loss, self.coder, self.boxes, self.weight = loss, coder, ScoredGIoUCriterion(coder), weight
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
-        predicted = self.boxes.coder.decode(deltas[assigned.positives].detach(), assigned.anchors)
+        predicted = decoded(deltas.detach(), assigned, self.coder)
         out = self.loss(*flatten_batch(logits, assigned.labels, predicted, assigned.boxes, loc_error=paired_ious))
         boxes = self.boxes(logits, deltas, assigned)["loss_loc"]
         weight = self.weight
