@@ -48,15 +48,20 @@ class Kind(NamedTuple):
     judge: Callable[..., tuple[Tensor, ...]]
 
 
-def _ap_loss(logits: Tensor, targets: Tensor, numbers: Tensor, *, delta: float) -> tuple[Tensor]:
-    return (pairwise.ap_loss(logits, targets, delta=delta),)
+def without_numbers(loss: Callable[..., Tensor]) -> Callable[..., tuple[Tensor]]:
+    """A loss of one part that needs no number for each positive, called like those that do."""
+
+    def called_alike(logits: Tensor, targets: Tensor, numbers: Tensor, *, delta: float) -> tuple[Tensor]:
+        return (loss(logits, targets, delta=delta),)
+
+    return called_alike
 
 
 KINDS = {
     "alrp": Kind(
         "aLRP Loss", ALRP_PARTS, "loss", ("alrp_cls", "alrp_loc", "alrp_grad"), "loc_errors", pairwise.alrp_loss
     ),
-    "ap": Kind("AP Loss", AP_PARTS, "loss", ("ap", "ap_grad"), "loc_errors", _ap_loss),
+    "ap": Kind("AP Loss", AP_PARTS, "loss", ("ap", "ap_grad"), "loc_errors", without_numbers(pairwise.ap_loss)),
     "rank_sort": Kind(
         "RS Loss", RS_PARTS, "rank_sort", ("ranking", "sorting", "grad"), "ious", pairwise.rank_sort_loss
     ),

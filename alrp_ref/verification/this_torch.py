@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from alrp_ref.losses import ALRPLoss, alrp_loss, ap_loss, rank_sort_loss
 from alrp_ref.machine.timing import in_turn
@@ -24,6 +23,7 @@ from alrp_ref.verification.ports import (
     on_official_lists,
     port_of,
     theorems,
+    without_numbers,
 )
 from alrp_ref.verification.report import Case, Verification
 from alrp_ref.version import __version__
@@ -46,7 +46,7 @@ def verify_torch(device: str = "cpu") -> Verification:
     loss = port_of(alrp_loss, device, exact)
     versions = f"alrp_ref {__version__}, torch {torch.__version__}, numpy {np.__version__}"
     report = Verification(f"aLRP Loss on {_name_of(device)}\n{versions}")
-    for kind, function in (("alrp", alrp_loss), ("ap", _ap_loss), ("rank_sort", rank_sort_loss)):
+    for kind, function in (("alrp", alrp_loss), ("ap", without_numbers(ap_loss)), ("rank_sort", rank_sort_loss)):
         report.cases += on_official_lists(port_of(function, device, exact), KINDS[kind])
     for size in SIZES:
         _compare_and_time(report, f"pairwise, {size:,} logits", draw(size), device, exact)
@@ -63,10 +63,6 @@ def verify_torch(device: str = "cpu") -> Verification:
     if device == "cuda":
         report.cases += guarded("the host never waits", _no_wait)
     return report
-
-
-def _ap_loss(logits: Tensor, targets: Tensor, loc_errors: Tensor, *, delta: float) -> tuple[Tensor]:
-    return (ap_loss(logits, targets, delta=delta),)
 
 
 def _require(device: str) -> None:
