@@ -11,7 +11,7 @@ from pathlib import Path
 
 from alrp_ref.machine.files import DataError
 from figures.make import HERE, make
-from figures.runs import Run
+from studies.results import Run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,10 +12,11 @@ import json
 import re
 from pathlib import Path
 
+from alrp_ref.machine.files import read_table
+from alrp_ref.reports.seeds import Study
 from figures import fig4, toy
 from figures.prose import blocks, count, decimal, error, mean
-from figures.runs import DATA, read_table
-from figures.seeds import Study
+from studies.results import DATA
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

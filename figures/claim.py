@@ -2,9 +2,12 @@
 
 from collections.abc import Hashable, Sequence
 
+from alrp_ref.machine.files import read_table
+from alrp_ref.reports.seeds import Study
 from figures import seeds
 from figures.prose import render
-from figures.runs import DATA, METRICS, read_table
+from studies import recipes
+from studies.results import DATA, METRICS
 
 COLUMNS = (*METRICS, "rho")
 LOSSES = {"alrp": "aLRP Loss", "ap": "AP Loss", "focal": "focal loss"}
@@ -25,25 +28,6 @@ ON_SHAPES = [
     ("AP Loss, mean GIoU × 10", "ap_alike_10", 10_000),
 ]
 """Title, recipe in `data/length/results.csv`, and length of each row."""
-
-RECIPES = {
-    "alrp": "alrp_tiny",
-    "ap": "ap_tiny",
-    "focal": "focal_tiny:lr=0.019",
-    "giou_weight_1": "alrp_tiny:loss.first_weight=1:loss.self_balance_epochs=0",
-    "giou_weight_2": "alrp_tiny:loss.first_weight=2:loss.self_balance_epochs=0",
-    "giou_weight_5": "alrp_tiny:loss.first_weight=5:loss.self_balance_epochs=0",
-    "ap_smooth_l1_3": "alrp_tiny:loss=Separate(scores=AP(), boxes=SmoothL1(), weight=3)",
-    "ap_alike_1": "alrp_tiny:loss=Separate(scores=AP(), boxes=MeanGIoU(), weight=1)",
-    "ap_alike_3": "alrp_tiny:loss=Separate(scores=AP(), boxes=MeanGIoU(), weight=3)",
-    "ap_alike_10": "alrp_tiny:loss=Separate(scores=AP(), boxes=MeanGIoU(), weight=10)",
-    "ap_ordered": "alrp_tiny:loss=Separate(scores=AP(), boxes=ALRP())",
-    "alrp_alike_3": "alrp_tiny:loss=Separate(scores=ALRP(), boxes=MeanGIoU(), weight=3)",
-    "photographs_alrp": "alrp_mobilenet_320:batch_size=16:lr=0.02",
-    "photographs_ap": "ap_mobilenet_320:batch_size=16:lr=0.02",
-    "photographs_focal": "focal_mobilenet_320:batch_size=16:lr=0.064",
-}
-"""What `alrp train --recipe` takes for each run, by its name in `data/length/results.csv`."""
 
 SWITCHES = [
     ("aLRP Loss", "weighted by rank", "self-balance", "alrp"),
@@ -96,10 +80,11 @@ def elsewhere() -> list[list[str]]:
 
 def to_train() -> list[list[str]]:
     """The recipe of each row."""
-    titles = {recipe: f"scores: {scores}; boxes: {boxes}" for scores, boxes, _, recipe in SWITCHES}
+    titles = {recipe: f"scores: {scores}; boxes: {boxes}, {weight}" for scores, boxes, weight, recipe in SWITCHES}
     titles |= {recipe: title for title, recipe, _ in ON_SHAPES}
     titles |= {f"photographs_{loss}": f"photographs, {title}" for loss, title in LOSSES.items()}
-    return [["row", "recipe"], *([titles[name], f"`{recipe}`"] for name, recipe in RECIPES.items())]
+    found = recipes.ON_SHAPES | recipes.PHOTOGRAPHS
+    return [["row", "recipe"], *([title, f"`{found[name]}`"] for name, title in titles.items())]
 
 
 def of_run(recipe: str, steps: int = 10_000) -> list[str]:
@@ -108,7 +93,7 @@ def of_run(recipe: str, steps: int = 10_000) -> list[str]:
     return [str(len(study.values((recipe, steps), "AP"))), *cells(study, (recipe, steps), COLUMNS)]
 
 
-def cells(study: seeds.Study, cell: Hashable, columns: Sequence[str]) -> list[str]:
+def cells(study: Study, cell: Hashable, columns: Sequence[str]) -> list[str]:
     """Mean of the seeds ± its standard error, by column."""
     digits = {"rho": 3}
     found = {column: study.mean(cell, column) for column in columns}

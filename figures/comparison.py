@@ -5,10 +5,11 @@ The text is `comparison.md.j2`.
 
 from collections.abc import Iterable, Sequence
 
-from alrp_ref.reports.comparison import BOUNDS, COLUMNS, by_rate
+from alrp_ref.machine.files import read_table
+from alrp_ref.reports.comparison import BOUNDS, COLUMNS, by_rate, summary
+from alrp_ref.reports.seeds import Study
 from figures.prose import decimal, render
-from figures.runs import DATA, read_table
-from figures.seeds import Study
+from studies.results import DATA
 
 NAMES = {
     "alrp_mobilenet_320": "aLRP Loss",
@@ -46,8 +47,8 @@ def draw() -> str:
     """The page."""
     return render(
         "comparison",
-        two_epochs=summary("comparison"),
-        fourteen_epochs=summary("long"),
+        two_epochs=summary(rows_of("comparison", "comparison")),
+        fourteen_epochs=summary(rows_of("long", "comparison")),
         classes=after("classes", "class", ("AP", "AP50", "AP75", "oLRP")),
         positives=after("positives", "class", PLACES),
         bounds=bounds(),
@@ -65,15 +66,6 @@ def draw() -> str:
 def study(folder: str, table: str, only: str = "", key: str = "class") -> Study:
     """The runs of a table, by recipe; with `only`, its rows of one class or order."""
     return Study([row for row in rows_of(folder, table) if not only or row[key] == only], lambda row: row["recipe"])
-
-
-def shown(runs: Study, recipe: str, column: str) -> str:
-    """Mean of the seeds, ± its standard error if some run of the study has several; - if it was not kept."""
-    if not runs.cells[recipe][0].get(column):
-        return "-"
-    digits = 1 if column == "minutes" else 2
-    mean, error = runs.mean(recipe, column)
-    return f"{mean:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
 def on(folder: str, recipe: str, column: str = "AP", only: str = "", table: str = "comparison", digits: int = 2) -> str:
@@ -108,26 +100,20 @@ def bounds() -> list[list[str]]:
     return after("bounds", "order", BOUNDS)
 
 
-def summary(folder: str) -> list[list[str]]:
-    """A column for each recipe, a row for each metric."""
-    runs = study(folder, "comparison")
-    return [["", *runs.cells], *([column, *(shown(runs, name, column) for name in runs.cells)] for column in COLUMNS)]
-
-
 def after(table: str, key: str, columns: Iterable[str]) -> list[list[str]]:
     """A table of both comparisons: two epochs, then fourteen; `key` comes first."""
     lines = [[key, "epochs", "recipe", *columns]]
     for epochs, folder in (("2", "comparison"), ("14", "long")):
         for group in dict.fromkeys(row[key] for row in rows_of(folder, table)):
             runs = study(folder, table, group, key)
-            lines += [[group, epochs, name, *(shown(runs, name, c) for c in columns)] for name in runs.cells]
+            lines += [[group, epochs, name, *(runs.shown(name, c) for c in columns)] for name in runs.cells]
     return lines
 
 
 def by_row(folder: str, columns: Sequence[str]) -> list[list[str]]:
     """A row for each recipe."""
     runs = study(folder, "comparison")
-    return [[name, *(shown(runs, name, column) for column in columns)] for name in runs.cells]
+    return [[name, *(runs.shown(name, column) for column in columns)] for name in runs.cells]
 
 
 def tried() -> list[list[str]]:
@@ -136,7 +122,7 @@ def tried() -> list[list[str]]:
     person, others = study("tried", "positives", "person"), study("tried", "positives", "others")
     columns = [(runs, "AP"), (classes, "AP"), (person, "pull"), (person, "boxes"), (others, "boxes"), (others, "above")]
     lines = [["", "AP", "AP, person", "pull, person", "boxes, person", "boxes, others", "above, others"]]
-    return lines + [[name, *(shown(rows, name, column) for rows, column in columns)] for name in runs.cells]
+    return lines + [[name, *(rows.shown(name, column) for rows, column in columns)] for name in runs.cells]
 
 
 def rates() -> list[list[str]]:

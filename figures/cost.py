@@ -2,14 +2,15 @@
 
 One list of a million negatives, 10 to 1,000 positives, value and gradient, float64, on a CPU. The loop over positives
 is how the release works; buckets of negatives at their mean are a known way to be faster (2024), exact for the hard
-step only; running sums are ours. Times are in units of ours at 10 positives. Measured by `measure.py`.
+step only; running sums are ours. Times are in units of ours at 10 positives. Measured by `studies/cost.py`.
 """
 
 from matplotlib.figure import Figure
 
+from alrp_ref.machine.files import read_table
 from alrp_ref.palette import GREY, NEGATIVE, POSITIVE
-from figures.runs import DATA, read_table
 from figures.style import letter, log_ticks
+from studies.results import DATA
 
 LOOKS = {"loop": (GREY, "--", "o"), "buckets": (NEGATIVE, ":", "^"), "running sums": (POSITIVE, "-", "s")}
 NOTHING = 1e-17

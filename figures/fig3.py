@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from alrp_ref.palette import BOXES, INK, POSITIVE
 from alrp_ref.reports.curves import block_means
-from figures.runs import DATA, Run, read_log
 from figures.style import LOOKS, letter, log_ticks
+from studies.results import DATA, Run, read_log
 
 OURS = {
     "(a) alrp_tiny on shapes, 10,000 steps": DATA / "length" / "log_alrp_giou_sb.csv",

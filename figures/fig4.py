@@ -9,8 +9,9 @@ epochs of 40 steps on pictures of shapes: the mean of our runs as a line, and th
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.runs import DATA, Run, read_log, read_table
+from alrp_ref.machine.files import read_table
 from figures.style import LOOKS, letter, log_ticks
+from studies.results import DATA, Run, read_log
 
 LOSSES = {"cross_entropy": "cross entropy", "focal": "focal loss", "alrp": "aLRP Loss"}
 COLUMNS = tuple(name + end for name in ("balance", "loss_cls") for end in ("", "_least", "_most"))

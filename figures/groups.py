@@ -7,13 +7,13 @@ score. Marks: AP Loss with the error of aLRP Loss for the boxes, all alike, at t
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from alrp_ref.machine.files import read_table
 from alrp_ref.palette import GREY, INK
 from figures.length import LOSSES
-from figures.runs import DATA, read_table
 from figures.style import LOOKS, letter
+from studies.groups import SIZES, THIRDS
+from studies.results import DATA
 
-THIRDS = ("top third", "middle third", "last third")
-SIZES = ("small", "medium")
 STYLES = {"-": "top third, or small", "--": "middle third, or medium", ":": "last third"}
 ALIKE = {"color": INK, "linestyle": "", "marker": "D", "markersize": 5, "markerfacecolor": "none"}
 PANELS = {"share of the pull": ("pull", THIRDS), "mean IoU of the boxes": ("IoU", THIRDS), "AP90": ("AP90", SIZES)}

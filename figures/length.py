@@ -10,9 +10,10 @@ from collections import defaultdict
 import numpy as np
 from matplotlib.figure import Figure
 
+from alrp_ref.machine.files import read_table
 from alrp_ref.palette import INK
-from figures.runs import DATA, read_table
 from figures.style import LOOKS, Look, letter
+from studies.results import DATA
 
 LOSSES = {"alrp": "aLRP Loss", "ap": "AP Loss"}
 CURVES = {name: (title, LOOKS[title]) for name, title in LOSSES.items()}

@@ -6,17 +6,15 @@ from pathlib import Path
 from types import ModuleType
 
 from figures import blocks
-from figures.runs import Run
 from figures.style import save
+from studies.results import Run
 
 HERE = Path(__file__).parent
-HELPERS = {"__init__", "__main__", "blocks", "make", "paper", "positives", "prose", "runs", "seeds", "style"}
-HELPERS |= {"measure", "measure_groups", "train"}
 
 
 def drawings() -> dict[str, ModuleType]:
-    """Every file of this folder that draws something, by name."""
-    names = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS)
+    """Every file of this folder with a function `draw`, by name."""
+    names = sorted(path.stem for path in HERE.glob("*.py") if "\ndef draw(" in path.read_text(encoding="utf-8"))
     return {name: import_module(f"figures.{name}") for name in names}
 
 

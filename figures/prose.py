@@ -14,10 +14,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from alrp_ref.machine.files import read_table
 from figures import seeds as statistics
 from figures.paper import TAGS
-from figures.runs import DATA, read_table
 from figures.style import table
+from studies.results import DATA
 
 HERE = Path(__file__).parent
 NUMBERS = "no one two three four five six seven eight nine ten".split()

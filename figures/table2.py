@@ -4,7 +4,7 @@ from figures.claim import COLUMNS, of_run
 from figures.comparison import by_row
 from figures.paper import TABLE_2, show
 from figures.prose import render
-from figures.runs import Run, result
+from studies.results import Run, result
 
 NAMES = {
     "ap": "AP Loss, smooth L1",

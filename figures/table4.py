@@ -1,8 +1,9 @@
 """Table 4: the weight that the self-balance starts from. The text is `table4.md.j2`."""
 
+from alrp_ref.machine.files import read_table
 from figures.claim import COLUMNS, of_run
 from figures.prose import render
-from figures.runs import DATA, read_table
+from studies.results import DATA
 
 RUNS = {"1": "first_weight_1", "10": "first_weight_10", "50, the recipe's": "alrp", "200": "first_weight_200"}
 """The recipe of each initial weight in `data/length/results.csv`."""

@@ -3,9 +3,10 @@
 The text is `table5.md.j2`.
 """
 
+from alrp_ref.machine.files import read_table
 from figures import comparison
 from figures.prose import bound, render
-from figures.runs import DATA, Run, bounds, read_table
+from studies.results import DATA, Run, bounds
 
 COLUMNS = ("AP", "AP50", "AP75", "AP90")
 NAMES = {"lower": "worst order", "as it is": "as it is", "upper": "best order"}

@@ -3,9 +3,9 @@
 from matplotlib.figure import Figure
 
 from alrp_ref.palette import GREY
-from figures.runs import at_the_end
 from figures.style import LOOKS, letter
 from figures.table3 import SELF_BALANCE, WEIGHTS
+from studies.results import at_the_end
 
 PANELS = ("AP", "AP90", "oLRP")
 LINES = {"giou": ("GIoU", LOOKS["aLRP Loss"].colour, "-"), "iou": ("IoU", GREY, "--")}

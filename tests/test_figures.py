@@ -17,6 +17,7 @@ from alrp_ref.detection import RECIPES
 from alrp_ref.detection.recipe_losses import MeanGIoU
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation.score_iou import ORDERS, average_precision, reordered
+from alrp_ref.machine.files import read_table
 from alrp_ref.reports.curves import block_means
 from alrp_ref.training import TrainOptions, train
 from benchmarks import methods
@@ -31,12 +32,10 @@ from figures import (
     fig3,
     fig4,
     make,
-    measure,
     order,
     overview,
     paper,
     race,
-    runs,
     style,
     table2,
     table3,
@@ -46,7 +45,10 @@ from figures import (
     weights,
 )
 from figures.__main__ import main
-from figures.measure_groups import third_of
+from studies import recipes, results
+from studies import toy as studied
+from studies.cost import POSITIVES
+from studies.groups import third_of
 
 FIGURES = Path(__file__).parents[1] / "figures"
 DRAWINGS = make.drawings()
@@ -219,7 +221,7 @@ def test_figure_3_draws_the_logs():
     figure = fig3.draw()
     assert len(figure.axes) == 4
     for (losses, ratio), path in zip(np.reshape(figure.axes, (2, 2)).T, fig3.OURS.values(), strict=True):
-        log = runs.read_log(path)
+        log = results.read_log(path)
         length = len(log["step"]) // fig3.BLOCKS
         cls, loc, total, weighted = (line.get_ydata() for line in losses.lines)
         assert np.allclose(cls, block_means(log["loss_cls"], length))
@@ -253,7 +255,7 @@ def test_table_2_holds_the_mean_of_the_seeds():
     """Each of our cells is the mean of the seeds after 10,000 steps, in percent; the paper's stand as they are."""
     names, *rows = table(table2.draw().partition("## On photographs")[0])
     for row, (name, title) in zip(rows, table2.NAMES.items(), strict=True):
-        seeds = [float(r["AP"]) for r in runs.at_the_end(table2.RUNS[name])]
+        seeds = [float(r["AP"]) for r in results.at_the_end(table2.RUNS[name])]
         assert row[0] == title and row[names.index("seeds")] == str(len(seeds))
         assert row[names.index("AP")] == paper.show(paper.TABLE_2[name])[0]
         assert row[names.index("AP, ours")].split(" ")[0] == f"{100 * sum(seeds) / len(seeds):.1f}"
@@ -313,19 +315,19 @@ def test_table_3_and_its_curve_show_the_same_runs():
         assert [row[0] for row in rows] == [*of_error, "self-balance"]
         drawn = [*axes.lines[first].get_ydata(), axes.lines[first + 1].get_ydata()[0]]
         assert [f"{100 * value:.1f}" for value in drawn] == [row[2].split(" ")[0] for row in rows]
-        assert {row["steps"] for row in runs.at_the_end(table3.SELF_BALANCE[error])} == {"10000"}
+        assert {row["steps"] for row in results.at_the_end(table3.SELF_BALANCE[error])} == {"10000"}
 
 
 def test_the_square_changes_one_thing_between_the_rows_that_it_calls_clean():
     """With the scores of aLRP Loss and constant weights, weighting by rank is the only difference of the recipes but
     for the weight; with self-balance two things differ. Both halves of aLRP Loss raise rho."""
-    loss = {recipe: get_recipe(claim.RECIPES[recipe]).loss for *_, recipe in claim.SWITCHES}
+    loss = {recipe: get_recipe(recipes.ON_SHAPES[recipe]).loss for *_, recipe in claim.SWITCHES}
     for constant in ("giou_weight_2", "giou_weight_5"):
         assert loss[constant].self_balance_epochs == 0 and f"{loss[constant].first_weight:g}" == constant[-1]
         assert replace(loss[constant], first_weight=50.0, self_balance_epochs=1.0) == loss["alrp"]
     mean = loss["alrp_alike_3"]
     assert mean.scores == loss["alrp"] and type(mean.boxes) is MeanGIoU and mean.weight == 3
-    rho = {recipe: np.mean([float(row["rho"]) for row in runs.at_the_end(recipe)]) for *_, recipe in claim.SWITCHES}
+    rho = {recipe: np.mean([float(row["rho"]) for row in results.at_the_end(recipe)]) for *_, recipe in claim.SWITCHES}
     assert rho["alrp"] > rho["ap_ordered"] > rho["ap_alike_3"] and rho["alrp"] > rho["alrp_alike_3"] > rho["ap_alike_3"]
     _, *rows = table(claim.draw().partition("## Two switches")[2].partition("\n## ")[0])
     assert [row[:3] for row in rows] == [list(row[:3]) for row in claim.SWITCHES]
@@ -371,7 +373,7 @@ def test_a_wider_step_reaches_further_down():
 @pytest.mark.parametrize("scores_by, boxes_by", toy.CORNERS)
 def test_the_toy_is_what_was_kept(scores_by: str, boxes_by: str):
     """A run with seed 0 gives its row of toy.csv; another processor may move a box across a threshold."""
-    found = toy.run(scores_by, boxes_by, 0, weight=10, noise=0.8)
+    found = studied.run(scores_by, boxes_by, 0, weight=10, noise=0.8)
     weight = "self-balance" if boxes_by == "aLRP" else "10"
     for examples, metrics in found.items():
         row = toy.kept(0.8, examples, scores_by, boxes_by, weight)
@@ -382,7 +384,7 @@ def test_the_pull_on_the_boxes_does_it_all():
     """In the toy, on seen examples: boxes by aLRP Loss give more AP90, higher rho and better boxes on top in each seed,
     with equal AP50, lower mean IoU and lower AP75. Who pushes the scores hardly matters."""
     means = {c: {name: x.mean() for name, x in toy.corner(0.8, "seen", *c).items()} for c in toy.CORNERS}
-    for scores_by in toy.LOSSES:
+    for scores_by in studied.LOSSES:
         by_seed = [toy.corner(0.8, "seen", scores_by, boxes_by) for boxes_by in ("aLRP", "alike")]
         assert all((by_seed[0][name] > by_seed[1][name]).all() for name in ("rho", "IoU of top ten", "AP90"))
         ours, alike = means[scores_by, "aLRP"], means[scores_by, "alike"]
@@ -397,7 +399,7 @@ def test_the_pull_on_the_boxes_does_it_all():
 def test_the_toys_gain_is_on_seen_examples_alone():
     """On new examples no setting has AP90, and boxes by aLRP Loss have lower AP75 and no better boxes on top. With
     little noise AP90 is not higher on the seen ones either."""
-    for scores_by in toy.LOSSES:
+    for scores_by in studied.LOSSES:
         ours, alike = (
             {name: x.mean() for name, x in toy.corner(0.8, "new", scores_by, boxes_by).items()}
             for boxes_by in ("aLRP", "alike")
@@ -411,9 +413,9 @@ def test_the_toys_gain_is_on_seen_examples_alone():
 
 def test_the_toys_figure_and_table_are_of_the_kept_numbers():
     """Ten seeds of each setting; every point is a mean of them, and the index prints the means."""
-    for noise in toy.NOISES:
+    for noise in studied.NOISES:
         for corner in toy.CORNERS:
-            assert all(len(toy.corner(noise, name, *corner)["rho"]) == toy.SEEDS >= 10 for name in ("seen", "new"))
+            assert all(len(toy.corner(noise, name, *corner)["rho"]) == studied.SEEDS >= 10 for name in ("seen", "new"))
     axes = toy.draw().axes
     points = [bars.lines[0].get_ydata()[0] for bars in axes[2].containers]
     means = [toy.corner(0.8, name, *c)["AP90"].mean() for c in toy.CORNERS for name in ("seen", "new")]
@@ -442,13 +444,13 @@ def test_three_ways_to_compute_the_loss():
 
 def test_running_sums_were_measured_to_grow_least():
     """In the committed measurement ours is exact and, from 100 positives on, faster than the loop."""
-    rows = {(row["method"], int(row["positives"])): row for row in runs.read_table(runs.DATA / "cost.csv")}
+    rows = {(row["method"], int(row["positives"])): row for row in read_table(results.DATA / "cost.csv")}
     assert all(float(row["error_gradient"]) < 1e-12 for (method, _), row in rows.items() if method == "running sums")
     for number in (100, 300, 1000):
         assert float(rows["running sums", number]["time"]) < float(rows["loop", number]["time"])
     times, errors = cost.draw().axes
     for line in times.lines:
-        assert line.get_ydata().tolist() == [float(rows[line.get_label(), n]["time"]) for n in measure.POSITIVES]
+        assert line.get_ydata().tolist() == [float(rows[line.get_label(), n]["time"]) for n in POSITIVES]
     assert [line.get_label() for line in errors.lines] == ["buckets", "running sums"]
 
 

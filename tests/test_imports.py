@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "alrp_ref"
-PROGRAMS = ("benchmarks", "docs", "examples", "figures", "notebooks", "tests")
+PROGRAMS = ("benchmarks", "docs", "examples", "figures", "notebooks", "studies", "tests")
 FLOORS = (
     {"paper", "machine", "checks", "palette", "version"},
     {"ranking_loss", "rank_sort", "losses", "batch"},

@@ -272,7 +272,7 @@ def test_the_list_of_faults_names_tests_that_exist():
 def test_the_demo_leaves_nothing_for_the_linter(tmp_path):
     """`make demo` and then `make test`, which begins with the linter, pass in this order."""
     unread = shutil.ignore_patterns("__pycache__", "*.npz", "*.json", "*.csv", "*.png", "*.svg")
-    for name in ("alrp_ref", "figures", "benchmarks", "tests"):
+    for name in ("alrp_ref", "studies", "figures", "benchmarks", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=unread)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     demo = """

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
-from figures import blocks, make, prose, runs, seeds
+from alrp_ref.machine.files import read_table
+from figures import blocks, make, prose, seeds
+from studies import results
 
 FIGURES = Path(__file__).parents[1] / "figures"
 TEMPLATES = sorted(FIGURES.glob("*.md.j2"))
@@ -131,26 +133,11 @@ def test_paragraphs_are_filled_and_nothing_else_is(tmp_path, monkeypatch):
     assert prose.render("one") == f"# {long}\n\n{filled}```bash\n{long}   x\n\nlast\n```\n"
 
 
-def test_the_deviation_of_a_seed_is_pooled_over_all_cells_with_several():
-    """s = sqrt(sum of squares around the cells' means / sum of n - 1); a cell with one seed adds nothing. By hand:
-    {1, 3} and {2, 2, 5} have squares 2 and 6, and 3 degrees of freedom."""
-    deviation, freedom = seeds.pooled_deviation([[1, 3], [7], [2, 2, 5]])
-    assert deviation == pytest.approx(np.sqrt(8 / 3)) and freedom == 3
-    with pytest.raises(ValueError, match="no cell has more than one seed"):
-        seeds.pooled_deviation([[1], [2]])
-
-
-def test_a_standard_error_falls_with_the_root_of_the_seeds():
-    """Of a mean s / sqrt(n), of a difference s * sqrt(1 / n + 1 / m)."""
-    assert seeds.standard_error(2.0, 4) == 1.0
-    assert seeds.standard_error(2.0, 4, 2) == pytest.approx(2 * np.sqrt(1 / 4 + 1 / 2))
-
-
 @pytest.mark.parametrize("metric", prose.METRICS)
 def test_the_error_of_every_row_is_of_the_last_evaluations_alone(metric: str):
     """The deviation on shapes is that of all runs of the results at their end, each loss and length a cell."""
     squares = freedom = 0
-    rows = [row for row in runs.read_table(runs.DATA / "length" / "results.csv") if row["steps"] == row["total_steps"]]
+    rows = [row for row in read_table(results.DATA / "length" / "results.csv") if row["steps"] == row["total_steps"]]
     for cell in {(row["recipe"], row["steps"]) for row in rows}:
         values = np.array([float(row[metric]) for row in rows if (row["recipe"], row["steps"]) == cell])
         squares += (1 if metric == "rho" else 1e4) * values.var() * len(values)

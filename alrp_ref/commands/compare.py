@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from alrp_ref.commands.arguments import Parsers, add_backbone_weights, add_options, backbone_of, new_command
+from alrp_ref.commands.arguments import Parsers, add_backbone_weights, add_options, backbone_of, new_command, options_of
 from alrp_ref.commands.columns import as_table
 from alrp_ref.commands.data import add_data, layout_of
 
@@ -28,11 +28,12 @@ def add(parsers: Parsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from alrp_ref.detection.recipes import get_recipe
-    from alrp_ref.reports import compare, write_comparison
+    from alrp_ref.reports import write_comparison
     from alrp_ref.reports.comparison import results, summary
+    from alrp_ref.training import compare
 
-    options = {"workers": args.workers, "device": args.device} | backbone_of(args, get_recipe(args.recipes[0]))
-    compared = compare(args.recipes, layout_of(args), args.out, steps=args.budget, seeds=args.seeds, **options)
+    options = options_of(args, steps=args.budget, **backbone_of(args, get_recipe(args.recipes[0])))
+    compared = compare(args.recipes, layout_of(args), args.out, options, seeds=args.seeds)
     columns = [(name, values) for name, *values in zip(*summary(results(compared.runs)), strict=True)]
     print(f"\n{as_table(columns)}\n\nPage: {write_comparison(compared, args.out)}")
     return 0

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,13 @@ from alrp_ref.evaluation import iou_index, order_bounds, precision_curves
 from alrp_ref.evaluation.score_iou import by_image
 from alrp_ref.machine.files import locked, write_atomic, write_table
 from alrp_ref.reports import curves
-from alrp_ref.reports.compare import HELD_OUT, SWEEP_SHARE, Comparison, Run
 from alrp_ref.reports.page import page, paragraph, picture, section, table
-from alrp_ref.reports.report import draw_found, draw_truth, read_result, with_objects
+from alrp_ref.reports.report import draw_found, draw_truth, with_objects
+from alrp_ref.reports.seeds import Study
+from alrp_ref.training.compare_recipes import HELD_OUT, SWEEP_SHARE, Comparison
+from alrp_ref.training.experiment import Experiment
 from alrp_ref.training.log import PARTS, read_metrics
+from alrp_ref.training.validation import read_result
 
 COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho", "minutes")
 BOUNDS = {"AP": slice(None)} | {f"AP{100 * iou:.0f}": iou_index(iou) for iou in curves.SHOWN_IOUS}
@@ -89,33 +91,27 @@ def _write(compared: Comparison, out: Path) -> Path:
     return path
 
 
-def results(runs: Sequence[Run]) -> list[Row]:
+def results(runs: Sequence[Experiment]) -> list[Row]:
     """A row for each run: its identity and its metrics."""
     return [_identity(run) | {column: run.result.get(column) for column in COLUMNS} for run in runs]
 
 
 def summary(rows: Sequence[Row]) -> list[list[str]]:
-    """A column for each recipe, a row for each metric: mean ± standard deviation over the seeds.
+    """A column for each recipe, a row for each metric, as `Study.shown`.
 
     Args: `results`, or the rows of `comparison.csv`. All columns but rho and minutes become percent.
     """
-    names = list(dict.fromkeys(row["recipe"] for row in rows))
-    return [["", *names]] + [
-        [column, *(spread([row[column] for row in rows if row["recipe"] == name], column) for name in names)]
-        for column in COLUMNS
-    ]
+    study = Study(rows, _recipe_of)
+    return [["", *study.cells], *([column, *(study.shown(name, column) for name in study.cells)] for column in COLUMNS)]
 
 
-def mean_rows(rows: Sequence[Row], keys: tuple[str, str], columns: Iterable[str]) -> list[list[str]]:
-    """Mean ± standard deviation of the rows that agree in both keys, grouped by the first key."""
-    groups: dict[str, dict[str, list[Row]]] = {}
-    for row in rows:
-        groups.setdefault(row[keys[0]], {}).setdefault(row[keys[1]], []).append(row)
-    return [["", keys[1], *columns]] + [
-        [first, second, *(spread([row[c] for row in group], c) for c in columns)]
-        for first, parts in groups.items()
-        for second, group in parts.items()
-    ]
+def by_group(rows: Sequence[Row], group: str, columns: Iterable[str]) -> list[list[str]]:
+    """A row for each group and recipe. A group, a class or an order, has a standard deviation of its own."""
+    lines = [[group, "recipe", *columns]]
+    for name in dict.fromkeys(row[group] for row in rows):
+        study = Study([row for row in rows if row[group] == name], _recipe_of)
+        lines += [[name, recipe, *(study.shown(recipe, column) for column in columns)] for recipe in study.cells]
+    return lines
 
 
 def by_rate(rows: Sequence[Row]) -> list[list[str]]:
@@ -126,33 +122,23 @@ def by_rate(rows: Sequence[Row]) -> list[list[str]]:
     return [["", *(f"{lr:g}" for lr in rates)]] + [[name, *(aps.get((name, lr), "") for lr in rates)] for name in names]
 
 
-def spread(values: Sequence[float | str | None], column: str) -> str:
-    """Mean ± standard deviation (n - 1) of the known values; numbers, or strings from a CSV file."""
-    scale = 1 if column in ("rho", "minutes") else 100
-    known = [scale * float(value) for value in values if value not in (None, "")]
-    if not known:
-        return "-"
-    digits = 1 if column == "minutes" else 2
-    text = f"{mean(known):.{digits}f}"
-    return text if len(known) == 1 else f"{text} ± {stdev(known):.{digits}f}"
-
-
-def by_recipe(runs: Sequence[Run]) -> dict[str, list[Run]]:
+def by_recipe(runs: Sequence[Experiment]) -> dict[str, list[Experiment]]:
     """The runs of each recipe, by its name."""
     return {name: [r for r in runs if r.recipe.name == name] for name in dict.fromkeys(r.recipe.name for r in runs)}
 
 
 def _sections(
-    runs: Sequence[Run], val: CocoDataset, tables: Mapping[str, list[Row]], shown: Mapping[str, str]
+    runs: Sequence[Experiment], val: CocoDataset, tables: Mapping[str, list[Row]], shown: Mapping[str, str]
 ) -> list[str]:
-    stopped = [f"{r.recipe.name}, seed {r.seed}: {r.result['stopped']}" for r in runs if "stopped" in r.result]
+    stopped = [f"{r.recipe.name}, seed {r.options.seed}: {r.result['stopped']}" for r in runs if "stopped" in r.result]
     return [
         section("What was compared", *map(paragraph, _setting(runs, val)), *_differences(runs)),
         section(
             "Result on val2017",
             paragraph(
-                "Mean ± standard deviation over the seeds; in percent but for rho and minutes. rho is Spearman's "
-                "correlation of score and IoU over the true positives of a class, mean over the classes."
+                "Mean over the seeds ± its standard error, from the standard deviation of a seed, pooled over the "
+                "recipes; in percent but for rho and minutes. rho is Spearman's correlation of score and IoU over the "
+                "true positives of a class, mean over the classes."
             ),
             table(summary(tables["comparison"]), header=True),
             *map(paragraph, stopped),
@@ -167,14 +153,14 @@ def _sections(
                 "AP in percent if the scores of the true positives had the worst order by IoU (lower), the one they "
                 "have, and the best (upper): Table 5 of the paper. A detection in a crowd counts as false here."
             ),
-            table(mean_rows(tables["bounds"], ("recipe", "order"), BOUNDS), header=True),
+            table(by_group(tables["bounds"], "order", BOUNDS), header=True),
         ),
         section(
             "The most frequent classes",
             paragraph(
                 "Most classes have few objects, so the mean over all classes says little about these. In percent."
             ),
-            table(mean_rows(tables["classes"], ("class", "recipe"), CLASS_COLUMNS), header=True),
+            table(by_group(tables["classes"], "class", CLASS_COLUMNS), header=True),
         ),
         section(
             "Learning rates",
@@ -192,16 +178,16 @@ def _sections(
     ]
 
 
-def _setting(runs: Sequence[Run], val: CocoDataset) -> list[str]:
+def _setting(runs: Sequence[Experiment], val: CocoDataset) -> list[str]:
     recipes, run = [run.recipe for run in runs], runs[0]
     train = CocoDataset(run.coco, "train2017")
-    epochs = run.steps * run.recipe.batch_size / len(train)
+    epochs = run.options.steps * run.recipe.batch_size / len(train)
     backbones, sides = (_each(values) for values in ([r.backbone for r in recipes], [r.train_size for r in recipes]))
     devices = _each([run.result["device"] for run in runs if "device" in run.result])
     return [
         f"{len(train)} training images, {len(val)} validation images, {len(train.class_names)} classes. {backbones}, "
-        f"{sides} px, {run.steps} steps of {run.recipe.batch_size} images ({epochs:.1f} epochs), "
-        f"seeds: {len({run.seed for run in runs})}{f'; trained on {devices}' if devices else ''}.",
+        f"{sides} px, {run.options.steps} steps of {run.recipe.batch_size} images ({epochs:.1f} epochs), "
+        f"seeds: {len({run.options.seed for run in runs})}{f'; trained on {devices}' if devices else ''}.",
         "Each recipe sees the same images in the same order, for the same number of steps. The learning rate of each "
         "loss was chosen on held-out training images; the validation images were not used for that.",
     ]
@@ -211,7 +197,7 @@ def _each(values: Iterable[Any]) -> str:
     return " and ".join(dict.fromkeys(map(str, values)))
 
 
-def _differences(runs: Sequence[Run]) -> list[str]:
+def _differences(runs: Sequence[Experiment]) -> list[str]:
     """The fields in which the recipes differ, as a table; empty for a single recipe."""
     fields = {name: settings(seeds[0].recipe) for name, seeds in by_recipe(runs).items()}
     names = dict.fromkeys(key for values in fields.values() for key in values if key != "name")
@@ -222,15 +208,19 @@ def _differences(runs: Sequence[Run]) -> list[str]:
     return [paragraph("The recipes differ in these fields only:"), table(rows, header=True)]
 
 
-def _identity(run: Run) -> dict[str, Any]:
-    return {"recipe": run.recipe.name, "lr": run.recipe.lr, "steps": run.steps, "seed": run.seed}
+def _identity(run: Experiment) -> dict[str, Any]:
+    return {"recipe": run.recipe.name, "lr": run.recipe.lr, "steps": run.options.steps, "seed": run.options.seed}
 
 
-def _detections(run: Run) -> list[dict[str, Any]]:
+def _recipe_of(row: Row) -> str:
+    return row["recipe"]
+
+
+def _detections(run: Experiment) -> list[dict[str, Any]]:
     return read_result(run.folder / "detections.json")
 
 
-def _classes(run: Run, val: CocoDataset) -> list[Row]:
+def _classes(run: Experiment, val: CocoDataset) -> list[Row]:
     """A row for each of the classes with most objects."""
     per_class = read_result(run.folder / "metrics.json")["per_class"]
     objects = Counter(a["category_id"] for a in val.coco.dataset["annotations"] if not a.get("iscrowd"))
@@ -243,7 +233,7 @@ def _classes(run: Run, val: CocoDataset) -> list[Row]:
     ]
 
 
-def _bounds(run: Run, val: CocoDataset) -> list[Row]:
+def _bounds(run: Experiment, val: CocoDataset) -> list[Row]:
     """A row for each order of the true positives."""
     return [
         _identity(run) | {"order": order} | {name: ap[index].mean() for name, index in BOUNDS.items()}
@@ -251,7 +241,7 @@ def _bounds(run: Run, val: CocoDataset) -> list[Row]:
     ]
 
 
-def _losses(seeds: Sequence[Run]) -> list[dict[str, float]]:
+def _losses(seeds: Sequence[Experiment]) -> list[dict[str, float]]:
     """Means over the seeds and over parts of the run, each named by its first step; cut to the shortest run."""
     logs = [read_metrics(run.folder / "metrics.csv") for run in seeds]
     for row in chain.from_iterable(logs):
@@ -264,7 +254,7 @@ def _losses(seeds: Sequence[Run]) -> list[dict[str, float]]:
     ]
 
 
-def _examples(runs: Sequence[Run], val: CocoDataset) -> Figure:
+def _examples(runs: Sequence[Experiment], val: CocoDataset) -> Figure:
     """The first validation images with objects: ground truth, and the detections of one run of each recipe."""
     shown = {name: seeds[0] for name, seeds in by_recipe(runs).items()}
     found = {name: by_image(_detections(run)) for name, run in shown.items()}

@@ -18,10 +18,11 @@ from alrp_ref.detection.recipes import from_data, settings
 from alrp_ref.detection.saved_model import load_checkpoint
 from alrp_ref.evaluation import precision_curves, true_positives
 from alrp_ref.evaluation.score_iou import by_image, xyxy
-from alrp_ref.machine.files import DataError, read_json, write_atomic
+from alrp_ref.machine.files import write_atomic
 from alrp_ref.reports import curves
 from alrp_ref.reports.page import page, paragraph, picture, section, table
 from alrp_ref.training.log import read_metrics
+from alrp_ref.training.validation import read_result
 
 EXAMPLES = 8
 METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
@@ -120,16 +121,6 @@ def draw_found(
 ) -> Image.Image:
     """An image with the detections above the LRP-optimal score threshold of their class."""
     return draw_boxes(data.read_image(image_id), above_thresholds(data, found, thresholds), data.class_names)
-
-
-def read_result(path: Path) -> Any:
-    """Read a JSON file of a run. Raises: DataError, naming the file and the command that writes it."""
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; `alrp train` and `alrp eval --out` write it") from None
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); evaluate again") from error
 
 
 def _number(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from alrp_ref.detection.fields import check_fields, documented
@@ -65,6 +66,13 @@ class TrainOptions:
             raise ValueError(
                 'accumulate ranks each micro-batch by itself, and rank_scope "global" ranks the whole batch'
             )
+
+    @property
+    def backbone(self) -> str:
+        """Where the first weights of the backbone come from: the name of a file, imagenet or none."""
+        if self.backbone_weights is not None:
+            return Path(self.backbone_weights).name
+        return "imagenet" if self.pretrained_backbone else "none"
 
     @property
     def identity(self) -> dict[str, Any]:

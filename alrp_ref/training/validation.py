@@ -10,7 +10,7 @@ import torch
 from alrp_ref.data import CocoDataset
 from alrp_ref.detection.detector import Detector
 from alrp_ref.evaluation import Metrics, detect, evaluate
-from alrp_ref.machine.files import refuse_input, write_atomic
+from alrp_ref.machine.files import DataError, read_json, refuse_input, write_atomic
 
 
 def validate(
@@ -31,9 +31,24 @@ def validate_and_keep(
     detections = detect(model.eval(), data, device, workers=workers)
     metrics = evaluate(data.annotation_file, detections)
     if out is not None:
-        for name, content in (("detections", detections), ("metrics", metrics.to_dict())):
-            write_atomic(out / f"{name}.json", json.dumps(content))
+        write_evaluation(out, detections, metrics)
     return metrics, detections
+
+
+def write_evaluation(out: Path, detections: list[dict[str, Any]], metrics: Metrics) -> None:
+    """Write `detections.json` and `metrics.json`."""
+    for name, content in (("detections", detections), ("metrics", metrics.to_dict())):
+        write_atomic(out / f"{name}.json", json.dumps(content))
+
+
+def read_result(path: Path) -> Any:
+    """Read a JSON file of a run. Raises: DataError, naming the file and the command that writes it."""
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; `alrp train` and `alrp eval --out` write it") from None
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); evaluate again") from error
 
 
 def check_out(out: Path, data: CocoDataset, inputs: Iterable[Path]) -> None:

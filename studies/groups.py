@@ -1,6 +1,6 @@
 """Whom each loss pulls at while it trains: thirds of the positives by score, and objects by size.
 
-Usage: python -m figures.measure_groups SHAPES KEPT
+Usage: python -m studies.groups SHAPES KEPT
 
 KEPT has a folder NAME_K for evaluation K of a run of 10,000 steps on SHAPES, with its `checkpoint.pt` and its
 `detections.json`. data/length/groups.csv gets, under this name, a row for each group: its share in all positives of the
@@ -19,10 +19,13 @@ from torch import Tensor
 from alrp_ref.data import CocoDataset
 from alrp_ref.detection import load_model
 from alrp_ref.evaluation import iou_index, precision_curves
-from figures.groups import SIZES, THIRDS
-from figures.positives import batches_of
-from figures.runs import DATA, replace_runs
-from figures.train import EVALUATED_EVERY
+from studies.keep import replace_runs
+from studies.positives import batches_of
+from studies.results import DATA
+from studies.runs import EVALUATED_EVERY
+
+THIRDS = ("top third", "middle third", "last third")
+SIZES = ("small", "medium")
 
 SMALL, LARGE = 32**2, 96**2
 THRESHOLDS = {"AP50": 0.5, "AP75": 0.75, "AP90": 0.9}

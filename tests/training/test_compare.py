@@ -15,12 +15,15 @@ from alrp_ref.detection.recipe_losses import Focal
 from alrp_ref.detection.recipes import as_data
 from alrp_ref.evaluation import evaluate
 from alrp_ref.machine.files import DataError, read_table
-from alrp_ref.reports import compare, write_comparison
-from alrp_ref.reports.compare import MAX_HALF_DECADES, SWEEP_SHARE, Comparison, Run, best_of, next_rates
-from alrp_ref.reports.comparison import spread
-from alrp_ref.training import TrainingStopped
+from alrp_ref.reports import write_comparison
+from alrp_ref.training import TrainingStopped, TrainOptions, compare
+from alrp_ref.training.compare_recipes import MAX_HALF_DECADES, SWEEP_SHARE, Comparison, best_of, next_rates
+from alrp_ref.training.experiment import Experiment
 
-QUIET = {"log": lambda text: None, "workers": 0, "device": "cpu"}
+
+def quietly(recipes, coco, out, *, seeds=3, log=lambda text: None, **options) -> Comparison:
+    """`compare` on a CPU, without a word."""
+    return compare(recipes, coco, out, TrainOptions(workers=0, device="cpu", **options), seeds=seeds, log=log)
 
 
 @pytest.fixture(scope="session")
@@ -70,16 +73,20 @@ def test_learning_rates_are_chosen_on_training_images_held_out(many, recipes, tm
     best = {"ranked": recipes[0].lr * 10**0.5, "focal": recipes[1].lr / 10}
     trained = []
 
-    def pretend(run: Run, **options) -> None:
+    def pretend(run: Experiment, log) -> None:
         trained.append(run)
         distance = abs(run.recipe.lr / best[run.recipe.name] - 1)
         (run.folder / "result.json").write_text(json.dumps(run._identity() | {"AP": 1 / (1 + distance)}))
 
-    monkeypatch.setattr(Run, "train", pretend)
-    compared = compare(recipes, many, tmp_path, steps=9, seeds=2, **QUIET)
+    monkeypatch.setattr(Experiment, "train", pretend)
+    compared = quietly(recipes, many, tmp_path, steps=9, seeds=2)
     assert len(trained) == len(compared.sweep) + len(compared.runs)
-    assert {run.coco for run in compared.sweep} == {tmp_path / "held_out"} and {r.steps for r in compared.sweep} == {3}
-    assert {run.coco for run in compared.runs} == {Layout.of(many)} and {run.steps for run in compared.runs} == {9}
+    assert {run.coco for run in compared.sweep} == {tmp_path / "held_out"} and {
+        r.options.steps for r in compared.sweep
+    } == {3}
+    assert {run.coco for run in compared.runs} == {Layout.of(many)} and {
+        run.options.steps for run in compared.runs
+    } == {9}
     for run in compared.runs:
         assert run.recipe.lr == pytest.approx(best[run.recipe.name], rel=0.01)
 
@@ -94,7 +101,7 @@ def test_the_tables_hold_what_the_runs_reached(many, recipe, tmp_path):
     for seed, detections in enumerate((found, found[::2])):
         folder = tmp_path / "runs" / "ranked" / f"seed_{seed}"
         folder.mkdir(parents=True)
-        run = Run(recipe=recipe, coco=many, folder=folder, steps=2, seed=seed, backbone="none")
+        run = Experiment(recipe=recipe, coco=many, folder=folder, options=TrainOptions(steps=2, seed=seed))
         metrics = evaluate(truth, detections).to_dict()
         for name, content in {
             "detections": detections,
@@ -156,8 +163,8 @@ def test_a_comparison_from_the_command_line(many, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_comparison_goes_on_where_it_was_stopped(many, recipes, tmp_path):
     """Interrupted in the middle, and given again, it reaches to the digit what one that was not reaches."""
-    options = {"steps": SWEEP_SHARE, "seeds": 1, **QUIET}
-    compare(recipes, many, tmp_path / "whole", **options)
+    options = {"steps": SWEEP_SHARE, "seeds": 1}
+    quietly(recipes, many, tmp_path / "whole", **options)
     seen = []
 
     def stop(text: str) -> None:
@@ -166,9 +173,9 @@ def test_a_comparison_goes_on_where_it_was_stopped(many, recipes, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compare(recipes, many, tmp_path / "stopped", **options | {"log": stop})
+        quietly(recipes, many, tmp_path / "stopped", log=stop, **options)
     assert 0 < len(results(tmp_path / "stopped")) < len(results(tmp_path / "whole"))
-    compare(recipes, many, tmp_path / "stopped", **options)
+    quietly(recipes, many, tmp_path / "stopped", **options)
     assert results(tmp_path / "stopped") == results(tmp_path / "whole")
 
 
@@ -188,7 +195,7 @@ def test_a_run_that_diverges_is_a_result(many, recipes, tmp_path):
     """A learning rate at which the loss is no longer finite reaches AP 0 in the sweep; where all do, the page says at
     which step and why."""
     wild = replace(recipes[1], lr=1e30, warmup_iters=0, clip_norm=None)
-    compared = compare([wild], many, tmp_path, steps=9, seeds=1, **QUIET)
+    compared = quietly([wild], many, tmp_path, steps=9, seeds=1)
     assert {run.result["AP"] for run in compared.sweep} == {0.0}
     assert "training stopped at step" in compared.runs[0].result["stopped"]
     assert "training stopped at step" in write_comparison(compared, tmp_path).read_text()
@@ -200,17 +207,17 @@ def test_a_run_that_was_stopped_otherwise_is_no_result(many, recipes, tmp_path, 
     def killed(*args, **options):
         raise TrainingStopped("a process that reads images was killed")
 
-    monkeypatch.setattr(sys.modules[Run.__module__], "train", killed)
+    monkeypatch.setattr(sys.modules[Experiment.__module__], "train", killed)
     with pytest.raises(TrainingStopped, match="killed"):
-        compare(recipes, many, tmp_path, steps=3, **QUIET)
+        quietly(recipes, many, tmp_path, steps=3)
     assert not results(tmp_path)
 
 
 def test_another_budget_in_the_same_folder_is_refused(many, recipes, tmp_path):
     """The error says what differs: results of different lengths are never mixed."""
-    compare(recipes[1:], many, tmp_path, steps=3, seeds=1, **QUIET)
+    quietly(recipes[1:], many, tmp_path, steps=3, seeds=1)
     with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*steps: 1 there, 2 now"):
-        compare(recipes[1:], many, tmp_path, steps=6, seeds=1, **QUIET)
+        quietly(recipes[1:], many, tmp_path, steps=6, seeds=1)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +230,7 @@ def test_another_budget_in_the_same_folder_is_refused(many, recipes, tmp_path):
 def test_an_unfair_comparison_is_refused(many, recipes, tmp_path, change, complaint):
     """Recipes that see a different amount of data, or cannot be told apart."""
     with pytest.raises(ValueError, match=complaint):
-        compare([replace(recipes[0], **change), recipes[1]], many, tmp_path, steps=3, **QUIET)
+        quietly([replace(recipes[0], **change), recipes[1]], many, tmp_path, steps=3)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +246,7 @@ def test_an_unfair_comparison_is_refused(many, recipes, tmp_path, change, compla
 def test_what_cannot_be_compared_is_said_before_anything_is_trained(many, tmp_path, names, change, complaint):
     """A mistyped option is an error, and does not count as a run that diverged."""
     with pytest.raises(ValueError, match=complaint):
-        compare(names, many, tmp_path, **{"steps": 9} | change, **QUIET)
+        quietly(names, many, tmp_path, **{"steps": 9} | change)
     assert not list(tmp_path.iterdir())
 
 
@@ -247,19 +254,19 @@ def test_the_data_of_a_comparison_are_looked_at_first(many, recipes, tmp_path):
     """Without validation images, or with too few to hold one out, no run begins; a file is no folder for it."""
     few = make_shapes(tmp_path / "few", train_images=9, val_images=1, size=64)
     with pytest.raises(DataError, match="has 9 images: 10 are needed to hold one out"):
-        compare(recipes, few, tmp_path / "out", steps=3, **QUIET)
+        quietly(recipes, few, tmp_path / "out", steps=3)
     (few / "annotations" / "instances_val2017.json").unlink()
     with pytest.raises(DataError, match=r"instances_val2017\.json is missing"):
-        compare(recipes, few, tmp_path / "out", steps=3, **QUIET)
+        quietly(recipes, few, tmp_path / "out", steps=3)
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file is a file; give the name of a folder"):
-        compare(recipes, many, tmp_path / "file", steps=3, **QUIET)
+        quietly(recipes, many, tmp_path / "file", steps=3)
 
 
 def test_a_result_of_an_earlier_version_counts_if_its_loss_is_known(many, recipe, tmp_path):
     """The loss was a word, with its options beside it. A result of AP Loss with another weight than 50 came from a
     study that trained something else, and is refused."""
-    run = Run(recipe=recipe, coco=many, folder=tmp_path / "run", steps=3, seed=0, backbone="none")
+    run = Experiment(recipe=recipe, coco=many, folder=tmp_path / "run", options=TrainOptions(steps=3, seed=0))
     fields = {key: value for key, value in as_data(run.recipe).items() if key != "loss"}
     identity = run._identity() | {"AP": 0.5}
     run.folder.mkdir(parents=True)
@@ -277,7 +284,7 @@ def test_a_result_of_an_earlier_version_counts_if_its_loss_is_known(many, recipe
 @pytest.mark.parametrize("content", ["", "[]", '{"AP"', '{"seed": 0}'])
 def test_a_damaged_result_is_named(many, recipe, tmp_path, content):
     """The error names the file, and no run is trained over it."""
-    run = Run(recipe=recipe, coco=many, folder=tmp_path, steps=3, seed=0, backbone="none")
+    run = Experiment(recipe=recipe, coco=many, folder=tmp_path, options=TrainOptions(steps=3, seed=0))
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(DataError, match=r"result\.json is no"):
         _ = run.result
@@ -285,17 +292,9 @@ def test_a_damaged_result_is_named(many, recipe, tmp_path, content):
 
 def test_results_on_other_data_are_refused(many, recipes, tmp_path):
     """The same command with another data set, or other weights to begin with, never shows what is there."""
-    compare(recipes[1:], many, tmp_path / "out", steps=3, seeds=1, **QUIET)
+    quietly(recipes[1:], many, tmp_path / "out", steps=3, seeds=1)
     other = make_shapes(tmp_path / "other", train_images=20, val_images=4, size=64)
     with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*bytes\.val2017"):
-        compare(recipes[1:], other, tmp_path / "out", steps=3, seeds=1, **QUIET)
+        quietly(recipes[1:], other, tmp_path / "out", steps=3, seeds=1)
     with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*backbone: 'none' there, 'w\.pth' now"):
-        compare(recipes[1:], many, tmp_path / "out", steps=3, seeds=1, backbone_weights="w.pth", **QUIET)
-
-
-def test_the_spread_is_the_standard_deviation_of_a_sample():
-    """In percent but for rho and minutes; a single run has none, what is not known is left out."""
-    assert spread([0.1, 0.2, 0.3], "AP") == "20.00 ± 10.00"
-    assert spread([0.1, None], "rho") == "0.10"
-    assert spread([1.0, 3.0], "minutes") == "2.0 ± 1.4"
-    assert spread([None], "AP") == "-"
+        quietly(recipes[1:], many, tmp_path / "out", steps=3, seeds=1, backbone_weights="w.pth")

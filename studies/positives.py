@@ -1,6 +1,6 @@
 """How far the boxes of positives have come, and how hard the loss pulls at them: persons, and all other classes.
 
-Usage: python -m figures.positives COMPARISON COCO FOLDER
+Usage: python -m studies.positives COMPARISON COCO FOLDER
 
 Every positive of the validation images counts, whatever its score. COMPARISON is a folder of `alrp compare`, of whose
 runs data/FOLDER/positives.csv keeps, in two rows each: the share of the group in all positives; the mean IoU of their
@@ -24,7 +24,8 @@ from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.preprocess import to_input
 from alrp_ref.detection.recipe_losses import ALRP, Separate
 from alrp_ref.detection.targets import assign
-from figures.runs import DATA, write_table
+from alrp_ref.machine.files import write_table
+from studies.results import DATA
 
 FREQUENT = "person"
 

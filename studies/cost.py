@@ -1,6 +1,6 @@
 """Measure what the loss costs by three methods, for `cost.py`, and write data/cost.csv.
 
-Usage: python -m figures.measure     (minutes; on an otherwise idle machine)
+Usage: python -m studies.cost     (minutes; on an otherwise idle machine)
 
 Times are ratios to the time of ours at 10 positives, in the same run: they say how a method grows, on any machine.
 """
@@ -9,8 +9,9 @@ import time
 
 import torch
 
+from alrp_ref.machine.files import write_table
 from benchmarks import methods
-from figures import runs
+from studies.results import DATA
 
 NEGATIVES, REPEATS = 1_000_000, 3
 POSITIVES = (10, 30, 100, 300, 1000)
@@ -40,7 +41,7 @@ def main() -> None:
     unit = next(row["seconds"] for row in rows if row["method"] == "running sums")
     for row in rows:
         row["time"] = f"{row.pop('seconds') / unit:.3g}"
-    runs.write_table(runs.DATA / "cost.csv", rows)
+    write_table(DATA / "cost.csv", rows)
 
 
 if __name__ == "__main__":
