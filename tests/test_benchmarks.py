@@ -174,8 +174,8 @@ def test_the_training_step_can_be_measured(tmp_path):
 
 
 def test_the_page_of_the_papers_runs_shows_the_results():
-    """The table of docs/paper_runs.md is that of the results, in fewer digits."""
-    page = (bench.HERE.parent / "docs" / "paper_runs.md").read_text(encoding="utf-8")
+    """The table of docs/log/paper_runs.md is that of the results, in fewer digits."""
+    page = (bench.HERE.parent / "docs" / "log" / "paper_runs.md").read_text(encoding="utf-8")
     results = json.loads((bench.HERE / "results" / "full.json").read_text(encoding="utf-8"))["results"]["full"]
     columns = {
         "images a GPU": "d",

@@ -190,6 +190,8 @@ def test_a_loss_of_ones_own_is_its_formula_and_three_lines(capsys):
 PAGES = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "docs" / "log").glob("*.md"),
+    ROOT / "figures" / "data" / "README.md",
     *ROOT.glob("figures/*.md"),
     ROOT / "benchmarks" / "README.md",
 ]
@@ -207,6 +209,21 @@ def test_links_lead_somewhere(page):
             assert link[1:] in headings, link
         elif "://" not in link:
             assert (page.parent / link.partition("#")[0]).exists(), link
+
+
+def test_the_table_of_places_names_what_is_there():
+    """Each file in CONTRIBUTING's table exists, and each name that it says to be in a file is written there."""
+    text = (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Where things go")[2].partition("\n## ")[0]
+    )
+    files = {name for name in re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text) if "NAME" not in name}
+    assert len(files) > 10
+    homes = {name: home for name in files for home in (ROOT / name, ROOT / "alrp_ref" / name) if home.exists()}
+    assert files == homes.keys()
+    named = re.findall(r"`(\w+)`(?: of| in) \[?`([\w./]+)`", text)
+    assert len(named) > 3
+    for name, file in named:
+        assert re.search(rf"\b{name}\b", homes[file].read_text(encoding="utf-8")), (name, file)
 
 
 def test_the_readme_is_short_and_lists_the_public_names():
@@ -256,8 +273,8 @@ def test_the_annotated_paper_names_functions_that_exist():
 
 
 def test_the_list_of_faults_names_tests_that_exist():
-    """Each line of docs/faults.md ends with the tests that cause the fault, and each of them is there."""
-    lines = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8").splitlines()
+    """Each line of docs/log/faults.md ends with the tests that cause the fault, and each of them is there."""
+    lines = (ROOT / "docs" / "log" / "faults.md").read_text(encoding="utf-8").splitlines()
     rows = [
         line.split(" | ")[-1]
         for line in lines

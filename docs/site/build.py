@@ -25,6 +25,7 @@ import interactive  # noqa: E402
 
 PAGES = (
     "docs/*.md",
+    "docs/log/*.md",
     "figures/*.md",
     "figures/data/README.md",
     "benchmarks/README.md",
@@ -38,6 +39,7 @@ LINKED = (
         "README.md",
         "pyproject.toml",
         "alrp_ref/**/*.py",
+        "studies/*.py",
         "tests/**/*.py",
         "docs/*.py",
         "docs/*.jpg",

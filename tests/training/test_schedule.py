@@ -27,10 +27,10 @@ def test_without_warm_up_the_first_step_has_the_full_rate():
 
 
 def test_the_schedule_in_the_docs_is_the_one_that_runs():
-    """Each row of the table in docs/paper_runs.md is the rate of that step of the paper's first recipe."""
+    """Each row of the table in docs/log/paper_runs.md is the rate of that step of the paper's first recipe."""
     recipe = RECIPES["alrp_retinanet_r50_500"]
     plan = Plan.of(recipe, 117_266, TrainOptions())
-    text = (Path(__file__).parents[2] / "docs" / "paper_runs.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "log" / "paper_runs.md").read_text()
     rows = re.findall(r"^\| (\d+) \| ([\d.e-]+) \|", text, re.MULTILINE)
     assert len(rows) == 10
     assert int(rows[-1][0]) == plan.total_steps - 1
