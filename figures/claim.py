@@ -7,9 +7,8 @@ from alrp_ref.reports.seeds import Study
 from figures import seeds
 from figures.prose import render
 from studies import recipes
-from studies.results import DATA, METRICS
+from studies.results import DATA, MEASURED, METRICS
 
-COLUMNS = (*METRICS, "rho")
 LOSSES = {"alrp": "aLRP Loss", "ap": "AP Loss", "focal": "focal loss"}
 
 ON_SHAPES = [
@@ -53,13 +52,13 @@ def draw() -> str:
 
 
 def on_shapes() -> list[list[str]]:
-    rows = [["shapes", "steps", "seeds", *COLUMNS]]
+    rows = [["shapes", "steps", "seeds", *MEASURED]]
     return rows + [[title, f"{steps:,}", *of_run(recipe, steps)] for title, recipe, steps in ON_SHAPES]
 
 
 def square() -> list[list[str]]:
     """Who trains the scores, and who the boxes."""
-    rows = [["scores by", "errors of the boxes", "their weight", "seeds", *COLUMNS]]
+    rows = [["scores by", "errors of the boxes", "their weight", "seeds", *MEASURED]]
     return rows + [[scores, boxes, weight, *of_run(recipe)] for scores, boxes, weight, recipe in SWITCHES]
 
 
@@ -90,7 +89,7 @@ def to_train() -> list[list[str]]:
 def of_run(recipe: str, steps: int = 10_000) -> list[str]:
     """The number of seeds of a run on shapes, and its cells."""
     study = seeds.shapes()
-    return [str(len(study.values((recipe, steps), "AP"))), *cells(study, (recipe, steps), COLUMNS)]
+    return [str(len(study.values((recipe, steps), "AP"))), *cells(study, (recipe, steps), MEASURED)]
 
 
 def cells(study: Study, cell: Hashable, columns: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ The text is `comparison.md.j2`.
 from collections.abc import Iterable, Sequence
 
 from alrp_ref.machine.files import read_table
-from alrp_ref.reports.comparison import BOUNDS, COLUMNS, by_rate, summary
+from alrp_ref.reports.comparison import BOUNDS, MEASURED, by_rate, summary
 from alrp_ref.reports.seeds import Study
 from figures.prose import decimal, render
 from studies.results import DATA
@@ -29,7 +29,7 @@ NAMES = {
 """What a reader calls each recipe."""
 
 ORDERS = {"lower": "worst", "as it is": "as it is", "upper": "best"}
-METRICS = COLUMNS[:-1]  # without minutes
+METRICS = MEASURED[:-1]  # without minutes
 PLACES = ("share", "pull", "anchors", "boxes", "above")
 
 

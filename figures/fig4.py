@@ -14,14 +14,14 @@ from figures.style import LOOKS, letter, log_ticks
 from studies.results import DATA, Run, read_log
 
 LOSSES = {"cross_entropy": "cross entropy", "focal": "focal loss", "alrp": "aLRP Loss"}
-COLUMNS = tuple(name + end for name in ("balance", "loss_cls") for end in ("", "_least", "_most"))
+CURVES = tuple(name + end for name in ("balance", "loss_cls") for end in ("", "_least", "_most"))
 
 
 def curves() -> dict[str, dict[str, np.ndarray]]:
     """By loss, columns of our runs: mean, least and most at each step."""
     rows = read_table(DATA / "length" / "figure4.csv")
     return {
-        title: {c: np.array([float(row[c]) for row in rows if row["loss"] == name]) for c in COLUMNS}
+        title: {c: np.array([float(row[c]) for row in rows if row["loss"] == name]) for c in CURVES}
         for name, title in LOSSES.items()
     }
 

@@ -18,13 +18,12 @@ from alrp_ref.machine.files import read_table
 from figures import seeds as statistics
 from figures.paper import TAGS
 from figures.style import table
-from studies.results import DATA
+from studies.results import DATA, MEASURED
 
 HERE = Path(__file__).parent
 NUMBERS = "no one two three four five six seven eight nine ten".split()
 GLUE = "\0±\0"
 """Keeps a number and its error on one line."""
-METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP", "rho")
 
 
 def render(name: str, **values: Any) -> str:
@@ -138,7 +137,7 @@ def _digits(metric: str) -> int:
 def deviations() -> str:
     """The pooled standard deviation of a seed, by metric, and the degrees of freedom."""
     study = statistics.shapes()
-    found = [f"{metric} {decimal(study.deviation(metric)[0], 3 if metric == 'rho' else 2)}" for metric in METRICS]
+    found = [f"{metric} {decimal(study.deviation(metric)[0], 3 if metric == 'rho' else 2)}" for metric in MEASURED]
     return f"{joined(found)}, with {study.deviation('AP')[1]} degrees of freedom"
 
 

@@ -1,7 +1,8 @@
 """Table 3: constant weights of the boxes against self-balance, for GIoU and for IoU. The text is `table3.md.j2`."""
 
-from figures.claim import COLUMNS, of_run
+from figures.claim import of_run
 from figures.prose import render
+from studies.results import MEASURED
 
 WEIGHTS = {"giou": (1, 2, 5, 10, 20, 50), "iou": (1, 5, 10)}
 SELF_BALANCE = {"giou": "alrp", "iou": "iou_self_balance"}
@@ -14,6 +15,6 @@ def draw() -> str:
 
 
 def rows(error: str) -> list[list[str]]:
-    found = [["weight of the boxes", "seeds", *COLUMNS]]
+    found = [["weight of the boxes", "seeds", *MEASURED]]
     found += [[str(weight), *of_run(f"{error}_weight_{weight}")] for weight in WEIGHTS[error]]
     return [*found, ["self-balance", *of_run(SELF_BALANCE[error])]]

@@ -6,9 +6,8 @@ The text is `table5.md.j2`.
 from alrp_ref.machine.files import read_table
 from figures import comparison
 from figures.prose import bound, render
-from studies.results import DATA, Run, bounds
+from studies.results import DATA, METRICS, Run, bounds
 
-COLUMNS = ("AP", "AP50", "AP75", "AP90")
 NAMES = {"lower": "worst order", "as it is": "as it is", "upper": "best order"}
 RUNS = {"ap_iou_anchors": "AP Loss", "alrp_giou_sb": "aLRP Loss"}
 """The recipe of each detector in `data/length/bounds.csv`."""
@@ -17,11 +16,11 @@ RUNS = {"ap_iou_anchors": "AP Loss", "alrp_giou_sb": "aLRP Loss"}
 def draw(run: Run | None = None) -> str:
     """Our detector, or another run's."""
     ours = bounds(run) if run is not None else read_table(DATA / "length" / "bounds.csv")
-    rows = [["ours", *COLUMNS]]
+    rows = [["ours", *METRICS[:4]]]
     for one in ours:
         order = NAMES[one["order"]]
         title = f"{RUNS[one['recipe']]}, {order}" if "recipe" in one else order
-        rows.append([title, *(f"{100 * float(one[c]):.1f}" for c in COLUMNS)])
+        rows.append([title, *(f"{100 * float(one[c]):.1f}" for c in METRICS[:4])])
     photographs = None if run is not None else comparison.bounds()
     return render("table5", rows=rows, photographs=photographs, run=run, part=part)
 

@@ -2,10 +2,9 @@
 
 from figures.paper import TABLE_7, show
 from figures.prose import render
-
-COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP")
+from studies.results import METRICS
 
 
 def draw() -> str:
-    rows = [["recipe", *COLUMNS], *([name, *show(numbers)] for name, numbers in TABLE_7.items())]
+    rows = [["recipe", *METRICS], *([name, *show(numbers)] for name, numbers in TABLE_7.items())]
     return render("table7", rows=rows)

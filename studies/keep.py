@@ -12,7 +12,7 @@ from alrp_ref.machine.files import read_table, write_table
 from alrp_ref.reports.curves import block_means
 from alrp_ref.training.log import read_metrics
 from studies import recipes
-from studies.results import COLUMNS, DATA, METRICS, Run, bounds, read_log
+from studies.results import DATA, LOGGED, METRICS, Run, bounds, read_log
 from studies.runs import FIGURE_4_STEPS, STEPS
 
 RESULTS = DATA / "length" / "results.csv"
@@ -60,7 +60,7 @@ def keep_details(folder: Path, to: Path = DATA / "length") -> None:
 def keep_log(folder: Path, name: str, length: int = 1) -> None:
     """A run's log in four digits, in `data/`: all steps, or the means of so many at a time, named by the first."""
     log = read_log(folder / "metrics.csv")
-    means = {column: block_means(log[column], length) for column in COLUMNS[1:]}
+    means = {column: block_means(log[column], length) for column in LOGGED[1:]}
     rows = [
         {"step": i * length} | {column: f"{values[i]:.4g}" for column, values in means.items()}
         for i in range(len(log["step"]) // length)

@@ -14,7 +14,8 @@ from alrp_ref.training.log import read_metrics
 
 DATA = Path(__file__).parents[1] / "figures" / "data"
 METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP")
-COLUMNS = ("step", "loss_cls", "loss_loc", "weight", "balance")
+MEASURED = (*METRICS, "rho")
+LOGGED = ("step", "loss_cls", "loss_loc", "weight", "balance")
 
 
 class Run(NamedTuple):
@@ -27,9 +28,9 @@ class Run(NamedTuple):
 def read_log(path: Path) -> dict[str, np.ndarray]:
     """Columns of a run's `metrics.csv`, or of what was kept of it. Raises: ValueError if it is not one."""
     rows = read_metrics(path)
-    if not rows or not set(COLUMNS) <= rows[0].keys():
-        raise ValueError(f"{path} is not the log of a training run: it must have the columns {', '.join(COLUMNS)}")
-    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in COLUMNS}
+    if not rows or not set(LOGGED) <= rows[0].keys():
+        raise ValueError(f"{path} is not the log of a training run: it must have the columns {', '.join(LOGGED)}")
+    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in LOGGED}
 
 
 def at_the_end(recipe: str, total_steps: int = 10_000) -> list[dict[str, str]]:

@@ -133,7 +133,7 @@ def test_paragraphs_are_filled_and_nothing_else_is(tmp_path, monkeypatch):
     assert prose.render("one") == f"# {long}\n\n{filled}```bash\n{long}   x\n\nlast\n```\n"
 
 
-@pytest.mark.parametrize("metric", prose.METRICS)
+@pytest.mark.parametrize("metric", results.MEASURED)
 def test_the_error_of_every_row_is_of_the_last_evaluations_alone(metric: str):
     """The deviation on shapes is that of all runs of the results at their end, each loss and length a cell."""
     squares = freedom = 0

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from alrp_ref.data.dataset import CocoDataset
 from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.preprocess import SIZE_DIVISOR, keep_ratio_size, to_input
-from alrp_ref.machine.worker_limits import Batch
+from alrp_ref.machine.worker_limits import BatchMemory
 from alrp_ref.machine.workers import batches, failures_explained, make_loader
 
 BATCH = 16
@@ -87,10 +87,10 @@ class _TestImages(Dataset):
             alike[self._padded_size(index)].append(index)
         return [group[k : k + BATCH] for group in alike.values() for k in range(0, len(group), BATCH)]
 
-    def largest(self, batches: list[list[int]]) -> Batch:
+    def largest(self, batches: list[list[int]]) -> BatchMemory:
         """What the largest of the batches takes: floats of 32 bits, in one tensor."""
         sizes = (len(batch) * math.prod(self._padded_size(batch[0])) for batch in batches)
-        return Batch(size=max(sizes, default=0) * 3 * 4, tensors=1)
+        return BatchMemory(size=max(sizes, default=0) * 3 * 4, tensors=1)
 
     def _padded_size(self, index: int) -> tuple[int, ...]:
         """Height and width of an image as the detector gets it, from the size that the annotations list."""

@@ -23,14 +23,14 @@ SHARED_MEMORY = Path("/dev/shm")
 OTHER_FILES = 64  # that a run opens beside those of its workers
 
 
-class Batch(NamedTuple):
+class BatchMemory(NamedTuple):
     """What a batch takes on its way from a data worker: bytes of shared memory, and tensors, each an open file."""
 
     size: int
     tensors: int
 
 
-def possible_workers(wanted: int, batch: Batch, processes: int = 1) -> tuple[int, str]:
+def possible_workers(wanted: int, batch: BatchMemory, processes: int = 1) -> tuple[int, str]:
     """How many of the `wanted` workers can hand over their batches here, and the reason if those are fewer."""
     if wanted == 0:
         return 0, ""
@@ -39,7 +39,7 @@ def possible_workers(wanted: int, batch: Batch, processes: int = 1) -> tuple[int
     return (most, reason) if most < wanted else (wanted, "")
 
 
-def _limit_of_shared_memory(batch: Batch, processes: int) -> tuple[int, str] | None:
+def _limit_of_shared_memory(batch: BatchMemory, processes: int) -> tuple[int, str] | None:
     """Batches travel in shared memory: those in advance of each worker, and the one in use."""
     cure = "`docker run --shm-size=8g`, or a larger /dev/shm, allows more"
     try:
@@ -73,7 +73,7 @@ def _limit_of_sockets() -> tuple[int, str] | None:
     return None
 
 
-def _limit_of_files(wanted: int, batch: Batch) -> tuple[int, str] | None:
+def _limit_of_files(wanted: int, batch: BatchMemory) -> tuple[int, str] | None:
     """Each tensor on its way is an open file. The limit is raised as far as this process may."""
     if resource is None:
         return None

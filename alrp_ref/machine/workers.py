@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from alrp_ref.machine.files import DataError
 from alrp_ref.machine.signals import STOP_SIGNALS
-from alrp_ref.machine.worker_limits import PREFETCH, Batch, possible_workers
+from alrp_ref.machine.worker_limits import PREFETCH, BatchMemory, possible_workers
 
 TIMEOUT = 300
 """Seconds without a batch after which a run stops with a message. Disks that sleep and networks take less."""
@@ -31,7 +31,7 @@ def make_loader(
     collate: Callable,
     *,
     workers: int,
-    batch: Batch,
+    batch: BatchMemory,
     processes: int = 1,
     pin_memory: bool = False,
     log: Callable[[str], None] = print,

@@ -24,7 +24,7 @@ from alrp_ref.training.experiment import Experiment
 from alrp_ref.training.log import PARTS, read_metrics
 from alrp_ref.training.validation import read_result
 
-COLUMNS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho", "minutes")
+MEASURED = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "rho", "minutes")
 BOUNDS = {"AP": slice(None)} | {f"AP{100 * iou:.0f}": iou_index(iou) for iou in curves.SHOWN_IOUS}
 CLASS_COLUMNS = ("AP", "AP50", "AP75", "oLRP")
 EXAMPLES = 12
@@ -93,7 +93,7 @@ def _write(compared: Comparison, out: Path) -> Path:
 
 def results(runs: Sequence[Experiment]) -> list[Row]:
     """A row for each run: its identity and its metrics."""
-    return [_identity(run) | {column: run.result.get(column) for column in COLUMNS} for run in runs]
+    return [_identity(run) | {column: run.result.get(column) for column in MEASURED} for run in runs]
 
 
 def summary(rows: Sequence[Row]) -> list[list[str]]:
@@ -102,7 +102,10 @@ def summary(rows: Sequence[Row]) -> list[list[str]]:
     Args: `results`, or the rows of `comparison.csv`. All columns but rho and minutes become percent.
     """
     study = Study(rows, _recipe_of)
-    return [["", *study.cells], *([column, *(study.shown(name, column) for name in study.cells)] for column in COLUMNS)]
+    return [
+        ["", *study.cells],
+        *([column, *(study.shown(name, column) for name in study.cells)] for column in MEASURED),
+    ]
 
 
 def by_group(rows: Sequence[Row], group: str, columns: Iterable[str]) -> list[list[str]]:

@@ -25,7 +25,7 @@ from alrp_ref.training.log import read_metrics
 from alrp_ref.training.validation import read_result
 
 EXAMPLES = 8
-METRICS = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
+SHOWN = ("AP", "AP50", "AP75", "AP90", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
 
 
 def write_report(
@@ -54,7 +54,7 @@ def write_report(
     def shown(name: str, figure: Figure) -> str:
         return picture(run / f"{name}.png", figure)
 
-    sections = [section("Result on val2017", table([(name, _number(metrics[name])) for name in METRICS]))]
+    sections = [section("Result on val2017", table([(name, _number(metrics[name])) for name in SHOWN]))]
     if rows:
         sections.append(section("Losses", paragraph(_losses(recipe, rows)), shown("losses", curves.loss_curves(rows))))
     precision = {recipe.name: precision_curves(data.annotation_file, detections)}

@@ -13,7 +13,7 @@ from alrp_ref.data import CocoDataset, collate
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.saved_model import describe
 from alrp_ref.machine import distributed
-from alrp_ref.machine.worker_limits import Batch
+from alrp_ref.machine.worker_limits import BatchMemory
 from alrp_ref.machine.workers import make_loader
 from alrp_ref.training.checkpoint import Checkpoint
 from alrp_ref.training.log import RunLog, read_metrics
@@ -135,7 +135,7 @@ def _loader(
         micro_batches,
         collate,
         workers=options.workers,
-        batch=Batch(size=images * 3 * image_size**2, tensors=1 + 2 * images),  # pixels of 8 bits
+        batch=BatchMemory(size=images * 3 * image_size**2, tensors=1 + 2 * images),  # pixels of 8 bits
         processes=process.world,
         pin_memory=process.device.type == "cuda",
         log=log,

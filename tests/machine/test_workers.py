@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from alrp_ref.machine import workers
-from alrp_ref.machine.worker_limits import Batch, possible_workers
+from alrp_ref.machine.worker_limits import BatchMemory, possible_workers
 from alrp_ref.machine.workers import WorkersFailed, batches, failures_explained, make_loader
 
 Usage = namedtuple("Usage", "total used free")
 
 
 def loader(dataset, count=1, **options):
-    return make_loader(dataset, [[0], [0]], torch.stack, workers=count, batch=Batch(size=4, tensors=1), **options)
+    return make_loader(dataset, [[0], [0]], torch.stack, workers=count, batch=BatchMemory(size=4, tensors=1), **options)
 
 
 class Pixels:
@@ -37,7 +37,7 @@ class Pixels:
 def test_workers_are_as_many_as_shared_memory_has_room_for(monkeypatch, free, processes, possible):
     """Each worker has two batches in shared memory, and one more is in use; processes share what is free."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, free * 10**6))
-    found, reason = possible_workers(8, Batch(size=25 * 10**6, tensors=1), processes)
+    found, reason = possible_workers(8, BatchMemory(size=25 * 10**6, tensors=1), processes)
     assert found == possible
     assert "a batch takes 25.0 MB" in reason and "docker run --shm-size=8g" in reason
 
@@ -49,7 +49,7 @@ def test_shared_memory_that_cannot_be_written_means_no_workers(monkeypatch):
         raise RuntimeError("unable to open shared memory object: Read-only file system (30)")
 
     monkeypatch.setattr(torch.Tensor, "share_memory_", fails)
-    found, reason = possible_workers(2, Batch(size=1, tensors=1))
+    found, reason = possible_workers(2, BatchMemory(size=1, tensors=1))
     assert found == 0 and "Read-only file system" in reason and "/dev/shm" in reason
 
 
@@ -62,16 +62,16 @@ def long_temporary_folder(monkeypatch, tmp_path):
 def test_a_temporary_folder_with_too_long_a_name_means_no_workers(monkeypatch, tmp_path):
     """Their sockets would lie in it; the reason names TMPDIR."""
     long_temporary_folder(monkeypatch, tmp_path)
-    found, reason = possible_workers(2, Batch(size=1, tensors=1))
+    found, reason = possible_workers(2, BatchMemory(size=1, tensors=1))
     assert found == 0 and "too long" in reason and "TMPDIR" in reason
 
 
 def test_workers_are_as_many_as_files_may_be_open(monkeypatch):
     """Every tensor on its way is an open file: a hard limit reduces the workers."""
     monkeypatch.setattr(resource, "getrlimit", lambda what: (400, 400))
-    few, reason = possible_workers(8, Batch(size=1, tensors=33))
+    few, reason = possible_workers(8, BatchMemory(size=1, tensors=33))
     assert 0 < few < 8 and "400 files may be open" in reason and "ulimit -n" in reason
-    assert possible_workers(8, Batch(size=1, tensors=1)) == (8, "")
+    assert possible_workers(8, BatchMemory(size=1, tensors=1)) == (8, "")
 
 
 def test_a_soft_limit_of_open_files_is_raised(monkeypatch):
@@ -79,7 +79,7 @@ def test_a_soft_limit_of_open_files_is_raised(monkeypatch):
     raised = []
     monkeypatch.setattr(resource, "getrlimit", lambda what: (128, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda what, limits: raised.append(limits))
-    assert possible_workers(8, Batch(size=1, tensors=33)) == (8, "")
+    assert possible_workers(8, BatchMemory(size=1, tensors=33)) == (8, "")
     assert len(raised) == 1 and 600 < raised[0][0] < 4096 == raised[0][1]
 
 

@@ -24,7 +24,7 @@ def test_a_standard_error_falls_with_the_root_of_the_seeds():
 def test_a_table_shows_the_mean_and_its_standard_error():
     """In percent but for rho and minutes; what no seed has is "-", and nothing stands behind a mean if no cell has
     several seeds."""
-    rows = [{"recipe": "a", "AP": x, "rho": None, "minutes": 3 * x} for x in (0.1, "0.2", 0.3)]
+    rows = [{"recipe": "a", "AP": x, "rho": None, "minutes": 3 * float(x)} for x in (0.1, "0.2", 0.3)]
     rows += [{"recipe": "b", "AP": 0.5, "rho": "", "minutes": 1.0}]
     study = Study(rows, lambda row: row["recipe"])
     assert study.shown("a", "AP") == "20.00 ± 5.77" and study.shown("b", "AP") == "50.00 ± 10.00"
