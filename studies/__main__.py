@@ -16,7 +16,7 @@ import torch
 from alrp_ref.commands.arguments import add_options, options_of
 from alrp_ref.machine.files import locked
 from alrp_ref.training.experiment import train_all
-from studies.keep import keep_details, keep_figure4, keep_results
+from studies.keep import keep_details, keep_figure4, keep_results, keep_samples
 from studies.runs import STUDIES, Studies
 
 
@@ -45,6 +45,7 @@ def main() -> None:
     def keep() -> None:
         with locked(args.runs / "lock", wait=True):
             keep_results(args.runs)
+            keep_samples(args.runs)
             keep_figure4(args.runs)
             keep_details(args.runs)
 

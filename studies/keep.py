@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
+import numpy as np
+
+from alrp_ref.evaluation import resampled_ap
 from alrp_ref.machine.files import read_table, write_table
 from alrp_ref.reports.curves import block_means
 from alrp_ref.training.log import read_metrics
@@ -30,6 +33,20 @@ def keep_results(folder: Path, results: Path = RESULTS) -> None:
     if rows:
         results.parent.mkdir(parents=True, exist_ok=True)
         replace_runs(results, rows, _run_of)
+
+
+def keep_samples(folder: Path, to: Path = DATA / "length" / "resampled.npz") -> None:
+    """Write AP on samples of the validation images, of each finished run on shapes, for paired bootstraps.
+
+    (samples, 10), by "NAME_STEPS_SEED"; runs that are in the file already are not computed again.
+    """
+    known = dict(np.load(to)) if to.exists() else {}
+    gt = folder / "shapes" / "annotations" / "instances_val2017.json"
+    for path in sorted(folder.glob("*/result.json")):
+        name = path.parent.name
+        if name not in known and name.rsplit("_", 2)[0] in recipes.ON_SHAPES:
+            known[name] = resampled_ap(gt, path.parent / "detections.json").astype(np.float32)
+            np.savez_compressed(to, **known)
 
 
 def keep_figure4(folder: Path, to: Path = DATA / "length" / "figure4.csv") -> None:

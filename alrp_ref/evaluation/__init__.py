@@ -1,5 +1,6 @@
 """Evaluation of a detector on a data set: AP, oLRP, and how well its scores rank the boxes."""
 
+from alrp_ref.evaluation.bootstrap import resampled_ap
 from alrp_ref.evaluation.evaluate import evaluate, precision_curves
 from alrp_ref.evaluation.inference import detect
 from alrp_ref.evaluation.metrics import IOU_THRESHOLDS, METRICS, Metrics, iou_index
@@ -15,5 +16,6 @@ __all__ = [
     "order_bounds",
     "precision_curves",
     "rank_correlation",
+    "resampled_ap",
     "true_positives",
 ]

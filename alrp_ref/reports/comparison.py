@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from alrp_ref.data import CocoDataset
 from alrp_ref.detection.recipes import settings
-from alrp_ref.evaluation import iou_index, order_bounds, precision_curves
+from alrp_ref.evaluation import iou_index, order_bounds, precision_curves, resampled_ap
 from alrp_ref.evaluation.score_iou import by_image
 from alrp_ref.machine.files import locked, write_atomic, write_table
 from alrp_ref.reports import curves
@@ -43,6 +43,7 @@ def write_comparison(compared: Comparison, out: str | os.PathLike) -> Path:
 
         comparison.csv        a row for each run: metrics, rho (see `rank_correlation`), minutes of training
         sweep.csv             the learning rates tried, and the AP on the training images held out
+        differences.csv       each recipe less the first one: AP, and its standard errors over seeds and over images
         classes.csv           AP of the classes with most objects, by recipe and seed
         bounds.csv            `order_bounds`, by recipe and seed
         precision_recall.csv  `precision_curves` at IoU 0.5, 0.75 and 0.9, mean over the seeds
@@ -61,6 +62,7 @@ def _write(compared: Comparison, out: Path) -> Path:
     tables = {
         "comparison": results(runs),
         "sweep": [_identity(run) | {"AP": run.result["AP"]} for run in compared.sweep],
+        "differences": _differences(runs, val),
         "classes": [row for run in runs for row in _classes(run, val)],
         "bounds": [row for run in runs for row in _bounds(run, val)],
     }
@@ -135,7 +137,7 @@ def _sections(
 ) -> list[str]:
     stopped = [f"{r.recipe.name}, seed {r.options.seed}: {r.result['stopped']}" for r in runs if "stopped" in r.result]
     return [
-        section("What was compared", *map(paragraph, _setting(runs, val)), *_differences(runs)),
+        section("What was compared", *map(paragraph, _setting(runs, val)), *_settings_apart(runs)),
         section(
             "Result on val2017",
             paragraph(
@@ -146,6 +148,7 @@ def _sections(
             table(summary(tables["comparison"]), header=True),
             *map(paragraph, stopped),
         ),
+        *_shown_differences(tables["differences"], runs[0].recipe.name),
         section(
             "Losses", paragraph("Mean over the seeds; the localisation part without its weight."), shown["loss_curves"]
         ),
@@ -200,7 +203,7 @@ def _each(values: Iterable[Any]) -> str:
     return " and ".join(dict.fromkeys(map(str, values)))
 
 
-def _differences(runs: Sequence[Experiment]) -> list[str]:
+def _settings_apart(runs: Sequence[Experiment]) -> list[str]:
     """The fields in which the recipes differ, as a table; empty for a single recipe."""
     fields = {name: settings(seeds[0].recipe) for name, seeds in by_recipe(runs).items()}
     names = dict.fromkeys(key for values in fields.values() for key in values if key != "name")
@@ -221,6 +224,45 @@ def _recipe_of(row: Row) -> str:
 
 def _detections(run: Experiment) -> list[dict[str, Any]]:
     return read_result(run.folder / "detections.json")
+
+
+def _differences(runs: Sequence[Experiment], val: CocoDataset) -> list[Row]:
+    """Each recipe less the first one, in percent. Its error over images is that of a paired bootstrap."""
+    study, (first, *others) = Study(results(runs), _recipe_of), by_recipe(runs)
+    if not others:
+        return []
+    samples = {
+        name: np.mean([resampled_ap(val.annotation_file, _detections(run)) for run in seeds], axis=0)
+        for name, seeds in by_recipe(runs).items()
+    }
+    rows = []
+    for name, (metric, place) in product(others, BOUNDS.items()):
+        apart = (samples[name] - samples[first])[:, place].reshape(len(samples[name]), -1).mean(axis=1)
+        by, over_seeds = study.difference(name, first, metric)
+        rows.append(
+            {
+                "recipe": name,
+                "metric": metric,
+                "difference": by,
+                "seeds": over_seeds,
+                "images": 100 * float(apart.std()),
+            }
+        )
+    return rows
+
+
+def _shown_differences(rows: Sequence[Row], first: str) -> list[str]:
+    if not rows:
+        return []
+    shown = [["", "metric", f"less {first}", "± over seeds", "± over images"]]
+    for row in rows:
+        numbers = ("-" if row[name] is None else f"{row[name]:.2f}" for name in ("difference", "seeds", "images"))
+        shown.append([row["recipe"], row["metric"], *numbers])
+    text = (
+        "In percent, with two standard errors: what other seeds would change, and what other validation images would, "
+        "by a paired bootstrap over the images."
+    )
+    return [section("Differences", paragraph(text), table(shown, header=True))]
 
 
 def _classes(run: Experiment, val: CocoDataset) -> list[Row]:

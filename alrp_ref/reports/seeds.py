@@ -61,14 +61,16 @@ class Study:
     def mean(self, cell: Hashable, column: str) -> tuple[float, float | None]:
         """Mean over the seeds, and its standard error: None in a study in which no cell has several seeds."""
         values = self.values(cell, column)
-        several = any(len(self.values(other, column)) > 1 for other in self.cells)
-        return float(values.mean()), standard_error(self.deviation(column)[0], len(values)) if several else None
+        return float(values.mean()), self._error(column, len(values))
 
-    def difference(self, cell: Hashable, other: Hashable, column: str) -> tuple[float, float]:
-        """Mean of a cell less that of another one, and its standard error."""
+    def difference(self, cell: Hashable, other: Hashable, column: str) -> tuple[float, float | None]:
+        """Mean of a cell less that of another one, and its standard error, None as for `mean`."""
         ours, theirs = self.values(cell, column), self.values(other, column)
-        error = standard_error(self.deviation(column)[0], len(ours), len(theirs))
-        return float(ours.mean() - theirs.mean()), error
+        return float(ours.mean() - theirs.mean()), self._error(column, len(ours), len(theirs))
+
+    def _error(self, column: str, *seeds: int) -> float | None:
+        several = any(len(self.values(cell, column)) > 1 for cell in self.cells)
+        return standard_error(self.deviation(column)[0], *seeds) if several else None
 
     def shown(self, cell: Hashable, column: str) -> str:
         """For a table: the mean, ± its standard error if a cell of the study has several seeds; - if not known."""
