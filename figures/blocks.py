@@ -26,6 +26,7 @@ PAGES = {
     "training": ROOT / "docs" / "training.md",
     "balance": ROOT / "notebooks" / "07_self_balance.ipynb",
     "parts": ROOT / "notebooks" / "09_a_detector_from_its_parts.ipynb",
+    "coco": ROOT / "notebooks" / "10_training_on_coco.ipynb",
     "worth": ROOT / "notebooks" / "11_what_is_it_worth.ipynb",
 }
 """By the name of the template, which is `NAME.md.j2`."""
@@ -141,8 +142,8 @@ def during(run: str, step: int, metric: str = "AP") -> float:
     return float(mine.values((run, step), metric).mean())
 
 
-def short(metric: str) -> str:
-    """What aLRP Loss has after fourteen epochs of photographs, as a fraction."""
+def short(metric: str, recipe: str = "alrp_mobilenet_320") -> str:
+    """What a recipe has after fourteen epochs of photographs, as a fraction."""
     rows = read_table(DATA / "long" / "comparison.csv")
-    (row,) = (row for row in rows if row["recipe"] == "alrp_mobilenet_320")
+    (row,) = (row for row in rows if row["recipe"] == recipe)
     return decimal(float(row[metric]), 0 if metric == "minutes" else 3)

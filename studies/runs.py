@@ -67,7 +67,7 @@ class Studies:
         """First weights of the self-balance; 50 is a run of `losses`."""
         yield from self._on_shapes(recipes.TABLE_4, seeds=1)
 
-    def alike(self) -> Iterator[Experiment]:
+    def unweighted(self) -> Iterator[Experiment]:
         """AP Loss with an unweighted mean for the boxes: GIoU errors, or smooth L1, at constant weights.
 
         aLRP Loss, and smooth L1 at weight 1, are runs of `losses`.
@@ -77,7 +77,7 @@ class Studies:
     def two_by_two(self) -> Iterator[Experiment]:
         """The scores by one of the two losses, the boxes weighted by rank or not.
 
-        The other runs of the table are of `losses`, `table3` and `alike`; of a constant weight of 5 it has a second
+        The other runs of the table are of `losses`, `table3` and `unweighted`; of a constant weight of 5 it has a second
         seed here.
         """
         yield from self._on_shapes([*recipes.TWO_BY_TWO, "giou_weight_5"], seeds=2)
@@ -131,7 +131,7 @@ STUDIES: Mapping[str, str] = {
     name: getattr(Studies, name).__doc__.split("\n")[0]
     for name in (
         *("rates", "losses", "photographs", "longer", "table2", "table3", "table4"),
-        *("alike", "two_by_two", "rank_sort", "figure4"),
+        *("unweighted", "two_by_two", "rank_sort", "figure4"),
     )
 }
 """What each study is, in the order of their worth."""
