@@ -17,6 +17,7 @@ from alrp_ref.commands.arguments import add_options, options_of
 from alrp_ref.machine.files import locked
 from alrp_ref.training.experiment import train_all
 from studies.keep import keep_details, keep_figure4, keep_results, keep_samples
+from studies.results import DATA
 from studies.runs import STUDIES, Studies
 
 
@@ -45,6 +46,7 @@ def main() -> None:
     def keep() -> None:
         with locked(args.runs / "lock", wait=True):
             keep_results(args.runs)
+            keep_results(args.runs / "demo", DATA / "length" / "demo.csv")
             keep_samples(args.runs)
             keep_figure4(args.runs)
             keep_details(args.runs)

@@ -53,4 +53,5 @@ PHOTOGRAPHS = {
     "photographs_ap": "ap_mobilenet_320:batch_size=16:lr=0.02",
     "photographs_focal": "focal_mobilenet_320:batch_size=16:lr=0.064",
 }
+DEMO = {name: f"{name}_tiny" for name in ("alrp", "ap", "rs")}
 ON_SHAPES = LOSSES | TABLE_2 | TABLE_3 | TABLE_4 | MEAN_GIOU | SMOOTH_L1 | TWO_BY_TWO | RANK_SORT

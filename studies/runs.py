@@ -20,6 +20,8 @@ HELD_OUT = 10
 RATES = (0.06, 0.19, 0.019)
 """The learning rate of `alrp_tiny`, and half a decade to each side."""
 PHOTOGRAPH_EPOCHS = 100
+DEMO_SHAPES = {"train_images": 2500, "val_images": 200}
+"""Those of `alrp demo`."""
 FIGURE_4_SHAPES = {"train_images": 640, "val_images": 100}
 FIGURE_4_STEPS = 480
 """Twelve short epochs, as many as in the paper, of forty steps."""
@@ -77,7 +79,7 @@ class Studies:
     def two_by_two(self) -> Iterator[Experiment]:
         """The scores by one of the two losses, the boxes weighted by rank or not.
 
-        The other runs of the table are of `losses`, `table3` and `unweighted`; of a constant weight of 5 it has a second
+        The other runs of the table are of `losses`, `table3` and `unweighted`; the constant weight of 5 has a second
         seed here.
         """
         yield from self._on_shapes([*recipes.TWO_BY_TWO, "giou_weight_5"], seeds=2)
@@ -85,6 +87,17 @@ class Studies:
     def rank_sort(self) -> Iterator[Experiment]:
         """Rank & Sort Loss, and the boxes weighted by score."""
         yield from self._on_shapes(recipes.RANK_SORT, seeds=2)
+
+    def demo(self) -> Iterator[Experiment]:
+        """aLRP, AP and RS Loss on the pictures of `alrp demo`, as long as its run."""
+        coco = make_shapes(self.folder / "demo" / "shapes", **DEMO_SHAPES)
+        for seed in range(2):
+            for name, text in recipes.DEMO.items():
+                recipe = replace(get_recipe(text), name=name)
+                steps = recipe.epochs * (DEMO_SHAPES["train_images"] // recipe.batch_size)
+                folder = self.folder / "demo" / f"{name}_{steps}_{seed}"
+                options = replace(self.options, steps=steps, seed=seed)
+                yield Experiment(recipe=recipe, coco=coco, folder=folder, options=options)
 
     def figure4(self) -> Iterator[Experiment]:
         """Cross entropy, focal loss and aLRP Loss over twelve short epochs, ten runs of each."""
@@ -131,7 +144,7 @@ STUDIES: Mapping[str, str] = {
     name: getattr(Studies, name).__doc__.split("\n")[0]
     for name in (
         *("rates", "losses", "photographs", "longer", "table2", "table3", "table4"),
-        *("unweighted", "two_by_two", "rank_sort", "figure4"),
+        *("unweighted", "two_by_two", "rank_sort", "demo", "figure4"),
     )
 }
 """What each study is, in the order of their worth."""
