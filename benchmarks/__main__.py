@@ -1,4 +1,4 @@
-"""Measure the loss, the data, a training step, the evaluation, or all of it on a GPU.
+"""Measure the loss, its peers, the data, a training step, the evaluation, or all of it on a GPU.
 
 `python -m benchmarks loss` measures the loss, and keeps what it finds.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from alrp_ref.machine.files import DataError
 from benchmarks.bench import bench
 
-NAMES = ("loss", "data", "train", "eval", "gpu")
+NAMES = ("loss", "peers", "data", "train", "eval", "gpu")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,39 +10,21 @@ import torch
 from torch import Tensor
 
 from alrp_ref import alrp_loss, pairwise
-from alrp_ref.paper.pairwise import step
+from benchmarks import peers
 
 Result = tuple[Tensor, Tensor]
 
 
 def loop(s_pos: Tensor, s_neg: Tensor, errors: Tensor) -> Result:
-    """One positive after the other, each against all negatives: as the definition reads."""
-    return _one_by_one(s_pos, s_neg, torch.ones_like(s_neg), errors)
+    """One positive after the other: `benchmarks.peers.loop`."""
+    value, _, on_neg = peers.loop(peers.LOSSES["aLRP"], s_pos, s_neg, errors)
+    return value, on_neg
 
 
 def buckets(s_pos: Tensor, s_neg: Tensor, errors: Tensor) -> Result:
-    """The negatives between two neighbouring positives stand together at their mean: |P| + 1 of them, with weights."""
-    edges = s_pos.sort().values
-    bucket = torch.searchsorted(edges, s_neg)
-    count = torch.bincount(bucket, minlength=len(s_pos) + 1).to(s_neg)
-    mean = torch.zeros_like(count).index_add(0, bucket, s_neg) / count.clamp(min=1)
-    loss, gradient = _one_by_one(s_pos, mean, count, errors)
-    return loss, gradient[bucket]
-
-
-def _one_by_one(s_pos: Tensor, s_neg: Tensor, count: Tensor, errors: Tensor) -> Result:
-    """The loss, and the gradient on one negative of each place, for `count` negatives at each."""
-    loss, gradient = s_pos.new_zeros(()), torch.zeros_like(s_neg)
-    for i, s_i in enumerate(s_pos):
-        above, h = step(s_pos - s_i, 1.0), step(s_neg - s_i, 1.0)
-        above[i] = 1.0  # a positive is of its own rank
-        n_fp = h @ count
-        rank = above.sum() + n_fp
-        if n_fp > 1e-5:
-            ell = (n_fp + above @ errors) / rank
-            gradient += (ell - errors[i] / rank) / n_fp * h / len(s_pos)
-        loss += n_fp / rank / len(s_pos)
-    return loss, gradient
+    """The negatives between two neighbouring positives at their mean: `benchmarks.peers.buckets`."""
+    value, _, on_neg = peers.buckets(peers.LOSSES["aLRP"], s_pos, s_neg, errors)
+    return value, on_neg
 
 
 def pairs(s_pos: Tensor, s_neg: Tensor, errors: Tensor) -> Result:

@@ -103,19 +103,31 @@ def _cells(values) -> list[str]:
     ]
 
 
-def check(answer, expected, tolerance: float = 1e-4) -> None:
-    """Say whether the answer to an exercise is right; if it is a number or a tensor, how far off it is."""
+def check(
+    answer, expected, tolerance: float = 1e-4, wrong: dict[str, object] | None = None
+) -> None:
+    """Say whether the answer to an exercise is right; if it is a number or a tensor, how far off it is.
+
+    `wrong` holds answers that are often given, by what is wrong with them: such an answer is told that.
+    """
     if answer is None or answer is ...:
         print("not answered yet")
-    elif isinstance(expected, str | bool | set):
-        print("right" if answer == expected else f"wrong: {answer!r} is not it")
-    else:
-        got, want = (torch.as_tensor(x, dtype=torch.float64).detach() for x in (answer, expected))
-        if got.shape != want.shape:
-            print(f"wrong: the shape is {tuple(got.shape)}, it should be {tuple(want.shape)}")
-        else:
-            off = float((got - want).abs().max())
-            print("right" if off <= tolerance else f"wrong: off by {off:.4g}")
+        return
+    said = _verdict(answer, expected, tolerance)
+    for reason, mistaken in (wrong or {}).items():
+        if said != "right" and _verdict(answer, mistaken, tolerance) == "right":
+            said = f"wrong: {reason}"
+    print(said)
+
+
+def _verdict(answer, expected, tolerance: float) -> str:
+    if isinstance(expected, str | bool | set):
+        return "right" if answer == expected else f"wrong: {answer!r} is not it"
+    got, want = (torch.as_tensor(x, dtype=torch.float64).detach() for x in (answer, expected))
+    if got.shape != want.shape:
+        return f"wrong: the shape is {tuple(got.shape)}, it should be {tuple(want.shape)}"
+    off = float((got - want).abs().max())
+    return "right" if off <= tolerance else f"wrong: off by {off:.4g}"
 
 
 # Pictures under sliders

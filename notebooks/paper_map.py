@@ -13,23 +13,24 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from alrp_ref import losses, paper
+from alrp_ref import losses, paper, rank_sort
 from course import formulas_of
 
 HERE = Path(__file__).parent
 FIRST = ("pairwise", "ranking", "error_driven", "ap", "localisation", "alrp", "self_balance", "lrp")
-"""The order to read in; any other file of the paper comes after these, and last the losses that are made of them."""
+"""The order to read in; any other file of the paper comes after these, then the loss that came after, and last the
+losses that are made of them."""
 
 
-NOT_OF_THE_PAPER = ("rank_sort_loss", "RankSortLoss", "exact_dtype", "has_nonzero_static")
-"""A loss that came after, and what a device can do."""
+NOT_FORMULAS = ("exact_dtype", "has_nonzero_static")
+"""What a device can do."""
 
 
 def files() -> list[ModuleType]:
-    """The paper's files, and the losses."""
+    """The paper's files, the one of RS Loss, and the losses."""
     names = {path.stem for path in Path(paper.__file__).parent.glob("*.py")} - {"__init__"}
     ordered = [*FIRST, *sorted(names - set(FIRST))]
-    return [*(importlib.import_module(f"alrp_ref.paper.{name}") for name in ordered), losses]
+    return [*(importlib.import_module(f"alrp_ref.paper.{name}") for name in ordered), rank_sort, losses]
 
 
 def symbols() -> str:
@@ -71,7 +72,7 @@ def public(module: ModuleType) -> dict[str, object]:
         and getattr(value, "__module__", None) == module.__name__
         and (inspect.isfunction(value) or inspect.isclass(value))
         and not hasattr(value, "_fields")
-        and name not in NOT_OF_THE_PAPER
+        and name not in NOT_FORMULAS
     }
 
 

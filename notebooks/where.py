@@ -19,6 +19,7 @@ STATIONS = (
     ("training", ""),
     ("what is", "it worth?"),
     ("your own", "detector"),
+    ("what came", "after"),
 )
 """What each chapter is about, in two short lines."""
 WIDTH, HEIGHT, GAP = 94, 52, 14
@@ -56,7 +57,7 @@ def picture(lit: int) -> str:
 def link(lit: int) -> str:
     """The picture as Markdown, with words for those who cannot see it."""
     name = " ".join(filter(None, STATIONS[lit]))
-    return f"![The course in thirteen steps; this is step {lit}: {name}](where/{lit:02d}.svg)"
+    return f"![The course in fourteen steps; this is step {lit}: {name}](where/{lit:02d}.svg)"
 
 
 if __name__ == "__main__":

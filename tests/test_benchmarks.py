@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from alrp_ref.data import CocoDataset
-from benchmarks import bench, bench_data, bench_eval, bench_gpu, bench_loss, pipelines, timing
+from benchmarks import bench, bench_data, bench_eval, bench_gpu, bench_loss, bench_peers, peers, pipelines, timing
 from benchmarks.__main__ import main
 
 
@@ -42,6 +42,50 @@ def test_the_loss_is_compared_with_a_sort_and_with_other_methods(small, capsys):
     assert {row["time"] for row in results["methods"] if row["method"] == "running sums"} == {1.0}
     assert [row["logits"] for row in results["logits"]] == [1000, 2000]
     assert all(max(map(len, bench.table(rows).splitlines())) <= 80 for rows in bench_loss.tables(results).values())
+
+
+@pytest.mark.parametrize("name", peers.LOSSES)
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_loop_over_positives_is_exact(name, ties):
+    """The loop's loss and gradient are those of this package to 1e-12, and so are rows taken seven at a time."""
+    loss, rng = peers.LOSSES[name], torch.Generator().manual_seed(0)
+    for _ in range(50):
+        number = int(torch.randint(1, 20, (), generator=rng))
+        logits = 2 * torch.randn(number + 60, generator=rng, dtype=torch.float64)
+        numbers = torch.rand(number, generator=rng, dtype=torch.float64)
+        if ties:
+            logits, numbers = logits.round(), (4 * numbers).round() / 4
+        s_pos, s_neg, targets = logits[:number], logits[number:], (torch.arange(number + 60) < number).to(torch.int8)
+        value, grad = bench_peers.ours(name, logits, targets, numbers)
+        for got in (
+            peers.loop(loss, s_pos, s_neg, numbers),
+            peers.by_rows(loss, s_pos, s_neg, torch.ones_like(s_neg), numbers, size=7),
+        ):
+            assert float(got.value) == pytest.approx(float(value), abs=1e-12)
+            torch.testing.assert_close(torch.cat([got.on_pos, got.on_neg]), grad, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("name", peers.LOSSES)
+def test_buckets_are_exact_for_a_step_that_is_hard(name):
+    """With a half width below every distance of two scores buckets are exact; with the release's they are not."""
+    logits = 3 * torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    numbers = torch.rand(40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    off = []
+    for loss in (peers.LOSSES[name], peers.LOSSES[name]._replace(delta=1e-9)):
+        exact, found = (way(loss, logits[:40], logits[40:], numbers) for way in (peers.loop, peers.buckets))
+        off.append(max(float((a - b).abs().max()) for a, b in zip(exact, found, strict=True)))
+    assert off[1] < 1e-12 < 1e-6 < off[0]
+
+
+def test_the_peers_are_measured(tmp_path):
+    """Every loss has a row for each size, ours is compared with a sort, and the number of threads is what it was."""
+    threads = torch.get_num_threads()
+    assert main(["peers", "--quick", "--out", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "peers.json").read_text())["results"]
+    cases = {(row["logits"], row["positives"], row["loss"]) for row in results["peers"]}
+    assert len(cases) == len(results["peers"]) == 18 and len(results["sort"]) == 3
+    assert all(0 < row["loss off"] < 0.1 and 0 < row["gradient off"] < 1 for row in results["peers"])
+    assert torch.get_num_threads() == threads
 
 
 def test_evaluators_must_agree_before_their_times_count(small, capsys, monkeypatch):

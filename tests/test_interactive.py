@@ -14,6 +14,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 import alrp_ref
 from alrp_ref.paper import pairwise
+from benchmarks import peers
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
@@ -95,6 +96,33 @@ def test_alrp_loss_in_javascript_is_that_of_pairwise():
         assert got["boxes"] == pytest.approx(errors.grad.tolist(), abs=1e-12)
         assert [got["cls"], got["loc"]] == pytest.approx([out.cls.item(), out.loc.item()], abs=1e-12)
         assert [row["rank"] for row in got["rows"]] == pytest.approx(out.rank.tolist(), abs=1e-12)
+
+
+@needs_node
+def test_rank_sort_loss_in_javascript_is_that_of_pairwise():
+    """RS Loss, its two parts and its gradient are those of `pairwise` on 300 random lists, equal IoUs included."""
+    cases = [case | {"ious": [round(8 * (1 - e / 2)) / 8 for e in case["errors"]]} for case in lists()]
+    call = "({pos, neg, ious, delta}) => rankSortLoss(pos, neg, ious, {delta})"
+    for case, got in zip(cases, javascript(call, cases), strict=True):
+        logits, targets = logits_and_targets(case)
+        ious = torch.tensor(case["ious"], dtype=torch.float64)
+        out = pairwise.rank_sort_loss(logits, targets, ious, delta=case["delta"])
+        out.ranking.backward()
+        assert_same(got, out.ranking + out.sorting, logits)
+        assert [got["ranking"], got["sorting"]] == pytest.approx([out.ranking.item(), out.sorting.item()], abs=1e-12)
+
+
+@needs_node
+def test_buckets_in_javascript_are_those_of_the_benchmark():
+    """AP Loss of the negatives' buckets is that of `benchmarks.peers` on 300 random lists, to 1e-12."""
+    call = "({pos, neg, delta}) => apLoss(pos, bucketMeans(pos, neg), {delta})"
+    for case, got in zip(lists(), javascript(call, lists()), strict=True):
+        pos, neg, errors = (torch.tensor(case[name], dtype=torch.float64) for name in ("pos", "neg", "errors"))
+        plain = peers.LOSSES["AP"]._replace(delta=case["delta"], interpolated=False)
+        expected = peers.buckets(plain, pos, neg, errors)
+        assert got["value"] == pytest.approx(expected.value.item(), abs=1e-12)
+        assert got["pos"] == pytest.approx(expected.on_pos.tolist(), abs=1e-12)
+        assert got["neg"] == pytest.approx(expected.on_neg.tolist(), abs=1e-12)
 
 
 @needs_node

@@ -11,6 +11,7 @@ import io
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +39,9 @@ PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 WITHOUT_TRAINING = {"trains", "needs-training"}
 """Tags of cells that the solutions can do without."""
 
+WITH_NAMED_ANSWERS = WITH_CAPTIONS = [path for path in PATHS if path.name.startswith("13_")]
+"""Chapters whose checks name wrong answers, and whose pictures have captions."""
+
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -50,9 +54,9 @@ def tags(cell) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
-def test_the_course_has_thirteen_notebooks_from_00_to_12():
-    """The course has thirteen notebooks, 00 to 12."""
-    assert [path.name[:3] for path in PATHS] == [f"{number:02d}_" for number in range(13)]
+def test_the_course_has_fourteen_notebooks_from_00_to_13():
+    """The course has fourteen notebooks, 00 to 13."""
+    assert [path.name[:3] for path in PATHS] == [f"{number:02d}_" for number in range(14)]
 
 
 @every_notebook
@@ -216,13 +220,8 @@ def test_it_has_three_exercises_that_are_open(path):
         assert set(said.splitlines()) == {"not answered yet"}, all_cells[check].source
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of numpy, where matplotlib is given a tensor
-@every_notebook
-def test_its_solutions_are_right(path, monkeypatch):
-    """With the folded solutions in place of the stubs, every check says that it is right."""
-    monkeypatch.chdir(NOTEBOOKS)
-    solutions = {stub: code for stub, _, code in exercises(path)}
-    checks = {check for _, check, _ in exercises(path)}
+def run(path: Path, solutions: dict[int, str]) -> Iterator[tuple[int, str]]:
+    """Run a notebook with solutions in place of its stubs: the place of each cell, and what it prints."""
     namespace = {"__name__": "__main__", "display": lambda *_: None}
     dtype = torch.get_default_dtype()
     try:
@@ -231,11 +230,87 @@ def test_its_solutions_are_right(path, monkeypatch):
                 continue
             with contextlib.redirect_stdout(io.StringIO()) as said:
                 exec(compile(_python(solutions.get(place, cell.source)), f"{path.name}[{place}]", "exec"), namespace)
-            if place in checks:
-                assert set(said.getvalue().splitlines()) == {"right"}, (cell.source, said.getvalue())
+            yield place, said.getvalue()
     finally:
         torch.set_default_dtype(dtype)
         plt.close("all")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of numpy, where matplotlib is given a tensor
+@every_notebook
+def test_its_solutions_are_right(path, monkeypatch):
+    """With the folded solutions in place of the stubs, every check says that it is right."""
+    monkeypatch.chdir(NOTEBOOKS)
+    checks = {check for _, check, _ in exercises(path)}
+    for place, said in run(path, {stub: code for stub, _, code in exercises(path)}):
+        if place in checks:
+            assert set(said.splitlines()) == {"right"}, (cells(path)[place].source, said)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("path", WITH_NAMED_ANSWERS, ids=lambda path: path.stem)
+def test_its_exercises_name_two_wrong_answers_each(path, monkeypatch, capsys):
+    """Each check knows two wrong answers or more, none of which is right, and tells what is wrong with each."""
+    monkeypatch.chdir(NOTEBOOKS)
+    judge, known = course.check, []
+
+    def note(answer, expected, tolerance=1e-4, wrong=None):
+        known.append((expected, tolerance, wrong))
+
+    monkeypatch.setattr(course, "check", note)
+    for _ in run(path, {stub: code for stub, _, code in exercises(path)}):
+        pass
+    assert len(known) == len(exercises(path))
+    for expected, tolerance, wrong in known:
+        assert len(wrong) >= 2
+        for reason, mistaken in wrong.items():
+            judge(mistaken, expected, tolerance, wrong)
+            assert capsys.readouterr().out == f"wrong: {reason}\n"
+
+
+@pytest.mark.parametrize("path", WITH_CAPTIONS, ids=lambda path: path.stem)
+def test_its_pictures_have_a_caption_of_their_own(path):
+    """The paragraph before a picture begins "The picture:" and is as short as a text for those who cannot see it."""
+    said, pictures = "", 0
+    for cell in cells(path):
+        if cell.cell_type == "markdown":
+            said = cell.source.strip().split("\n\n")[-1]
+        elif any("image/png" in output.get("data", {}) for output in cell.outputs):
+            pictures += 1
+            assert said.startswith("The picture: ") and len(said) <= 250, said
+    assert pictures > 3
+
+
+def test_new_runs_of_the_ladder_appear_by_themselves(monkeypatch):
+    """In notebook 13 a run that is added to the results stands on its rung, by its name."""
+    from figures import seeds
+
+    monkeypatch.chdir(NOTEBOOKS)
+    study = seeds.shapes()
+    new = {"rs": 2, "rs_alike_3": 1, "ap_scored_2": 1, "ap_ordered_5": 1}
+    for name, number in new.items():
+        study.cells[name, 10_000] = study.cells["alrp", 10_000][:number]
+    (path,) = (path for path in PATHS if path.name.startswith("13_"))
+    (table,) = (said for said in _ladders(path, study, monkeypatch) if "all alike" in said)
+    rows = [re.split(r" {2,}", line.strip())[:4] for line in table.splitlines()]
+    for row in (
+        ["RS", "by score", "each step", "2"],
+        ["RS", "all alike", "3", "1"],
+        ["AP", "by score", "2", "1"],
+        ["AP", "by 1/rank", "5", "1"],
+    ):
+        assert row in rows
+    assert rows[-1] == ["no run yet: nothing"]
+
+
+def _ladders(path: Path, study, monkeypatch) -> list[str]:
+    """What the cells of the ladder print of a study."""
+    from figures import seeds
+
+    monkeypatch.setattr(seeds, "shapes", lambda: study)
+    kept = [cell for cell in cells(path, "code")[1:] if not re.search(r"STUDY|rung_of|ladder", cell.source)]
+    left_out = {cells(path).index(cell): "" for cell in kept}
+    return [said for _, said in run(path, left_out)]
 
 
 def _python(source: str) -> str:
@@ -282,6 +357,16 @@ def test_every_file_of_the_paper_brings_its_symbols(module):
 def test_a_check_says_right_or_wrong_and_by_how_much(answer, expected, said, capsys):
     """An exercise's check tells an open, a right and a wrong answer apart."""
     course.check(answer, expected)
+    assert capsys.readouterr().out.strip() == said
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(2.0, "right"), (-2.0, "wrong: this is the update"), (3.0, "wrong: off by 1"), (..., "not answered yet")],
+)
+def test_a_wrong_answer_that_is_often_given_is_named(answer, said, capsys):
+    """A check that knows a wrong answer says what is wrong with it; a right answer that equals one is right."""
+    course.check(answer, 2.0, wrong={"this is the update": -2.0, "never said": 2.0})
     assert capsys.readouterr().out.strip() == said
 
 

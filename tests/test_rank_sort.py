@@ -1,6 +1,7 @@
 """Rank & Sort Loss: against its authors' numbers, the pairs, and what it promises."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import alrp_ref
 from alrp_ref import RankSortLoss, alrp_loss, checks, flatten_batch, pairwise, rank_sort, rank_sort_loss
+from alrp_ref.paper.ranking import ranks
 from alrp_ref.verification.official import official_cases
 
 BOTH_PATHS = pytest.mark.parametrize("path", [alrp_ref, pairwise], ids=["fast", "pairwise"])
@@ -34,6 +36,24 @@ def test_official_values_and_gradient(path, case):
     assert_close(ranking, float(case["ranking"]))
     assert_close(sorting, float(case["sorting"]))
     assert_close(grad, torch.from_numpy(case["grad"]))
+
+
+def test_six_examples_by_hand():
+    """Positives a, b and c with IoUs .5, .9 and .7, and a negative above c: errors, parts and gradient by hand."""
+    of = partial(torch.tensor, dtype=torch.float64)
+    s_pos, s_neg = of([5.0, 4.0, 2.0]), of([3.0, 1.0, 0.0])
+    y = of([0.5, 0.9, 0.7])
+    h = pairwise.step(pairwise.differences(s_pos, s_pos), 0.5)
+    sorting, target = [0.5, 0.55 / 1.5, 0.75 / 2.5], [0.5, 0.1, 0.25 / 1.5]
+    assert_close(rank_sort.sorting_error(h, y), of(sorting))
+    assert_close(rank_sort.target_sorting_error(h, y, y), of(target))
+    of_b, of_c, ranked = sorting[1] - target[1], sorting[2] - target[2], 1 / 3.5
+    ranking, sort = rank_sort.rank_sort(ranks(s_pos, s_neg, 0.5), y)
+    assert_close(ranking.value, ranked / 3)
+    assert_close(sort.value, (of_b + of_c) / 3)
+    rows = of([of_b + of_c, -of_b, -of_c - ranked]) / 3
+    assert_close(ranking.gradient.rows, rows)
+    assert_close(ranking.gradient.columns, of([ranked, 0, 0]) / 3)
 
 
 def test_official_numbers_are_a_true_copy(official):

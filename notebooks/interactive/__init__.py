@@ -11,10 +11,11 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 PICTURES = {
     "anchors": "Ten anchors as bars, best score first. Drag a bar or a box: four losses and the APs follow.",
-    "negative": "One negative dragged past three positives: ranks, precision and the gradient on each score.",
+    "negative": "Three positives and a negative to drag: ranks, precision and the gradients of three losses.",
     "race": "One list of ten examples, sorted step by step by cross entropy, AP Loss and aLRP Loss.",
     "boxes": "Two boxes to drag, with IoU, the smallest box around both, GIoU and the pull on each side.",
     "threshold": "Detections in a picture under a score threshold, with the three parts of the LRP error.",
+    "buckets": "Negatives on a score axis and their buckets below, with the error of AP Loss as the step gets wider.",
 }
 """Each picture and what it shows, in words, for those who cannot see it."""
 

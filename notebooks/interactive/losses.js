@@ -53,6 +53,32 @@ export function alrpLoss(pos, neg, errors, { delta = 1 } = {}) {
   return { value: cls + loc, cls, loc, ell, target, rows, boxes, ...errorDriven(removable, rows, neg, 1e-5) };
 }
 
+/** RS Loss (ICCV 2021): `value` is ranking + sorting. Here a positive counts itself as H(0) = 1/2. */
+export function rankSortLoss(pos, neg, ious, { delta = 0.5 } = {}) {
+  const rows = ranks(pos, neg, delta).map(({ negatives, positives, nFP, rankPos, rank }, i) => (
+    { negatives, nFP, positives: positives.map((h, k) => (k === i ? 0.5 : h)), rankPos: rankPos - 0.5, rank: rank - 0.5 }));
+  const meanError = (h) => sum(h.map((weight, k) => weight * (1 - ious[k]))) / sum(h);
+  const some = ({ positives }, wanted) => positives.map((h, k) => (wanted(ious[k]) ? h : 0));
+  const ell = rows.map(({ nFP, rank }) => nFP / rank);
+  const sortEll = rows.map((row, i) => meanError(row.positives) - meanError(some(row, (y) => y >= ious[i])));
+  const byRank = errorDriven(ell, rows, neg, 1e-10);
+  const missorted = rows.map((row, i) => some(row, (y) => y < ious[i]));
+  const bySort = errorDriven(sortEll, missorted.map((h) => ({ negatives: h, nFP: sum(h) })), pos, 1e-10);
+  const [ranking, sorting] = [mean(ell), mean(sortEll)];
+  return {
+    value: ranking + sorting, ranking, sorting, ell, sortEll, rows,
+    pos: pos.map((_, i) => byRank.pos[i] + bySort.pos[i] + bySort.neg[i]),
+    neg: byRank.neg,
+  };
+}
+
+/** The bucketed losses: each negative at the mean of those between the same two neighbouring positives. */
+export function bucketMeans(pos, neg) {
+  const bucket = neg.map((t) => pos.filter((s) => s < t).length);
+  const of = (b) => neg.filter((_, j) => bucket[j] === b);
+  return bucket.map((b) => mean(of(b)));
+}
+
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 

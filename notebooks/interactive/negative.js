@@ -1,9 +1,15 @@
-// One negative dragged past three positives: ranks, precision, and the gradient on each score.
-import { alrpLoss, apLoss } from "./losses.js";
+// A list of three positives and four negatives, whose scores can be dragged: ranks, precision, and three losses' gradients.
+import { alrpLoss, apLoss, rankSortLoss } from "./losses.js";
 import { NEGATIVE, POSITIVE, arrow, canvas, choice, clip, digits, draggable, frame, html, set, svg, table } from "./draw.js";
 
 const POS = [3, 1.2, 0]; // the list of chapters 01 and 02
 const ERRORS = [0.8, 0.3, 0.2];
+const IOUS = ERRORS.map((e) => 1 - e / 2);
+const LOSSES = {
+  "AP Loss": (pos, neg) => apLoss(pos, neg),
+  "aLRP Loss": (pos, neg) => alrpLoss(pos, neg, ERRORS),
+  "RS Loss": (pos, neg) => rankSortLoss(pos, neg, IOUS), // of a later paper, with half steps of .5 and not 1
+};
 const OTHERS = [0.9, -1, -2.5];
 const [LEFT, RIGHT, UNIT] = [-4, 5, 50];
 const x = (score) => 215 + UNIT * score;
@@ -12,48 +18,59 @@ function render({ el }) {
   const picture = canvas(480, 190, "A score axis with three positives and four negatives; arrows are the updates of the scores");
   const numbers = table(["", "score", "rank", "precision", "update"]);
   let [moved, loss] = [2, "AP Loss"];
-  const buttons = choice(["AP Loss", "aLRP Loss"], (name) => ((loss = name), redraw()));
+  const pos = [...POS];
+  const buttons = choice(Object.keys(LOSSES), (name) => ((loss = name), redraw()));
   const arrows = svg("g");
   const handle = svg("rect", { y: 107, width: 22, height: 22, rx: 3, fill: NEGATIVE });
   const label = svg("text", { y: 148, "text-anchor": "middle" });
-  const to = (score) => ((moved = clip(score, LEFT, RIGHT)), redraw());
-  draggable(handle, "score of the negative", { move: (dx) => to(moved + dx / UNIT), key: (kx, ky) => to(moved + 0.1 * (kx - ky)) });
+  const moves = (by) => ({ move: (dx) => by(dx / UNIT), key: (kx, ky) => by(0.1 * (kx - ky)) });
+  draggable(handle, "score of the negative", moves((by) => ((moved = clip(moved + by, LEFT, RIGHT)), redraw())));
 
   picture.append(svg("line", { x1: 10, x2: 470, y1: 165, y2: 165, stroke: "currentColor" }));
   for (let tick = LEFT; tick <= RIGHT; tick += 2) {
     picture.append(svg("text", { x: x(tick), y: 184, "text-anchor": "middle" }, `${tick}`));
   }
-  POS.forEach((s, i) => picture.append(svg("circle", { cx: x(s), cy: 50, r: 11, fill: POSITIVE }),
-    svg("text", { x: x(s), y: 80, "text-anchor": "middle" }, `p${i + 1}`)));
+  const circles = POS.map((_, i) => {
+    const circle = svg("circle", { cy: 50, r: 11, fill: POSITIVE });
+    const name = svg("text", { y: 80, "text-anchor": "middle" }, `p${i + 1}`);
+    draggable(circle, `score of positive ${i + 1}`, moves((by) => ((pos[i] = clip(pos[i] + by, LEFT, RIGHT)), redraw())));
+    picture.append(circle, name);
+    return { circle, name };
+  });
   OTHERS.forEach((s, j) => picture.append(svg("rect", { x: x(s) - 11, y: 107, width: 22, height: 22, rx: 3, fill: "#d55e0099" }),
     svg("text", { x: x(s), y: 148, "text-anchor": "middle" }, `n${j + 2}`)));
   picture.append(handle, label, arrows);
 
   function redraw() {
     const neg = [moved, ...OTHERS];
-    const out = loss === "AP Loss" ? apLoss(POS, neg) : alrpLoss(POS, neg, ERRORS);
+    const out = LOSSES[loss](pos, neg);
+    circles.forEach(({ circle, name }, i) => {
+      set(circle, { cx: x(pos[i]), "aria-valuenow": digits(pos[i], 2), "aria-valuemin": LEFT, "aria-valuemax": RIGHT });
+      set(name, { x: x(pos[i]) });
+    });
     set(handle, { x: x(moved) - 11, "aria-valuenow": digits(moved, 2), "aria-valuemin": LEFT, "aria-valuemax": RIGHT });
     set(label, { x: x(moved) });
     label.textContent = "n1";
-    const up = POS.map((s, i) => arrow(x(s), 28, -170 * out.pos[i], 0, POSITIVE));
+    const up = pos.map((s, i) => arrow(x(s), 28, -170 * out.pos[i], 0, POSITIVE));
     const down = neg.map((s, j) => arrow(x(s), 97, -170 * out.neg[j], 0, NEGATIVE));
     arrows.replaceChildren(...up, ...down);
     const of = (i) => out.rows[i];
     const signed = (gradient) => (gradient > 0 ? "−" : "+") + digits(Math.abs(gradient));
     numbers.fill([
-      ...POS.map((s, i) => [`p${i + 1} (IoU ${1 - ERRORS[i] / 2})`, digits(s, 2), digits(of(i).rank, 2),
+      ...pos.map((s, i) => [`p${i + 1} (IoU ${IOUS[i]})`, digits(s, 2), digits(of(i).rank, 2),
         digits(of(i).rankPos / of(i).rank), signed(out.pos[i])]),
       ...neg.map((s, j) => [`n${j + 1}`, digits(s, 2), "", "", signed(out.neg[j])]),
       [loss, "", "", "", digits(out.value)],
     ], [loss]);
-    el.dataset.scores = JSON.stringify({ pos: POS, neg, errors: ERRORS });
+    el.dataset.scores = JSON.stringify({ pos, neg, errors: ERRORS });
   }
 
   buttons.press(loss);
   redraw();
   frame(el, buttons.node, picture,
-    html("p", {}, "Drag n1 along the axis, or focus it and use the arrow keys. An arrow is the update of a score, minus the " +
-      "gradient: positives (circles) go up, negatives (squares) go down."), numbers.node);
+    html("p", {}, "Drag n1 or a positive along the axis, or focus it and use the arrow keys. An arrow is the update of a score, " +
+      "minus the gradient: positives (circles) go up, negatives (squares) go down. RS Loss also moves positives down."),
+    numbers.node);
 }
 
 export default { render };
