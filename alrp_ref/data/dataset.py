@@ -48,6 +48,14 @@ class CocoDataset(VisionDataset):
         transform: called as ``transform(image, target)``; see :func:`alrp_ref.data.train_transform`.
         keep_empty: keep images that have no usable box (evaluation needs them, training does not).
         cache: decode all images now and keep them, 3 bytes a pixel. Data workers that are forked share them.
+        content: what `usable_content` returned for the annotation file, if it was read before.
+
+    Attributes:
+        ids, files, sizes: of the images: COCO's ids, names, and width and height in pixels, (n, 2).
+        boxes, labels: of all images, one image after the other: (m, 4) float32 and (m,) int64.
+        ends: (n,) int64, where the boxes of each image end.
+        category_ids, class_names: by label.
+        truth: what the annotation file held, for those who evaluate again and again; None: they read the file.
 
     Raises:
         ValueError: an unknown split; a cache that would take more than half of the computer's memory.
@@ -62,6 +70,7 @@ class CocoDataset(VisionDataset):
         transform: Callable[[Image.Image, dict], Any] | None = None,
         keep_empty: bool = False,
         cache: bool = False,
+        content: dict[str, list] | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
@@ -69,8 +78,11 @@ class CocoDataset(VisionDataset):
         self.annotation_file, images = layout.split(split)
         self._others = layout.other_annotations(split)
         super().__init__(images, transforms=transform)
-        self._folder = ImageFolder(images)
-        self._read(usable_content(self.annotation_file, self._others), keep_empty)
+        self.folder = ImageFolder(images)
+        if content is None:
+            content = usable_content(self.annotation_file, self._others)
+        self._read(content, keep_empty)
+        self.truth: dict[str, list] | None = None
         if not self.ids:
             raise DataError(f"{self.annotation_file} has no image with a usable box; check its annotations")
         self._cached: dict[ImageId, np.ndarray] = {}
@@ -101,16 +113,16 @@ class CocoDataset(VisionDataset):
         kept = np.arange(len(ids)) if keep_empty else count.nonzero()[0]
         self.ids: list[ImageId] = [ids[row] for row in kept]
         self.sizes = sizes[kept]
-        self._files = [images[image_id]["file_name"] for image_id in self.ids]
-        self._boxes, self._labels = corners[order], labels[order]
-        self._end = count[kept].cumsum()  # images that are left out have no boxes
+        self.files = [images[image_id]["file_name"] for image_id in self.ids]
+        self.boxes, self.labels = corners[order], labels[order]
+        self.ends = count[kept].cumsum()  # images that are left out have no boxes
         self._index_of = {image_id: index for index, image_id in enumerate(self.ids)}
 
     @cached_property
     def coco(self) -> COCO:
-        """pycocotools' index of the whole annotation file, which is read again when this is first asked for."""
+        """pycocotools' index of the whole annotation file; without `truth` it is read again when first asked for."""
         coco = COCO()
-        coco.dataset = usable_content(self.annotation_file, self._others)
+        coco.dataset = self.truth or usable_content(self.annotation_file, self._others)
         with contextlib.redirect_stdout(None):
             coco.createIndex()
         return coco
@@ -126,12 +138,12 @@ class CocoDataset(VisionDataset):
     def target(self, image_id: ImageId) -> dict[str, Any]:
         """The target, as in an item without transform, of the image with COCO's id `image_id`."""
         index = self._index_of[image_id]
-        own = slice(self._end[index - 1] if index else 0, self._end[index])
+        own = slice(self.ends[index - 1] if index else 0, self.ends[index])
         width, height = self.sizes[index].tolist()
-        boxes = torch.from_numpy(self._boxes[own].copy())
+        boxes = torch.from_numpy(self.boxes[own].copy())
         return {
             "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
-            "labels": torch.from_numpy(self._labels[own].copy()),
+            "labels": torch.from_numpy(self.labels[own].copy()),
             "image_id": image_id,
         }
 
@@ -140,7 +152,7 @@ class CocoDataset(VisionDataset):
         if image_id in self._cached:
             return Image.fromarray(self._cached[image_id])
         index = self._index_of[image_id]
-        return self._folder.read(self._files[index], self.sizes[index].tolist(), image_id, self.annotation_file)
+        return self.folder.read(self.files[index], self.sizes[index].tolist(), image_id, self.annotation_file)
 
 
 def _refuse_large(size: int) -> None:

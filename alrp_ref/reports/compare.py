@@ -23,6 +23,7 @@ import torch
 from alrp_ref.data import CocoDataset, Layout, hold_out
 from alrp_ref.data.annotations.layout import SPLITS
 from alrp_ref.data.annotations.read import annotation_file
+from alrp_ref.data.digest import digest_of
 from alrp_ref.detection import Recipe
 from alrp_ref.detection.former_recipes import converted
 from alrp_ref.detection.recipes import as_data, get_recipe
@@ -73,7 +74,9 @@ class Run:
             recipe = converted(saved["recipe"])
         except ValueError as error:
             raise DataError(f"{path} cannot be read: {error}") from error
-        check_same_run(path, saved | {"recipe": recipe}, self._identity())
+        identity = self._identity()
+        # Earlier versions noted the bytes of the annotation files only.
+        check_same_run(path, {"data": identity["data"]} | saved | {"recipe": recipe}, identity)
         return saved
 
     def train(self, *, log: Callable[[str], None] = print, **options) -> None:
@@ -107,11 +110,11 @@ class Run:
         write_atomic(self.folder / "result.json", json.dumps(self._identity() | reached, indent=1))
 
     def _identity(self) -> dict[str, Any]:
-        """The settings that a result belongs to. The sizes of its annotation files stand for the data."""
-        data = {split: annotation_file(self.coco, split).stat().st_size for split in SPLITS}
+        """The settings that a result belongs to, and a digest of its data."""
+        data = {split: digest_of(self.coco, split) for split in SPLITS}
         identity = {"recipe": as_data(self.recipe), "steps": self.steps, "seed": self.seed}
         # A round trip through JSON turns tuples into lists, so that it compares equal to what a file holds.
-        return json.loads(json.dumps(identity | {"backbone": self.backbone, "bytes": data}))
+        return json.loads(json.dumps(identity | {"backbone": self.backbone, "data": data}))
 
 
 class Comparison(NamedTuple):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -26,6 +27,17 @@ from alrp_ref.training.step import Learner
 
 STEPS_WITHOUT_POSITIVE = 50
 """A run without a positive in so many steps from its first on, or in all of its steps, learns nothing, and stops."""
+
+
+class RunData(NamedTuple):
+    """What a run reads: the images that it trains on, and those that it evaluates on, if there are any.
+
+    `digests` of both splits, by their names.
+    """
+
+    train: CocoDataset
+    val: CocoDataset | None
+    digests: dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +71,7 @@ class TrainingState:
 
 def prepare(
     model: Detector,
-    data: CocoDataset,
+    data: RunData,
     out: Path,
     process: distributed.Process,
     options: TrainOptions,
@@ -69,23 +81,24 @@ def prepare(
 
     Raises: DataError if the checkpoint is of another run, or damaged.
     """
-    plan = Plan.of(model.recipe, len(data), options)
-    model.class_names = data.class_names
+    train_set = data.train
+    plan = Plan.of(model.recipe, len(train_set), options)
+    model.class_names = train_set.class_names
     model.to(process.device, memory_format=torch.channels_last)  # convolutions are faster so, on a CPU too
     learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = SGD(learnable, plan.lr, momentum=model.recipe.momentum, weight_decay=model.recipe.weight_decay)
-    identity = describe(model, data.category_ids) | {"plan": asdict(plan)} | options.identity
-    checkpoint = Checkpoint(out / "checkpoint.pt", identity)
+    identity = describe(model, train_set.category_ids) | {"plan": asdict(plan)} | options.identity
+    checkpoint = Checkpoint(out / "checkpoint.pt", identity, data.digests)
     checkpoint.resume(model, optimiser, plan.total_steps, log)
     start = checkpoint.steps
     distributed.check_same_on_all(start, "step to resume from: give all of them one folder that all can read")
     learner = _learner(model, optimiser, process, options)
-    log(_summary(learner, plan, len(data), options))
+    log(_summary(learner, plan, len(train_set), options))
     run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
-    sampler = StepSampler(len(data), plan.batch_size, start, plan.total_steps, seed=options.seed)
+    sampler = StepSampler(len(train_set), plan.batch_size, start, plan.total_steps, seed=options.seed)
     return TrainingState(
         learner=learner,
-        loader=_loader(data, sampler, model.recipe.train_size, process, options, log),
+        loader=_loader(train_set, sampler, model.recipe.train_size, process, options, log),
         plan=plan,
         options=options,
         process=process,

@@ -18,6 +18,11 @@ def annotation_file(root: str | os.PathLike[str] | Layout, split: str) -> Path:
     return Layout.of(root).split(split).annotations
 
 
+def content_of(layout: Layout, split: str) -> dict[str, Any]:
+    """What the annotation file of a split holds, as `usable_content`. Errors: those of `annotation_file`, too."""
+    return usable_content(annotation_file(layout, split), layout.other_annotations(split))
+
+
 @without_garbage_collection()
 def usable_content(path: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
     """What an annotation file holds, as `read_normalised`. Raises: DataError if something in it stops a run."""
@@ -47,9 +52,10 @@ def read_normalised(path: Path, others: Sequence[Path] = ()) -> tuple[Any, list[
 
 
 @without_garbage_collection()
-def possible_mistakes(path: Path) -> list[str]:
-    """What a person should look at in an annotation file, in a line for each kind; a class may well have no box."""
-    return in_words(problem for problem in suspicions(usable_content(path)) if problem.kind != NO_OBJECT)
+def possible_mistakes(content: dict[str, list]) -> list[str]:
+    """What a person should look at in what `usable_content` returned, in a line for each kind; a class may well have no
+    box."""
+    return in_words(problem for problem in suspicions(content) if problem.kind != NO_OBJECT)
 
 
 def _refuse(path: Path, content: Any) -> None:
