@@ -12,7 +12,7 @@ import numpy as np
 from alrp_ref.data.annotations.format import is_finite
 from alrp_ref.data.annotations.layout import Layout
 from alrp_ref.data.annotations.read import content_of
-from alrp_ref.data.dataset import CocoDataset
+from alrp_ref.data.dataset import CocoDataset, ReadAs
 from alrp_ref.machine.garbage import without_garbage_collection
 
 THREADS = 16
@@ -27,13 +27,17 @@ def digest(data: CocoDataset, content: dict[str, list] | None = None) -> dict[st
 
     Args: `content`, of the annotation file, where it is evaluated on: then areas and crowds count, too.
     """
-    rows = np.arange(len(data.ids)).repeat(np.diff(data.ends, prepend=0))
+    rows, ignored_rows = (
+        np.arange(len(data.ids)).repeat(np.diff(e, prepend=0)) for e in (data.ends, data.ignored_ends)
+    )
     order = np.lexsort((data.labels, *data.boxes.T[::-1], rows))
+    ignored = np.lexsort((*data.ignored.T[::-1], ignored_rows))
     parts = {
         "classes": (len(data.class_names), data.class_names),
         "images": (len(data.ids), zip(data.ids, data.files, data.sizes.tolist(), strict=True)),
         "boxes": (len(rows), (rows[order].tobytes(), data.boxes[order].tobytes())),
         "classes of the boxes": (len(rows), (data.labels[order].tobytes(),)),
+        "ignored": (len(ignored), (ignored_rows[ignored].tobytes(), data.ignored[ignored].tobytes())),
         "pictures": (len(data.files), _file_sizes(data)),
     }
     if content is not None:
@@ -52,7 +56,7 @@ def digest_of(coco: str | Path | Layout, split: str) -> dict[str, str]:
 @without_garbage_collection()
 def _digest_of(layout: Layout, split: str, *_about_the_file: int) -> dict[str, str]:
     content = content_of(layout, split)
-    return digest(CocoDataset(layout, split, keep_empty=True, content=content), content)
+    return digest(CocoDataset(layout, split, keep_empty=True, read_as=ReadAs(content=content)), content)
 
 
 def _file_sizes(data: CocoDataset) -> list[int]:

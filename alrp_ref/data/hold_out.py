@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alrp_ref.data.annotations.layout import Layout
 from alrp_ref.data.annotations.read import content_of
-from alrp_ref.data.dataset import CocoDataset
+from alrp_ref.data.dataset import CocoDataset, ReadAs
 from alrp_ref.machine.files import DataError, write_atomic
 
 
@@ -23,7 +23,7 @@ def hold_out(coco: str | os.PathLike | Layout, out: str | os.PathLike, every: in
     """
     out, layout = Path(out), Layout.of(coco)
     content = content_of(layout, "train2017")
-    source = CocoDataset(layout, "train2017", keep_empty=True, content=content)
+    source = CocoDataset(layout, "train2017", keep_empty=True, read_as=ReadAs(content=content))
     held = set(source.ids[every - 1 :: every])
     if not held:
         raise DataError(f"{source.annotation_file} has {len(source.ids)} images: {every} are needed to hold one out")

@@ -23,7 +23,7 @@ from alrp_ref.images import GREYS
 
 ABOVE_ZERO = (
     *("batch_size", "epochs", "train_size", "test_size", "lr", "levels", "fpn_channels", "head_channels"),
-    *("scales_per_octave", "ratios", "anchor_scale", "clip_norm"),
+    *("scales_per_octave", "ratios", "anchor_scale", "clip_norm", "max_detections"),
 )
 NOT_NEGATIVE = (
     *("anchor_offset", "head_convs", "score_threshold", "momentum", "weight_decay"),
@@ -88,6 +88,10 @@ class Recipe:
     score_threshold: float = 0.05
     """Detections below this score are dropped. A ranking-based loss fixes the order of scores and not their level, so a
     briefly trained detector needs a low threshold."""
+    max_detections: int = 100
+    """Detections of an image, at most. COCO's evaluation counts 100 of each class."""
+    background_images: bool = False
+    """Train on images without objects, too: all of their anchors are negatives."""
     augmentation: Literal["ssd", "light", "none"] = "ssd"
     """Training augmentation; "ssd" is the paper's, see `alrp_ref.data.train_transform`."""
 

@@ -27,8 +27,13 @@ def _differences(prefix: str, saved: dict[str, Any], wanted: dict[str, Any]) -> 
         # Of two losses with other names, the options are not compared one by one.
         if isinstance(now, dict) and isinstance(was, dict) and was.get("name") == now.get("name"):
             yield from _differences(f"{prefix}{key}.", was, now)
-        elif was != now:
+        elif _plain(was) != _plain(now):
             yield f"{prefix}{key}: {was!r:.60} there, {now!r:.60} now"
+
+
+def _plain(value: Any) -> Any:
+    """A tuple as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 class Checkpoint:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
@@ -69,6 +70,23 @@ class TrainingState:
         self.checkpoint.saved(done)
 
 
+def small_boxes(data: CocoDataset, size: int, stride: int) -> str | None:
+    """What to say if a tenth of the boxes, or more, is below half a `stride` in the square that images are trained at.
+
+    Args: `size` of the square, and the finest `stride`, in pixels.
+    """
+    images = np.arange(len(data.ids)).repeat(np.diff(data.ends, prepend=0))
+    sides = (data.boxes[:, 2:] - data.boxes[:, :2]) * size / data.sizes[images]
+    small = int((sides.min(axis=1) < stride / 2).sum())
+    if small < max(1, 0.1 * len(sides)):
+        return None
+    return (
+        f"{small:,} of {len(sides):,} boxes are less than {stride / 2:g} pixels wide or high at train_size {size}: the "
+        f"finest stride is {stride}, and boxes below a pixel are dropped. Cut the pictures into tiles, or train at a "
+        "larger size: --set train_size=..."
+    )
+
+
 def prepare(
     model: Detector,
     data: RunData,
@@ -93,7 +111,7 @@ def prepare(
     start = checkpoint.steps
     distributed.check_same_on_all(start, "step to resume from: give all of them one folder that all can read")
     learner = _learner(model, optimiser, process, options)
-    log(_summary(learner, plan, len(train_set), options))
+    log(_summary(learner, plan, train_set, options))
     run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
     sampler = StepSampler(len(train_set), plan.batch_size, start, plan.total_steps, seed=options.seed)
     return TrainingState(
@@ -155,11 +173,12 @@ def _loader(
     )
 
 
-def _summary(learner: Learner, plan: Plan, num_images: int, options: TrainOptions) -> str:
+def _summary(learner: Learner, plan: Plan, data: CocoDataset, options: TrainOptions) -> str:
     recipe, process = learner.model.recipe, learner.process
     parts = f", {options.accumulate} micro-batches each" * (options.accumulate > 1)
+    without = f" ({data.left_out} without objects left out)" * bool(data.left_out)
     lines = [
-        f"{recipe.name}: {num_images} images, {plan.total_steps} steps of {plan.batch_size} "
+        f"{recipe.name}: {len(data)} images{without}, {plan.total_steps} steps of {plan.batch_size} "
         f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {process.world} x {process.device.type}{parts}, "
         f"in {learner.precision}",
         f"learning rate {plan.lr:g}, a tenth of it from steps {', '.join(map(str, plan.milestones))}",

@@ -30,7 +30,7 @@ RECIPES = ("alrp_tiny", "alrp_faster", "focal_tiny")
 class Noise(Dataset):
     """Images of noise in float64, each with a box; those of the second step are empty, and so is one of the third."""
 
-    class_names, category_ids = ["one", "two"], [1, 2]
+    class_names, category_ids, left_out = ["one", "two"], [1, 2], 0
 
     def __init__(self):
         _, second, third, *_ = StepSampler(IMAGES, BATCH, 0, STEPS)
