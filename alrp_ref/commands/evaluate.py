@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     import time
 
     from alrp_ref.data import CocoDataset
+    from alrp_ref.data.dataset import AS_IT_IS, ReadAs
     from alrp_ref.detection import load_model, load_official_model
     from alrp_ref.machine.device import choose_device
     from alrp_ref.reports import write_report
@@ -40,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = args.official_checkpoint if is_official else args.checkpoint
     model = None if is_official else load_model(checkpoint)[0]
     layout = layout_of(args)
-    data = CocoDataset(layout, "val2017", keep_empty=True)
+    read_as = AS_IT_IS if model is None else ReadAs(model.class_names, model.recipe.grey_range)
+    data = CocoDataset(layout, "val2017", keep_empty=True, read_as=read_as)
     if model is None:
         model = load_official_model(checkpoint, args.recipe, data.class_names)
     if args.out is not None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from alrp_ref.data.annotations.check import check_data
 from alrp_ref.data.annotations.layout import Layout
-from alrp_ref.data.dataset import CocoDataset
+from alrp_ref.data.dataset import CocoDataset, ReadAs
 from alrp_ref.data.download import download
 from alrp_ref.data.hold_out import hold_out
 from alrp_ref.data.shapes import make_shapes
@@ -20,6 +20,7 @@ else:
 __all__ = [
     "CocoDataset",
     "Layout",
+    "ReadAs",
     "check_data",
     "collate",
     "download",

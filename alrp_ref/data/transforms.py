@@ -31,14 +31,14 @@ class RandomIoUCrop(v2.RandomIoUCrop):
 
     torchvision's asks for that IoU with one box. The release asks for it with every box, so that crops of images with
     many boxes are rare there: on a sample of COCO it keeps 83 % of the boxes, and torchvision's keeps 73 %. An image so
-    thin that a side of its crop may have no pixel is left alone.
+    thin that a side of its crop may have no pixel is left alone, and so is one without boxes.
     """
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         height, width = v2.query_size(flat_inputs)
-        if min(height, width) * self.min_scale < 1:
-            return {}
         boxes = v2.get_bounding_boxes(flat_inputs).as_subclass(torch.Tensor)  # (n, 4): x1, y1, x2, y2 in pixels
+        if min(height, width) * self.min_scale < 1 or not len(boxes):
+            return {}
         centres = 0.5 * (boxes[:, :2] + boxes[:, 2:])
         while True:
             least_iou = self.options[int(torch.randint(len(self.options), (1,)))]
@@ -87,7 +87,7 @@ def readable_transform(recipe: Augmented) -> v2.Transform:
     """What :func:`train_transform` computes, one thing after the other, in two to five times the time.
 
     It is the judge of the fast one: no training runs it, and the tests compare the two, draw by draw. Arguments,
-    result and errors are the same.
+    result and errors are the same, but for ``target["ignored"]``, which it does not move.
     """
     *augmentation, flip = random_transforms(recipe)
     return v2.Compose(

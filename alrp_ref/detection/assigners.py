@@ -7,10 +7,11 @@ An assigner is a function of three arguments:
 - `counts`: `counts[b]` of these boxes belong to image b. Without `counts` there is one image.
 
 It returns the index of the matched box among all G, or `NEGATIVE`, or `IGNORED`: (B, A), int64; (A,) without `counts`.
-All images are assigned at once, without a loop over images or boxes.
+All images are assigned at once, without a loop over images or boxes: pieces of so many pairs of a box and an anchor as
+a batch of COCO has. So the memory does not grow with the number of boxes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ from torchvision.ops import box_iou
 
 from alrp_ref.batch import IGNORED, NEGATIVE
 from alrp_ref.detection.boxes import centre_size
+
+PAIRS = 2**22
+"""Boxes times anchors that are compared at once, at most, if a box has no more anchors."""
 
 Counts = Sequence[int]
 Assigner = Callable[[Sequence[Tensor], Tensor, Counts | None], Tensor]
@@ -55,20 +59,34 @@ class _PerImage:
         images = torch.arange(self.number, device=boxes.device)
         self.image_of_box = images.repeat_interleave(torch.tensor(counts, device=boxes.device), output_size=len(boxes))
 
-    def reduce(self, value: Tensor, how: str, start: float) -> Tensor:
-        """Reduce over the boxes of each image: (G, A) -> (B, A); `start` for an image without boxes."""
-        image = self.image_of_box[:, None].expand_as(value)
-        return value.new_full((self.number, value.shape[1]), start).scatter_reduce(0, image, value, how)
+    def pieces(self, anchors: int) -> Iterator[slice]:
+        """Rows of the boxes that are compared with so many anchors at once."""
+        rows = max(1, PAIRS // max(1, anchors))
+        yield from (slice(first, first + rows) for first in range(0, len(self.image_of_box), rows))
 
-    def best(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The highest value among the boxes of each image, and the index of its box: (G, A) -> 2 x (B, A).
+    def reduce(self, rows: slice, value: Tensor, how: str, into: Tensor) -> Tensor:
+        """Reduce over the boxes of each image, and with `into`: (g, A), (B, A) -> (B, A). The boxes are `rows`."""
+        return into.scatter_reduce(0, self.image_of_box[rows, None].expand_as(value), value, how)
 
-        Of equal values the first box counts. An image without boxes has the value -inf and the index G.
+    def best(self, anchors: int, value_of: Callable[[slice], Tensor]) -> tuple[Tensor, Tensor]:
+        """The highest value among the boxes of each image, and the index of its box: 2 x (B, A).
+
+        Of equal values the first box counts. Where all values are -inf, as without boxes, the index is G.
+
+        Args: `anchors`, A; `value_of`, a function of rows of boxes that returns their values, (g, A).
         """
-        owner = torch.arange(len(value), device=value.device)[:, None].expand_as(value)
-        best = self.reduce(value, "amax", -torch.inf)
-        is_best = value == best[self.image_of_box]
-        return best, self.reduce(torch.where(is_best, owner, len(value)), "amin", len(value))
+        number, device = len(self.image_of_box), self.image_of_box.device
+        best, owner = None, torch.full((self.number, anchors), number, device=device)
+        for rows in self.pieces(anchors):
+            value = value_of(rows)
+            if best is None:
+                best = value.new_full(owner.shape, -torch.inf)
+            top = self.reduce(rows, value, "amax", best)
+            index = torch.arange(number, device=device)[rows, None].expand_as(value)
+            is_best = value == top[self.image_of_box[rows]]
+            first = self.reduce(rows, torch.where(is_best, index, number), "amin", torch.full_like(owner, number))
+            owner, best = torch.where(top > best, first, owner), top
+        return torch.full(owner.shape, -torch.inf, device=device) if best is None else best, owner
 
     def result(self, matched: Tensor) -> Tensor:
         """The shape that an assigner returns: (B, A), or (A,) without `counts`."""
@@ -92,16 +110,22 @@ def iou_assign(
 
     Shape: that of any assigner.
     """
-    images, iou = _PerImage(boxes, counts), box_iou(boxes, torch.cat(list(anchors)))  # (G, A)
-    best_iou, matched = images.best(iou)
+    images, all_anchors = _PerImage(boxes, counts), torch.cat(list(anchors))
+    box_index = torch.arange(len(boxes), device=boxes.device)[:, None]
+    claimant = torch.full((images.number, len(all_anchors)), -1, device=boxes.device)
+
+    def compare(rows: slice) -> Tensor:
+        nonlocal claimant
+        iou = box_iou(boxes[rows], all_anchors)  # (g, A)
+        best_of_box = iou.max(dim=1, keepdim=True).values
+        is_claimed = (iou == best_of_box) & (best_of_box > 0) & (best_of_box >= rescue_iou)
+        # Of several claims on one anchor the last counts, as in the release.
+        claimant = images.reduce(rows, torch.where(is_claimed, box_index[rows], -1), "amax", claimant)
+        return iou
+
+    best_iou, matched = images.best(len(all_anchors), compare)
     matched[best_iou < positive_iou] = IGNORED
     matched[best_iou < negative_iou] = NEGATIVE
-
-    best_of_box = iou.max(dim=1, keepdim=True).values
-    is_claimed = (iou == best_of_box) & (best_of_box > 0) & (best_of_box >= rescue_iou)  # (G, A)
-    box_index = torch.arange(len(boxes), device=boxes.device)[:, None]
-    # Of several claims on one anchor the last counts, as in the release.
-    claimant = images.reduce(torch.where(is_claimed, box_index, -1), "amax", -1)
     return images.result(torch.where(claimant >= 0, claimant, matched))
 
 
@@ -125,18 +149,19 @@ def atss_assign(
     Source: ATSS (CVPR 2020). The standard deviation is the unbiased one.
     """
     images, all_anchors = _PerImage(boxes, counts), torch.cat(list(anchors))
-    if len(boxes) == 0:  # the standard deviation of an empty set is undefined
-        return images.result(torch.full((images.number, len(all_anchors)), NEGATIVE, device=boxes.device))
-    nearest = _nearest_anchors(anchors, centre_size(boxes)[0], candidates)  # (G, C) indices
-    iou = box_iou(boxes, all_anchors).gather(1, nearest)
-    centre = centre_size(all_anchors)[0][nearest]  # (G, C, 2)
-    inside = torch.cat([centre - boxes[:, None, :2], boxes[:, None, 2:] - centre], dim=2).amin(dim=2)
-    threshold = iou.mean(dim=1, keepdim=True) + iou.std(dim=1, keepdim=True)
-    positive = (iou >= threshold) & (inside > inside_margin)
 
-    claim = iou.new_full((len(boxes), len(all_anchors)), -1.0)  # (G, A): IoU where g claims a, else -1
-    claim.scatter_(1, nearest, torch.where(positive, iou, -1.0))
-    best_claim, claimant = images.best(claim)
+    def claims(rows: slice) -> Tensor:
+        """(g, A): the IoU where a box claims an anchor, else -1."""
+        nearest = _nearest_anchors(anchors, centre_size(boxes[rows])[0], candidates)  # (g, C) indices
+        iou = box_iou(boxes[rows], all_anchors).gather(1, nearest)
+        centre = centre_size(all_anchors)[0][nearest]  # (g, C, 2)
+        inside = torch.cat([centre - boxes[rows, None, :2], boxes[rows, None, 2:] - centre], dim=2).amin(dim=2)
+        threshold = iou.mean(dim=1, keepdim=True) + iou.std(dim=1, keepdim=True)
+        positive = (iou >= threshold) & (inside > inside_margin)
+        claim = iou.new_full((len(iou), len(all_anchors)), -1.0)
+        return claim.scatter_(1, nearest, torch.where(positive, iou, -1.0))
+
+    best_claim, claimant = images.best(len(all_anchors), claims)
     return images.result(torch.where(best_claim >= 0, claimant, NEGATIVE))
 
 
@@ -176,11 +201,18 @@ def fovea_assign(
         point = centre_size(level)[0]
         low = torch.minimum(centre - sigma / 2 * size, point.amax(dim=0))[:, None]  # (G, 1, 2)
         high = torch.maximum(centre + sigma / 2 * size, point.amin(dim=0))[:, None]
-        inside = ((low <= point) & (point <= high)).all(dim=2)  # (G, A_l)
-        inside &= ((least <= area.sqrt()) & (area.sqrt() <= most))[:, None]
-        smallest, owner = images.best(torch.where(inside, -area[:, None], -torch.inf))
+        fits = (least <= area.sqrt()) & (area.sqrt() <= most)
+        smallest, owner = images.best(
+            len(level), partial(_minus_area, point, low, high, torch.where(fits, area, torch.inf))
+        )
         matched.append(torch.where(smallest > -torch.inf, owner, NEGATIVE))
     return images.result(torch.cat(matched, dim=1))
+
+
+def _minus_area(point: Tensor, low: Tensor, high: Tensor, area: Tensor, rows: slice) -> Tensor:
+    """(g, A): minus the area of each box of `rows` where a point lies between `low` and `high`, else -inf."""
+    inside = ((low[rows] <= point) & (point <= high[rows])).all(dim=2)
+    return torch.where(inside, -area[rows, None], -torch.inf)
 
 
 def sampled(assigner: Assigner, number: int, positive_fraction: float) -> Assigner:

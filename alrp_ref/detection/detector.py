@@ -153,7 +153,7 @@ class Detector(nn.Module):
             self.train(was_training)
 
     def _predict_one(self, image: RawImage, score_threshold: float | None) -> Detections:
-        pixels, size, (x_scale, y_scale) = to_input(image, self.recipe.test_size)
+        pixels, size, (x_scale, y_scale) = to_input(image, self.recipe.test_size, self.recipe.grey_range)
         (found,) = self.detect(
             pixels[None].to(next(self.parameters())), image_sizes=[size], score_threshold=score_threshold
         )

@@ -110,7 +110,7 @@ class FasterRCNN(Detector):
             anchors = boxes[:, None].expand_as(delta).reshape(-1, 4)
             refined = self.coder.decode(delta.reshape(-1, 4), anchors)
             refined = clip_boxes_to_image(refined, size).view_as(delta)
-            found.append(best_detections(score, refined, score_threshold))
+            found.append(best_detections(score, refined, score_threshold, self.recipe.max_detections))
         return found
 
     def rpn(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alrp_ref.detection.recipe_losses import ALRP, AP, CrossEntropy, Focal, Loss, as_data
+from alrp_ref.images import GREYS
 
 DEFAULTS = {
     "rank_scope": "process",
@@ -14,20 +15,22 @@ DEFAULTS = {
     "self_balance_epochs": 1.0,
 }
 """The options of a loss, and what they were where they are missing."""
+LATER = {"grey_range": GREYS, "max_detections": 100, "background_images": False}
+"""Fields of a recipe that came later, and what they are where they are missing."""
 UNUSED = ("optimizer",)
 SEPARATE = ("criterion.scores.", "criterion.boxes.")
 """Beginnings of the names of weights that only the criteria of the training studies had."""
 
 
 def converted(recipe: Mapping[str, Any], weights: Iterable[str] = ()) -> dict[str, Any]:
-    """A saved recipe in the form of `recipes.as_data`; one that has it already is returned as it is.
+    """A saved recipe in the form of `recipes.as_data`, with the fields that came later.
 
     Args: `recipe`, as it was saved; `weights`, the names in the state of the detector, if there is one.
     Raises: ValueError if what the detector was trained with is not what the recipe says, or is no longer there.
     """
     word = recipe.get("loss")
     if not isinstance(word, str):
-        return dict(recipe)
+        return LATER | recipe
     fields = DEFAULTS | recipe
     if any(str(name).startswith(SEPARATE) for name in weights) or (word == "ap" and fields["loc_weight"] != 50):
         raise ValueError(
@@ -37,7 +40,7 @@ def converted(recipe: Mapping[str, Any], weights: Iterable[str] = ()) -> dict[st
     if fields["rank_scope"] == "image":
         raise ValueError("it was trained with rank_scope='image', which this version no longer has")
     kept = {name: value for name, value in recipe.items() if name not in (*DEFAULTS, *UNUSED)}
-    return kept | {"loss": as_data(_loss(word, fields))}
+    return LATER | kept | {"loss": as_data(_loss(word, fields))}
 
 
 def _loss(word: str, fields: Mapping[str, Any]) -> Loss:

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.detection.postprocess import coco_rows
-from alrp_ref.images import read_image
+from alrp_ref.images import FILMS, HEIF, read_image
 from alrp_ref.machine.files import DataError, read_json, refuse_input, write_atomic
 
 OURS = ("Software", "alrp predict")
@@ -35,14 +35,18 @@ def find_pictures(named: Iterable[str | os.PathLike]) -> list[Path]:
         for one in found:
             inside = _pictures_in(one) if one.is_dir() else [one]
             if one.is_dir() and not inside and one == path:
-                raise DataError(f"{one} holds no picture file that PIL can read")
+                films = [film.name for film in sorted(one.iterdir()) if film.suffix.lower() in FILMS]
+                cut = f"; cut {films[0]} into pictures, as by `ffmpeg -i {films[0]} %06d.png`" if films else ""
+                raise DataError(f"{one} holds no picture file that PIL can read{cut}")
             pictures += inside
     return list(dict.fromkeys(pictures))  # each once
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in known and path.is_file())
+    """Those of its files that PIL reads by their suffix, or would; not the hidden ones, which a Mac adds."""
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN} | set(HEIF)
+    named = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in named if path.suffix.lower() in known and path.is_file())
 
 
 def drawings(pictures: Sequence[Path], out: Path) -> list[Path]:
@@ -94,20 +98,21 @@ def predict_files(
     *,
     threshold: float,
     json_file: Path | None = None,
+    ids: Sequence[int | str] | None = None,
     log: Callable[[str], None] = print,
 ) -> list[str]:
     """Draw what the detector finds on each picture, turned upright; boxes are in the pixels that one sees.
 
-    With `json_file`, all detections are written there in COCO's format: `image_id` is the number that is the name of
-    the file, as in COCO, or the name itself where not all are numbers; `file_name` is added.
+    With `json_file`, all detections are written there in COCO's format: `image_id` is that of `ids`, one for each
+    picture, or without them the name of the file, which is no number even if it looks like one; `file_name` is added.
 
     Returns: the faults of pictures that cannot be read; the others are drawn all the same.
     """
     rows, faults = [], []
-    has_numbers = all(path.stem.isdecimal() for path in pictures)
-    for path, target in zip(pictures, targets, strict=True):
+    ids = [path.name for path in pictures] if ids is None else ids
+    for path, target, image_id in zip(pictures, targets, ids, strict=True):
         try:
-            image = read_image(path, upright=True)
+            image = read_image(path, upright=True, grey_range=model.recipe.grey_range)
         except (ValueError, OSError) as error:
             faults.append(str(error))
             log(str(error))
@@ -117,8 +122,7 @@ def predict_files(
         log(f"{path}: {len(found['labels'])} found, drawn in {target}")
         for box, score, label in zip(*(found[k].tolist() for k in ("boxes", "scores", "labels")), strict=True):
             log(f"  {model.class_names[label]:<16} {score:.2f}   " + "  ".join(f"{side:6.1f}" for side in box))
-        ids = {"image_id": int(path.stem) if has_numbers else path.name, "file_name": path.name}
-        rows += [ids | row for row in coco_rows(found, ids["image_id"], category_ids)]
+        rows += [{"file_name": path.name} | row for row in coco_rows(found, image_id, category_ids)]
     if json_file is not None:
         write_atomic(json_file, json.dumps(rows))
         log(f"{len(rows)} detections in COCO's format: {json_file}")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from alrp_ref.images import IMAGE_MEAN, IMAGE_STD, read_image, to_rgb
+from alrp_ref.images import GREYS, IMAGE_MEAN, IMAGE_STD, read_image, to_rgb
 
 SIZE_DIVISOR = 32
 """Sides are padded to a multiple of the stride of C5, so that each level has exactly half the size of the one below."""
@@ -17,12 +17,15 @@ SIZE_DIVISOR = 32
 RawImage = Image.Image | str | os.PathLike | Tensor
 
 
-def to_input(image: RawImage, test_size: tuple[int, int]) -> tuple[Tensor, tuple[int, int], tuple[float, float]]:
+def to_input(
+    image: RawImage, test_size: tuple[int, int], grey_range: tuple[int, int] = GREYS
+) -> tuple[Tensor, tuple[int, int], tuple[float, float]]:
     """The input of a detector in evaluation mode, from one raw image.
 
     Args:
         image: a PIL image, the path of one, which is turned upright, or a uint8 RGB tensor (3, H, W).
         test_size: (short, longest): the short side becomes `short` pixels, unless the other would exceed `longest`.
+        grey_range: of images of 16 bits, see `to_rgb`.
 
     Returns:
         - the image (3, H', W'), float, normalised, and padded with zeros below and to the right;
@@ -33,7 +36,7 @@ def to_input(image: RawImage, test_size: tuple[int, int]) -> tuple[Tensor, tuple
         FileNotFoundError: no such file.
         ValueError: a file that cannot be decoded, a tensor that is not (3, H, W) uint8, or another type.
     """
-    raw = _to_tensor(image)
+    raw = _to_tensor(image, grey_range)
     height, width = raw.shape[-2:]
     size = keep_ratio_size(height, width, test_size)
     resized = v2.functional.resize(raw, list(size), antialias=True)
@@ -71,13 +74,13 @@ def pad_to_multiple(image: Tensor, divisor: int = SIZE_DIVISOR) -> Tensor:
     return F.pad(image, (0, -width % divisor, 0, -height % divisor))
 
 
-def _to_tensor(image: RawImage) -> Tensor:
+def _to_tensor(image: RawImage, grey_range: tuple[int, int]) -> Tensor:
     if isinstance(image, Tensor):
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
             raise ValueError(f"an image tensor must be uint8 (3, H, W), got {image.dtype} {tuple(image.shape)}")
         return image
     if isinstance(image, str | os.PathLike):
-        image = read_image(image, upright=True)
+        image = read_image(image, upright=True, grey_range=grey_range)
     if not isinstance(image, Image.Image):
         raise ValueError(f"an image must be a PIL image, a path or a uint8 tensor, got {type(image).__name__}")
-    return v2.functional.pil_to_tensor(to_rgb(image))
+    return v2.functional.pil_to_tensor(to_rgb(image, grey_range))

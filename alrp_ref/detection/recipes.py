@@ -19,10 +19,11 @@ from alrp_ref.detection.recipe_losses import (
     read_value,
     with_option,
 )
+from alrp_ref.images import GREYS
 
 ABOVE_ZERO = (
     *("batch_size", "epochs", "train_size", "test_size", "lr", "levels", "fpn_channels", "head_channels"),
-    *("scales_per_octave", "ratios", "anchor_scale", "clip_norm"),
+    *("scales_per_octave", "ratios", "anchor_scale", "clip_norm", "max_detections"),
 )
 NOT_NEGATIVE = (
     *("anchor_offset", "head_convs", "score_threshold", "momentum", "weight_decay"),
@@ -82,9 +83,15 @@ class Recipe:
     """Training images are resized to a square of this side, in pixels."""
     test_size: tuple[int, int] = (500, 833)
     """Limits (short, longest) of the sides of a test image, in pixels; its aspect ratio is kept."""
+    grey_range: tuple[int, int] = GREYS
+    """Of grey images of 16 bits, the values that become black and white; as (0, 4095) where 12 bits are used."""
     score_threshold: float = 0.05
     """Detections below this score are dropped. A ranking-based loss fixes the order of scores and not their level, so a
     briefly trained detector needs a low threshold."""
+    max_detections: int = 100
+    """Detections of an image, at most. COCO's evaluation counts 100 of each class."""
+    background_images: bool = False
+    """Train on images without objects, too: all of their anchors are negatives."""
     augmentation: Literal["ssd", "light", "none"] = "ssd"
     """Training augmentation; "ssd" is the paper's, see `alrp_ref.data.train_transform`."""
 
@@ -110,6 +117,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_fields(self, above_zero=ABOVE_ZERO, not_negative=NOT_NEGATIVE, may_be_empty=MAY_BE_EMPTY)
+        if self.grey_range[0] >= self.grey_range[1]:
+            raise ValueError(f"grey_range must be (low, high) with low < high, got {self.grey_range}")
         if self.detector not in self.loss.detectors:
             raise ValueError(
                 f"the loss {self.loss} is for {' and '.join(self.loss.detectors)}, got the detector {self.detector}"

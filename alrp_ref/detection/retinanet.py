@@ -41,10 +41,8 @@ class RetinaNet(Detector):
     def detections(self, levels: list[Tensor], image_sizes: ImageSizes, score_threshold: float) -> list[Detections]:
         logits, deltas = ([at_least_float32(x) for x in parts] for parts in self.head(levels))
         outputs = self.outputs_of_images(levels, logits, deltas, image_sizes)
-        return [
-            detections_of_image(*one, size, score_threshold=score_threshold, coder=self.coder)
-            for one, size in zip(outputs, image_sizes, strict=True)
-        ]
+        options = {"score_threshold": score_threshold, "most": self.recipe.max_detections, "coder": self.coder}
+        return [detections_of_image(*one, size, **options) for one, size in zip(outputs, image_sizes, strict=True)]
 
 
 class ExtraLevels(ExtraFPNBlock):

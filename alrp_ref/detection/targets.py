@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from alrp_ref.batch import IGNORED
-from alrp_ref.detection.assigners import Assigned, Assigner
+from alrp_ref.batch import IGNORED, NEGATIVE
+from alrp_ref.detection.assigners import PAIRS, Assigned, Assigner
 
 Target = dict[str, Tensor]
 
@@ -15,7 +15,7 @@ def check_targets(targets: Sequence[Target] | None, num_images: int, num_classes
     """Raise ValueError, naming the target and what it got, unless `targets` fit a batch.
 
     Each needs "boxes" (n, 4), x1, y1, x2, y2 in pixels, finite, with x1 < x2 and y1 < y2, and "labels" (n,), int64
-    in 0..num_classes-1.
+    in 0..num_classes-1. It may have "ignored" (m, 4), regions in which nothing is learned.
     """
     if targets is None:
         raise ValueError("in training mode a detector needs targets: call model.eval() to detect")
@@ -33,6 +33,9 @@ def _check_shapes(name: str, target: Target) -> None:
         if not isinstance(target.get(key), Tensor):
             raise ValueError(f'{name}["{key}"] must be a tensor, got {type(target.get(key)).__name__}')
     boxes, labels = target["boxes"], target["labels"]
+    regions = target.get("ignored", boxes)
+    if not isinstance(regions, Tensor) or regions.ndim != 2 or regions.shape[1] != 4 or not regions.is_floating_point():
+        raise ValueError(f'{name}["ignored"] must be floating point (m, 4), if it is there')
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not boxes.is_floating_point():
         raise ValueError(f'{name}["boxes"] must be floating point (n, 4), got {tuple(boxes.shape)} {boxes.dtype}')
     if labels.shape != boxes.shape[:1] or labels.dtype != torch.int64:
@@ -64,7 +67,8 @@ def assign(
     targets: Sequence[Target],
     real: Sequence[Sequence[Tensor] | None] | None = None,
 ) -> Assigned:
-    """Assign every anchor of every image. Anchors in the padding are ignored, and no box is matched to them.
+    """Assign every anchor of every image. Anchors in the padding are ignored, and no box is matched to them; negatives
+    that lie in a region to ignore by more than half of their area are ignored, too.
 
     Args: `anchors`, (A_l, 4) for each level, the same for all images; `targets`, one for each image; `real`, for each
         image a mask of the anchors outside its padding, (A_l,) bool for each level, None for all.
@@ -79,10 +83,23 @@ def assign(
         matched = torch.stack(
             [_without_padding(assigner, anchors, boxes, counts, i, keep) for i, keep in enumerate(real)]
         )
+    for row, target in zip(matched, targets, strict=True):
+        if len(regions := target.get("ignored", ())):
+            row[_inside(flat, regions.to(flat)) & (row == NEGATIVE)] = IGNORED
     image, anchor = (matched >= 0).nonzero(as_tuple=True)  # synchronises a GPU: the number of positives is needed
     box = matched[image, anchor]
     anchor_labels = matched.index_put((image, anchor), labels[box])  # NEGATIVE and IGNORED are kept
     return Assigned(anchor_labels, flat[anchor], boxes[box])
+
+
+def _inside(anchors: Tensor, regions: Tensor) -> Tensor:
+    """Which anchors (A, 4) lie in one of the regions (R, 4) by more than half of their area: (A,) bool."""
+    area, inside = (anchors[:, 2:] - anchors[:, :2]).prod(dim=1), torch.zeros_like(anchors[:, 0], dtype=torch.bool)
+    for some in regions.split(max(1, PAIRS // len(anchors))):
+        low = torch.maximum(some[:, None, :2], anchors[:, :2])
+        high = torch.minimum(some[:, None, 2:], anchors[:, 2:])
+        inside |= ((high - low).clamp(min=0).prod(dim=2) > area / 2).any(dim=0)
+    return inside
 
 
 def _without_padding(

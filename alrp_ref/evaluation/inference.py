@@ -113,3 +113,8 @@ def _check_classes(model: nn.Module, dataset: CocoDataset) -> None:
             f"{dataset.annotation_file} has {len(dataset.class_names)} ({', '.join(dataset.class_names)}); "
             "use the data set the model was trained on"
         )
+    if dataset.read_as.grey_range != model.recipe.grey_range:
+        raise ValueError(
+            f"the model was trained on greys of {model.recipe.grey_range}, and the data set reads those of "
+            f"{dataset.read_as.grey_range}: give it read_as=ReadAs(grey_range=...)"
+        )

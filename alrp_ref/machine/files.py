@@ -7,9 +7,12 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -18,7 +21,49 @@ class DataError(Exception):
     """A file is missing, invalid or cannot be written. The message names the file and a remedy."""
 
 
+T = TypeVar("T")
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _numbers(*names: str) -> frozenset[int]:
+    """Those of the errors that this system has."""
+    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
+
+
+NO_ANSWER = _numbers(
+    *("EIO", "ENOTCONN", "ESTALE", "ETIMEDOUT", "EAGAIN", "EREMOTEIO", "ENOLINK", "ECOMM", "EPROTO", "ESHUTDOWN"),
+    *("ECONNABORTED", "ECONNREFUSED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH"),
+)
+"""Errors of a disk or network that may answer when it is asked again."""
+
+NOT_OFFERED = _numbers("ENOSYS", "ENOLCK", "EOPNOTSUPP", "ENOTSUP", "EINVAL", "ENOTTY") | {524}
+"""What file systems of clusters say that have no locks, or cannot sync a file; 524 is Linux' own ENOTSUPP."""
+
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds before a file is asked for again."""
+
+
+def retried(read: Callable[[], T]) -> T:
+    """What `read` returns. After an error of `NO_ANSWER` it is called again, three times within seconds."""
+    for pause in PAUSES:
+        try:
+            return read()
+        except OSError as error:
+            if error.errno not in NO_ANSWER:
+                raise
+        time.sleep(pause)
+    return read()
+
+
+def sync(file: io.IOBase) -> None:
+    """Sync an open file to the disk, where the file system can."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
 
 
 def write_atomic(path: Path, content: str | bytes | memoryview) -> None:
@@ -34,8 +79,7 @@ def write_atomic(path: Path, content: str | bytes | memoryview) -> None:
         try:
             with open(part, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                sync(file)
             os.replace(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -58,7 +102,7 @@ def read_json(path: str | os.PathLike) -> Any:
     Raises: OSError; ValueError if it is not JSON.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        return json.loads(retried(Path(path).read_bytes))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -109,12 +153,20 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         is_ours = False
-    except NotImplementedError:
-        pass  # some cluster file systems have no locks; continue without one
+    except (NotImplementedError, OSError) as error:  # filelock's word for one of the numbers is the former
+        if isinstance(error, OSError) and error.errno not in NOT_OFFERED:
+            raise
+        _say_no_locks()
     try:
         yield is_ours
     finally:
         lock.release()
+
+
+@cache
+def _say_no_locks() -> None:
+    """Once in a process."""
+    print("this file system has no locks: a second run in the same folder would not be noticed", file=sys.stderr)
 
 
 @contextlib.contextmanager

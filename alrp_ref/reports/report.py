@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from alrp_ref.data import CocoDataset, Layout
+from alrp_ref.data import CocoDataset, Layout, ReadAs
 from alrp_ref.detection import Recipe
 from alrp_ref.detection.draw_boxes import draw_boxes
 from alrp_ref.detection.recipes import from_data, settings
@@ -45,7 +45,8 @@ def write_report(
     content = load_checkpoint(checkpoint or run / "checkpoint.pt")
     recipe = from_data(content["recipe"])
     detections, metrics = (read_result(run / name) for name in ("detections.json", "metrics.json"))
-    data, rows = CocoDataset(coco, "val2017", keep_empty=True), read_metrics(run / "metrics.csv")
+    read_as = ReadAs(content["class_names"], recipe.grey_range)
+    data, rows = CocoDataset(coco, "val2017", keep_empty=True, read_as=read_as), read_metrics(run / "metrics.csv")
 
     shown_settings = settings(recipe)
     if content["criterion"] is not None:

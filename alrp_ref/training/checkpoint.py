@@ -27,19 +27,25 @@ def _differences(prefix: str, saved: dict[str, Any], wanted: dict[str, Any]) -> 
         # Of two losses with other names, the options are not compared one by one.
         if isinstance(now, dict) and isinstance(was, dict) and was.get("name") == now.get("name"):
             yield from _differences(f"{prefix}{key}.", was, now)
-        elif was != now:
+        elif _plain(was) != _plain(now):
             yield f"{prefix}{key}: {was!r:.60} there, {now!r:.60} now"
+
+
+def _plain(value: Any) -> Any:
+    """A tuple as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 class Checkpoint:
     """The file that a run resumes from.
 
-    Args: `path`; `identity`, the settings of the run, which the file keeps beside the state.
+    Args: `path`; `identity`, the settings of the run, which the file keeps beside the state; `data`, for each split the
+        digest of what is read.
     Attributes: `steps`, after how many the state in the file was taken; 0 without a file.
     """
 
-    def __init__(self, path: Path, identity: dict[str, Any]):
-        self.path, self.identity = path, identity
+    def __init__(self, path: Path, identity: dict[str, Any], data: dict[str, dict[str, str]]):
+        self.path, self.identity, self.data = path, identity, data
         self.saved(0)
 
     def saved(self, steps: int) -> None:
@@ -53,16 +59,16 @@ class Checkpoint:
 
     def write(self, model: Detector, optimiser: Optimizer, steps: int) -> None:
         """Save the state after so many steps. Raises: DataError if the file cannot be written."""
-        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": steps}
+        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": steps, "data": self.data}
         save_checkpoint(self.path, self.identity | state | {"threads": torch.get_num_threads()})
 
     def resume(self, model: Detector, optimiser: Optimizer, total_steps: int, log: Callable[[str], None]) -> None:
         """Load the file, if there is one, into the model and the optimiser of its run.
 
-        It logs from where the run resumes, and whether the number of threads, on which the rounding of sums depends,
-        has changed.
+        It logs from where the run resumes, and whether the validation data or the number of threads, on which the
+        rounding of sums depends, have changed.
 
-        Raises: DataError if the checkpoint is from another run or damaged.
+        Raises: DataError if the checkpoint is from another run, was trained on other data, or is damaged.
         """
         if not self.path.exists():
             return
@@ -70,6 +76,7 @@ class Checkpoint:
         saved = {"accumulate": 1, "precision": self.identity["precision"]} | load_checkpoint(self.path)
         check_same_run(self.path, saved, self.identity)
         step = saved.get("step")
+        self._compare_data(saved.get("data") or self.data, step, log)  # earlier versions did not note it
         try:
             if not isinstance(step, int) or not 0 <= step <= total_steps:
                 raise ValueError(f"it says that it was written after {step!r} of {total_steps} steps")
@@ -82,6 +89,18 @@ class Checkpoint:
             log(f"resuming from step {step} of {self.path}")
             if next(model.parameters()).device.type == "cpu":
                 _compare_threads(saved.get("threads"), log)
+
+    def _compare_data(self, before: dict[str, dict[str, str]], step: int, log: Callable[[str], None]) -> None:
+        """Raise DataError if the training data are others than before `step`; log it of the validation data."""
+        for split, now in self.data.items():
+            changes = list(_differences("", before.get(split, now), now))
+            if not changes:
+                continue
+            said = f"the annotations or pictures of {split} have changed since step {step} of {self.path}:\n  "
+            said += "\n  ".join(changes)
+            if split == "train2017":
+                raise DataError(f"{said}\nGive another --out; --init-from {self.path} starts from these weights")
+            log(f"{said}\nEarlier rows of evaluations.csv are of the former ones")
 
 
 def _compare_threads(before: int | None, log: Callable[[str], None]) -> None:

@@ -16,6 +16,7 @@ import torch
 from alrp_ref.data import CocoDataset, Layout
 from alrp_ref.data.annotations.layout import SPLITS
 from alrp_ref.data.annotations.read import annotation_file
+from alrp_ref.data.digest import digest_of
 from alrp_ref.detection import Recipe
 from alrp_ref.detection.former_recipes import converted
 from alrp_ref.detection.recipes import as_data
@@ -54,7 +55,9 @@ class Experiment:
             recipe = converted(saved["recipe"])
         except ValueError as error:
             raise DataError(f"{path} cannot be read: {error}") from error
-        check_same_run(path, saved | {"recipe": recipe}, self._identity())
+        identity = self._identity()
+        # Earlier versions noted the bytes of the annotation files only.
+        check_same_run(path, {"data": identity["data"]} | saved | {"recipe": recipe}, identity)
         return saved
 
     def train(self, log: Callable[[str], None] = print) -> None:
@@ -78,11 +81,11 @@ class Experiment:
         write_atomic(self.folder / "result.json", json.dumps(self._identity() | reached, indent=1))
 
     def _identity(self) -> dict[str, Any]:
-        """The settings that a result belongs to. The sizes of its annotation files stand for the data."""
-        data = {split: annotation_file(self.coco, split).stat().st_size for split in SPLITS}
+        """The settings that a result belongs to, and a digest of its data."""
+        data = {split: digest_of(self.coco, split) for split in SPLITS}
         identity = {"recipe": as_data(self.recipe), "steps": self.options.steps, "seed": self.options.seed}
         # A round trip through JSON turns tuples into lists, so that it compares equal to what a file holds.
-        return json.loads(json.dumps(identity | {"backbone": self.options.backbone, "bytes": data}))
+        return json.loads(json.dumps(identity | {"backbone": self.options.backbone, "data": data}))
 
 
 def train_all(

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import io
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from alrp_ref.machine.files import DataError, explain_io_errors, write_atomic
+from alrp_ref.machine.files import DataError, explain_io_errors, sync, write_atomic
 
 PARTS = ("loss_cls", "loss_loc", "weight", "balance")
 RPN_PARTS = ("loss_rpn_cls", "loss_rpn_loc", "rpn_weight", "rpn_balance")
@@ -60,7 +59,7 @@ class RunLog:
     def sync(self) -> None:
         """Sync the log to the disk; called before a checkpoint is written."""
         with explain_io_errors(self.path):
-            os.fsync(self._file.fileno())
+            sync(self._file)
 
     def evaluation(self, done: int, metrics: Mapping[str, float]) -> None:
         """Log the metrics after `done` steps."""

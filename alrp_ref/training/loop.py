@@ -7,13 +7,16 @@ from pathlib import Path
 
 import torch
 
-from alrp_ref.data import CocoDataset, Layout, train_transform
-from alrp_ref.data.annotations.read import possible_mistakes
+from alrp_ref.data import CocoDataset, Layout, ReadAs, train_transform
+from alrp_ref.data.annotations.grey_range import question_about_greys
+from alrp_ref.data.annotations.read import content_of, possible_mistakes
+from alrp_ref.data.digest import digest
 from alrp_ref.detection import Recipe, build_detector
 from alrp_ref.detection.detector import Detector
 from alrp_ref.detection.initial_weights import load_initial_weights
 from alrp_ref.detection.recipes import get_recipe
 from alrp_ref.evaluation import Metrics, rank_correlation
+from alrp_ref.images import GREYS
 from alrp_ref.machine import distributed, signals
 from alrp_ref.machine.files import DataError, locked_folder, refuse_input
 from alrp_ref.machine.garbage import frozen_garbage
@@ -21,7 +24,7 @@ from alrp_ref.machine.workers import WorkersFailed, batches, failures_explained
 from alrp_ref.training.errors import Diverged, Preempted, TrainingStopped
 from alrp_ref.training.options import TrainOptions
 from alrp_ref.training.plan import Due, Plan
-from alrp_ref.training.prepare import TrainingState, prepare
+from alrp_ref.training.prepare import RunData, TrainingState, prepare, small_boxes
 from alrp_ref.training.step import Batch, training_step
 from alrp_ref.training.validation import validate_and_keep
 
@@ -64,16 +67,16 @@ def train(
         options.check_batch(recipe, process.world)
         layout = Layout.of(data)
         _check_out(out, layout)
-        train_set, val = _data_sets(layout, recipe, options.cache)
-        plan = Plan.of(recipe, len(train_set), options)
         log = log if process.is_first else _silent
-        for line in possible_mistakes(train_set.annotation_file) if process.is_first else ():
-            log(f"{train_set.annotation_file}: may be a mistake: {line}")
+        read = _read_data(layout, recipe, options.cache, log)
+        plan = Plan.of(recipe, len(read.train), options)
         with locked_folder(out) if process.is_first else contextlib.nullcontext():
-            model = _new_model(recipe, train_set.class_names, plan.steps_per_epoch, options)
+            model = _new_model(recipe, read.train.class_names, plan.steps_per_epoch, options)
+            if small := small_boxes(read.train, recipe.train_size, model.strides[0]):
+                log(small)
             if options.init_from is not None and not (out / "checkpoint.pt").exists():
-                log(load_initial_weights(model, options.init_from, train_set.class_names))
-            return _train(prepare(model, train_set, out, process, options, log), val)
+                log(load_initial_weights(model, options.init_from, read.train.class_names))
+            return _train(prepare(model, read, out, process, options, log), read.val)
     finally:
         distributed.stop()
 
@@ -90,15 +93,42 @@ def _silent(text: str) -> None:
     """The log of all processes but the first."""
 
 
-def _data_sets(layout: Layout, recipe: Recipe, cache: bool) -> tuple[CocoDataset, CocoDataset | None]:
-    """What is trained on, and what is evaluated on, if there is such a split. Raises: DataError if they do not fit."""
-    data = CocoDataset(layout, "train2017", train_transform(recipe), cache=cache)
+def _read_data(layout: Layout, recipe: Recipe, cache: bool, log: Callable[[str], None]) -> RunData:
+    """What is trained on, and what is evaluated on, if there is such a split. Each annotation file is read once.
+
+    Raises: DataError if they do not fit.
+    """
+    content, greys = content_of(layout, "train2017"), recipe.grey_range
+    data = CocoDataset(
+        layout,
+        "train2017",
+        train_transform(recipe),
+        keep_empty=recipe.background_images,
+        cache=cache,
+        read_as=ReadAs(grey_range=greys, content=content),
+    )
+    for line in _questions(data, content) if log is not _silent else ():
+        log(f"{data.annotation_file}: may be a mistake: {line}")
+    digests = {"train2017": digest(data)}
     if layout.val is None:
-        return data, None
-    val = CocoDataset(layout, "val2017", keep_empty=True)
-    if (val.category_ids, val.class_names) != (data.category_ids, data.class_names):
-        raise DataError(f"{val.annotation_file} has other categories than {data.annotation_file}; make them the same")
-    return data, val
+        return RunData(data, None, digests)
+    truth = content_of(layout, "val2017", data.class_names)
+    val = CocoDataset(layout, "val2017", keep_empty=True, read_as=ReadAs(data.class_names, greys, truth))
+    val.truth = truth
+    if val.category_ids != data.category_ids:
+        log(
+            f"{val.annotation_file} has other ids of classes than {data.annotation_file}: they are matched "
+            "by their names"
+        )
+    return RunData(data, val, digests | {"val2017": digest(val, truth)})
+
+
+def _questions(data: CocoDataset, content: dict[str, list]) -> list[str]:
+    """What a person should look at before a run, in a line for each kind."""
+    about_greys = None
+    if data.read_as.grey_range == GREYS:
+        about_greys = question_about_greys(data.folder.find(name) for name in data.files)
+    return possible_mistakes(content) + ([f"{about_greys.kind}: {about_greys.reason}"] if about_greys else [])
 
 
 def _new_model(recipe: Recipe, class_names: Sequence[str], steps_per_epoch: int, options: TrainOptions) -> Detector:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
@@ -26,6 +28,17 @@ from alrp_ref.training.step import Learner
 
 STEPS_WITHOUT_POSITIVE = 50
 """A run without a positive in so many steps from its first on, or in all of its steps, learns nothing, and stops."""
+
+
+class RunData(NamedTuple):
+    """What a run reads: the images that it trains on, and those that it evaluates on, if there are any.
+
+    `digests` of both splits, by their names.
+    """
+
+    train: CocoDataset
+    val: CocoDataset | None
+    digests: dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +70,26 @@ class TrainingState:
         self.checkpoint.saved(done)
 
 
+def small_boxes(data: CocoDataset, size: int, stride: int) -> str | None:
+    """What to say if a tenth of the boxes, or more, is below half a `stride` in the square that images are trained at.
+
+    Args: `size` of the square, and the finest `stride`, in pixels.
+    """
+    images = np.arange(len(data.ids)).repeat(np.diff(data.ends, prepend=0))
+    sides = (data.boxes[:, 2:] - data.boxes[:, :2]) * size / data.sizes[images]
+    small = int((sides.min(axis=1) < stride / 2).sum())
+    if small < max(1, 0.1 * len(sides)):
+        return None
+    return (
+        f"{small:,} of {len(sides):,} boxes are less than {stride / 2:g} pixels wide or high at train_size {size}: the "
+        f"finest stride is {stride}, and boxes below a pixel are dropped. Cut the pictures into tiles, or train at a "
+        "larger size: --set train_size=..."
+    )
+
+
 def prepare(
     model: Detector,
-    data: CocoDataset,
+    data: RunData,
     out: Path,
     process: distributed.Process,
     options: TrainOptions,
@@ -69,23 +99,24 @@ def prepare(
 
     Raises: DataError if the checkpoint is of another run, or damaged.
     """
-    plan = Plan.of(model.recipe, len(data), options)
-    model.class_names = data.class_names
+    train_set = data.train
+    plan = Plan.of(model.recipe, len(train_set), options)
+    model.class_names = train_set.class_names
     model.to(process.device, memory_format=torch.channels_last)  # convolutions are faster so, on a CPU too
     learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = SGD(learnable, plan.lr, momentum=model.recipe.momentum, weight_decay=model.recipe.weight_decay)
-    identity = describe(model, data.category_ids) | {"plan": asdict(plan)} | options.identity
-    checkpoint = Checkpoint(out / "checkpoint.pt", identity)
+    identity = describe(model, train_set.category_ids) | {"plan": asdict(plan)} | options.identity
+    checkpoint = Checkpoint(out / "checkpoint.pt", identity, data.digests)
     checkpoint.resume(model, optimiser, plan.total_steps, log)
     start = checkpoint.steps
     distributed.check_same_on_all(start, "step to resume from: give all of them one folder that all can read")
     learner = _learner(model, optimiser, process, options)
-    log(_summary(learner, plan, len(data), options))
+    log(_summary(learner, plan, train_set, options))
     run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
-    sampler = StepSampler(len(data), plan.batch_size, start, plan.total_steps, seed=options.seed)
+    sampler = StepSampler(len(train_set), plan.batch_size, start, plan.total_steps, seed=options.seed)
     return TrainingState(
         learner=learner,
-        loader=_loader(data, sampler, model.recipe.train_size, process, options, log),
+        loader=_loader(train_set, sampler, model.recipe.train_size, process, options, log),
         plan=plan,
         options=options,
         process=process,
@@ -142,11 +173,12 @@ def _loader(
     )
 
 
-def _summary(learner: Learner, plan: Plan, num_images: int, options: TrainOptions) -> str:
+def _summary(learner: Learner, plan: Plan, data: CocoDataset, options: TrainOptions) -> str:
     recipe, process = learner.model.recipe, learner.process
     parts = f", {options.accumulate} micro-batches each" * (options.accumulate > 1)
+    without = f" ({data.left_out} without objects left out)" * bool(data.left_out)
     lines = [
-        f"{recipe.name}: {num_images} images, {plan.total_steps} steps of {plan.batch_size} "
+        f"{recipe.name}: {len(data)} images{without}, {plan.total_steps} steps of {plan.batch_size} "
         f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {process.world} x {process.device.type}{parts}, "
         f"in {learner.precision}",
         f"learning rate {plan.lr:g}, a tenth of it from steps {', '.join(map(str, plan.milestones))}",

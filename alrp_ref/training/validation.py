@@ -29,7 +29,7 @@ def validate_and_keep(
 ) -> tuple[Metrics, list[dict[str, Any]]]:
     """As `validate`; returns the detections, too."""
     detections = detect(model.eval(), data, device, workers=workers)
-    metrics = evaluate(data.annotation_file, detections)
+    metrics = evaluate(data.truth or data.annotation_file, detections)
     if out is not None:
         write_evaluation(out, detections, metrics)
     return metrics, detections

@@ -147,12 +147,42 @@ def test_detections_of_a_phones_photograph_are_those_of_the_upright_one(checkpoi
 
 
 def test_detections_are_in_cocos_format(checkpoint, folder):
-    """The category ids of the checkpoint, x, y, width, height, and COCO's image ids where all names are numbers."""
+    """The category ids of the checkpoint, x, y, width, height; the id of an image is the name of its file, also where
+    that is a number: whether it is the id is not known."""
     photograph("photos/000000000139.jpg")
     assert predict(checkpoint, "--json", "found.json", "photos") == 0
     rows = json.loads(Path("found.json").read_text())
-    assert {row["image_id"] for row in rows} == {139} and {row["category_id"] for row in rows} <= {"first", 7}
+    assert {row["image_id"] for row in rows} == {row["file_name"] for row in rows} == {"000000000139.jpg"}
+    assert {row["category_id"] for row in rows} <= {"first", 7}
     assert all(len(row["bbox"]) == 4 and row["bbox"][0] + row["bbox"][2] <= 48.01 for row in rows)
-    assert predict(checkpoint, "--json", "found.json", "photos", photograph("street.jpg")) == 0
-    rows = json.loads(Path("found.json").read_text())
-    assert {row["image_id"] for row in rows} == {"000000000139.jpg", "street.jpg"}
+
+
+def write_annotations(*names) -> str:
+    """A file that lists images, with the ids 70, 71, ..."""
+    images = [{"id": 70 + n, "file_name": name, "width": 48, "height": 32} for n, name in enumerate(names)]
+    Path("instances.json").write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    return "instances.json"
+
+
+@pytest.mark.parametrize(
+    "first, second", [("1.png", "2.png"), ("photos/1.png", "other/1.png"), ("C:\\me\\1.png", "http://x/train/2.png")]
+)
+def test_the_ids_of_images_are_those_of_the_annotations(checkpoint, folder, first, second):
+    """By the name of the file, or as much of its path as tells it from the others."""
+    photograph("photos/1.png")
+    annotations = write_annotations(second, first)
+    assert predict(checkpoint, "--json", "found.json", "--annotations", annotations, "photos") == 0
+    assert {row["image_id"] for row in json.loads(Path("found.json").read_text())} == {71}
+
+
+def test_a_picture_that_no_or_several_images_name_is_refused(checkpoint, folder, capsys):
+    """Before the first is drawn."""
+    photograph("photos/1.png")
+    for names, said in (
+        (("2.png",), "photos/1.png is no image of instances.json"),
+        (("a/1.png", "b/1.png"), "photos/1.png may be several images of instances.json: 70, 71"),
+    ):
+        assert predict(checkpoint, "--json", "found.json", "--annotations", write_annotations(*names), "photos") == 2
+        assert said in capsys.readouterr().err and not Path("predictions").exists()
+    assert predict(checkpoint, "--annotations", "instances.json", "photos") == 2
+    assert predict(checkpoint, "--json", "instances.json", "--annotations", "instances.json", "photos") == 2

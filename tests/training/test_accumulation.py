@@ -19,7 +19,7 @@ from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine.distributed import Process
 from alrp_ref.machine.files import DataError
 from alrp_ref.training import TrainOptions, loop, train
-from alrp_ref.training.prepare import TrainingState, prepare
+from alrp_ref.training.prepare import RunData, TrainingState, prepare
 from alrp_ref.training.sampling import StepSampler
 from alrp_ref.training.step import forward, training_step
 
@@ -30,7 +30,7 @@ RECIPES = ("alrp_tiny", "alrp_faster", "focal_tiny")
 class Noise(Dataset):
     """Images of noise in float64, each with a box; those of the second step are empty, and so is one of the third."""
 
-    class_names, category_ids = ["one", "two"], [1, 2]
+    class_names, category_ids, left_out = ["one", "two"], [1, 2], 0
 
     def __init__(self):
         _, second, third, *_ = StepSampler(IMAGES, BATCH, 0, STEPS)
@@ -54,7 +54,8 @@ def make_run(name: str, out: Path, accumulate: int, rank: int = 0, world: int = 
     recipe = replace(SMALL[name], batch_size=BATCH, lr=0.05, warmup_iters=0, clip_norm=1.0)
     model = build_detector(recipe, num_classes=2, self_balance_period=2).double()
     options = TrainOptions(steps=STEPS, accumulate=accumulate, workers=0)
-    return prepare(model, Noise(), out, Process(rank, world, torch.device("cpu")), options, lambda text: None)
+    data, process = RunData(Noise(), None, {}), Process(rank, world, torch.device("cpu"))
+    return prepare(model, data, out, process, options, lambda text: None)
 
 
 def trained(name: str, out: Path, accumulate: int, rank: int = 0, world: int = 1) -> dict[str, torch.Tensor]:

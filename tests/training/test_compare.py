@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -294,7 +295,21 @@ def test_results_on_other_data_are_refused(many, recipes, tmp_path):
     """The same command with another data set, or other weights to begin with, never shows what is there."""
     quietly(recipes[1:], many, tmp_path / "out", steps=3, seeds=1)
     other = make_shapes(tmp_path / "other", train_images=20, val_images=4, size=64)
-    with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*bytes\.val2017"):
+    with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*data\.val2017\.images"):
         quietly(recipes[1:], other, tmp_path / "out", steps=3, seeds=1)
     with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*backbone: 'none' there, 'w\.pth' now"):
         quietly(recipes[1:], many, tmp_path / "out", steps=3, seeds=1, backbone_weights="w.pth")
+
+
+def test_results_on_labels_that_were_repaired_are_refused(many, recipes, tmp_path):
+    """Also where the annotation file has as many bytes as before: in the runs, and in the sweep on held-out images."""
+    data = shutil.copytree(many, tmp_path / "data")
+    quietly(recipes[1:], data, tmp_path / "out", steps=3, seeds=1)
+    file = data / "annotations" / "instances_train2017.json"
+    before, content = file.stat().st_size, json.loads(file.read_text())
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 1 + annotation["category_id"] % 5
+    file.write_text(json.dumps(content))
+    assert file.stat().st_size == before
+    with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*data\.train2017\.classes of the boxes"):
+        quietly(recipes[1:], data, tmp_path / "out", steps=3, seeds=1)

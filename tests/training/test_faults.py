@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from alrp_ref.data import Layout, make_shapes
+from alrp_ref.data.annotations import read as read_module
 from alrp_ref.data.annotations.layout import Split
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
 from alrp_ref.machine import files
@@ -174,6 +175,73 @@ def test_a_validation_set_of_other_classes_is_refused_first(shapes, recipe, tmp_
     file.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"instances_val2017\.json has other categories than .*train2017\.json"):
         quietly(recipe, tmp_path / "shapes", tmp_path / "run", steps=1)
+
+
+@pytest.fixture
+def own_shapes(shapes, tmp_path):
+    """A copy of the shapes, whose annotations a test may change."""
+    return shutil.copytree(shapes, tmp_path / "own_shapes")
+
+
+def change_annotations(root: Path, split: str, change) -> None:
+    file = root / "annotations" / f"instances_{split}.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def move_a_box(content) -> None:
+    content["annotations"][0]["bbox"][0] += 1
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_run_does_not_go_on_with_other_training_data(own_shapes, recipe, tmp_path, steps):
+    """Neither before its last step nor after it: a box was moved, and the message says what has changed since when."""
+    quietly(recipe, own_shapes, tmp_path / "run", steps=3)
+    saved = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    save_checkpoint(tmp_path / "run" / "checkpoint.pt", saved | {"step": steps})
+    change_annotations(own_shapes, "train2017", move_a_box)
+    said = rf"annotations or pictures of train2017 have changed since step {steps} of .*\n  boxes: .*--init-from"
+    with pytest.raises(DataError, match=f"(?s){said}"):
+        quietly(recipe, own_shapes, tmp_path / "run", steps=3)
+
+
+def test_a_run_goes_on_where_only_the_form_of_its_annotations_is_another(own_shapes, recipe, tmp_path):
+    """A new export of the same set: other order, other numbers of annotations, more fields. Of a checkpoint of an
+    earlier version it is not known what it was trained on."""
+    quietly(recipe, own_shapes, tmp_path / "run", steps=3)
+
+    def export_again(content) -> None:
+        content["annotations"] = [a | {"id": 900 + a["id"], "score": 1} for a in reversed(content["annotations"])]
+        content["images"].reverse()
+
+    change_annotations(own_shapes, "train2017", export_again)
+    said = []
+    quietly(recipe, own_shapes, tmp_path / "run", said.append, steps=3)
+    assert any("resuming from step 3" in line for line in said)
+    saved = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    del saved["data"]
+    save_checkpoint(tmp_path / "run" / "checkpoint.pt", saved)
+    change_annotations(own_shapes, "train2017", move_a_box)
+    quietly(recipe, own_shapes, tmp_path / "run", steps=3)
+
+
+def test_other_validation_data_are_said_where_a_run_goes_on(own_shapes, recipe, tmp_path):
+    """Its weights are what they were; the former evaluations are not to be compared with the next."""
+    quietly(recipe, own_shapes, tmp_path / "run", steps=3)
+    change_annotations(own_shapes, "val2017", lambda content: content["annotations"][0].update(iscrowd=1))
+    said = []
+    quietly(recipe, own_shapes, tmp_path / "run", said.append, steps=3)
+    (line,) = (line for line in said if "have changed" in line)
+    assert "of val2017 have changed since step 3" in line and "evaluations.csv are of the former" in line
+
+
+def test_an_annotation_file_is_read_once(own_shapes, recipe, tmp_path, monkeypatch):
+    """At the start: what happens to it later, or between two evaluations, changes nothing in the run."""
+    read = []
+    monkeypatch.setattr(read_module, "read_json", lambda path: read.append(path.name) or files.read_json(path))
+    quietly(recipe, own_shapes, tmp_path / "run", steps=6, eval_every=1)
+    assert sorted(read) == ["instances_train2017.json", "instances_val2017.json"]
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(shapes, recipe, tmp_path):

@@ -6,8 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from alrp_ref.data.annotations.normalise import ids_of
+
 LONGEST_SIDE = 1_000_000  # pixels; no format that PIL reads goes so far
 NOT_COCO, NO_BOX, CROWD = "not a COCO file", "images without a box to learn from", "crowds"
+FLAGGED, REGION = "objects with a flag to ignore them", "regions to ignore"
+MALFORMED = "that are malformed"
 NOT_FINITE, NO_AREA = "boxes that are not finite", "boxes without area"
 OUTSIDE = "boxes outside their image"
 
@@ -45,17 +49,30 @@ def stops(content: Any) -> Iterator[Problem]:
     keys = ("images", "annotations", "categories")
     missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if missing:
-        yield Problem(STOPS, NOT_COCO, f"there is no list of {' and '.join(missing)}")
+        yield Problem(STOPS, NOT_COCO, f"there is no list of {' and '.join(missing)}{_what_it_is(content)}")
+        return
+    if next((a for a in content["annotations"] if isinstance(a, dict) and "segments_info" in a), None):
+        yield Problem(STOPS, NOT_COCO, "it is a panoptic file, of segments: give the file of instances, with boxes")
         return
     yield from _stops_of_entries("images", content["images"], fault_of_image)
     yield from _stops_of_entries("categories", content["categories"], fault_of_category)
     yield from _stops_of_names([c for c in content["categories"] if fault_of_category(c) is None])
-    categories = category_ids(content)
+    categories, listed = category_ids(content), set(ids_of(content["categories"]))
     for number, annotation in enumerate(content["annotations"]):
         if fault := fault_of_annotation(annotation, categories):
-            yield Problem(
-                STOPS, "annotations that are malformed", f"annotations[{number}] {fault}: {annotation!r:.100}"
-            )
+            if fault == NO_CATEGORY and annotation["category_id"] in listed:
+                continue  # the fault is that of its class
+            yield Problem(STOPS, f"annotations {MALFORMED}", f"annotations[{number}] {fault}: {annotation!r:.100}")
+
+
+def _what_it_is(content: Any) -> str:
+    """What a file without COCO's three lists is, as far as it can be told."""
+    first = content[0] if isinstance(content, list) and content and isinstance(content[0], dict) else {}
+    if "score" in first:
+        return ": it is a list of detections: give the file that they are evaluated on"
+    if isinstance(content, list):
+        return ": it is a list, as of annotations alone: give the whole file"
+    return ""
 
 
 def left_out(content: dict[str, list]) -> Iterator[Problem]:
@@ -65,20 +82,41 @@ def left_out(content: dict[str, list]) -> Iterator[Problem]:
     annotations = [a for a in content["annotations"] if fault_of_annotation(a, categories) is None]
     listed = [a for a in annotations if a["image_id"] in images]
     faults = iter(read_boxes(listed, sizes_of_images(listed, images)).faults.tolist())
-    learnable = set()
+    learnable, malformed = set(), set(ids_of(content["images"])) - images.keys()
     for annotation in annotations:
         ids, bbox = (annotation["image_id"], annotation["id"]), f"bbox {annotation['bbox']}"
         if annotation["image_id"] not in images:
-            yield Problem(LEFT_OUT, "annotations of images that are not listed", bbox, None, *ids)
+            if annotation["image_id"] not in malformed:  # else the fault is that of the image
+                yield Problem(LEFT_OUT, "annotations of images that are not listed", bbox, None, *ids)
         elif fault := next(faults):
             image = images[annotation["image_id"]]
-            reason = f"{bbox} in {image['width']} x {image['height']} pixels"
-            yield Problem(WORKS if fault == CROWD else LEFT_OUT, fault, reason, image["file_name"], *ids)
+            reason = f"{bbox} in {image['width']} x {image['height']} pixels{WHY_IGNORED.get(fault, '')}"
+            works, kind = fault == CROWD, REGION if "region" in annotation else fault
+            if annotation.get("region") != "copy":
+                yield Problem(WORKS if works else LEFT_OUT, kind, reason, image["file_name"], *ids)
         else:
             learnable.add(annotation["image_id"])
     for image_id, image in images.items():
         if image_id not in learnable:
             yield Problem(LEFT_OUT, NO_BOX, "no box is left of it", image["file_name"], image_id)
+
+
+WHY_IGNORED = {
+    CROWD: "; what is found there is neither right nor wrong",
+    FLAGGED: "; not learned, and no background; an evaluation counts it, as pycocotools does: iscrowd 1 leaves it out",
+}
+FLAGS = ("ignore", "ignored", "is_ignored", "is_group_of", "isgroupof", "IsGroupOf", "group_of")
+FLAGS += ("difficult", "is_difficult", "isdifficult", "dontcare", "dont_care")
+
+
+def is_flagged(annotation: dict[str, Any]) -> bool:
+    """Whether a field of an annotation, or of its `attributes` or `extra`, says that it is not to be learned."""
+    for entry in (annotation, annotation.get("attributes"), annotation.get("extra")):
+        if isinstance(entry, dict):
+            for flag in FLAGS:
+                if entry.get(flag) and str(entry[flag]).lower() not in ("0", "0.0", "false", "no"):
+                    return True
+    return False
 
 
 def sizes_of_images(annotations: Sequence[dict[str, Any]], images: dict[int | str, dict[str, Any]]) -> np.ndarray:
@@ -106,17 +144,19 @@ def read_boxes(annotations: Sequence[dict[str, Any]], sizes: np.ndarray) -> Boxe
     except OverflowError:  # JSON's whole numbers have no limit; floats have
         bbox = np.array([four if all(map(is_finite, four)) else [math.nan] * 4 for four in listed])
     crowd = np.array([annotation.get("iscrowd", 0) for annotation in annotations], dtype=bool)
+    flagged = np.array(list(map(is_flagged, annotations)), dtype=bool)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
         corners = np.hstack([bbox[:, :2], bbox[:, :2] + bbox[:, 2:]])
     corners = corners.clip(0, np.hstack([sizes, sizes])).astype(np.float32)
     faults = np.select(
         [
             crowd,  # one box around many objects is not a target for a detector
+            flagged,
             ~np.isfinite(bbox).all(axis=1),
             (bbox[:, 2:] <= 0).any(axis=1),
             (corners[:, :2] >= corners[:, 2:]).any(axis=1),
         ],
-        [CROWD, NOT_FINITE, NO_AREA, OUTSIDE],
+        [CROWD, FLAGGED, NOT_FINITE, NO_AREA, OUTSIDE],
         default="",
     )
     return Boxes(corners, faults)
@@ -126,7 +166,7 @@ def _stops_of_entries(key: str, entries: list, fault_of: Callable[[Any], str | N
     seen = set()
     for number, entry in enumerate(entries):
         if fault := fault_of(entry):
-            yield Problem(STOPS, f"{key} that are malformed", f"{key}[{number}] {fault}: {entry!r:.100}")
+            yield Problem(STOPS, f"{key} {MALFORMED}", f"{key}[{number}] {fault}: {entry!r:.100}")
         elif entry["id"] in seen:
             image = (entry["file_name"], entry["id"]) if key == "images" else ()
             yield Problem(STOPS, f"{key} whose id occurs twice", f"{key}[{number}] has id {entry['id']} again", *image)
@@ -203,6 +243,9 @@ def category_ids(content: dict[str, list]) -> set[int | str]:
     return {category["id"] for category in content["categories"] if fault_of_category(category) is None}
 
 
+NO_CATEGORY = "has a category_id that no category has"
+
+
 def fault_of_annotation(annotation: Any, categories: set) -> str | None:
     """What is wrong with an entry of `annotations`, or None; `categories` are the ids of the classes."""
     if fault := _fault_of_fields(annotation, FIELDS_OF_ANNOTATION):
@@ -212,7 +255,7 @@ def fault_of_annotation(annotation: Any, categories: set) -> str | None:
     if annotation.get("iscrowd", 0) not in (0, 1):
         return "has an iscrowd that is not 0 or 1"
     if annotation["category_id"] not in categories:
-        return "has a category_id that no category has"
+        return NO_CATEGORY
     return None
 
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 from PIL import Image
 
 from alrp_ref.images import orientation, read_image
-from alrp_ref.machine.files import DataError
+from alrp_ref.machine.files import NO_ANSWER, DataError
 
 TURNED = (5, 6, 7, 8)  # EXIF's orientations by a quarter turn
 
@@ -58,19 +58,26 @@ class ImageFolder:
             self._listings[folder] = alike | {_letters(name): path for name, path in files.items()}
         return self._listings[folder]
 
-    def read(self, name: str, size: Sequence[int], image_id: int | str, annotations: Path) -> Image.Image:
+    def read(
+        self, name: str, size: Sequence[int], image_id: int | str, annotations: Path, grey_range: tuple[int, int]
+    ) -> Image.Image:
         """The RGB image that an annotation file lists under a name, with a width and height in pixels.
 
-        Raises: DataError for an image that is missing, cannot be decoded or has another size.
+        Raises: DataError for an image that is missing, cannot be read or decoded, or has another size.
         """
         path = self.find(name)
         try:
-            image = read_image(path)
+            image = read_image(path, grey_range=grey_range)
         except FileNotFoundError:
             remedy = "download the image again, or remove it from the annotations"
             if is_of_another_computer(name):
                 remedy = self.reason_missing(name)
             raise DataError(f"{path} is missing, but {annotations} lists it (image id {image_id}); {remedy}") from None
+        except OSError as error:
+            remedy = "the disk does not answer: give the same command again once it does"
+            if error.errno not in NO_ANSWER:
+                remedy = "see to it that it can be read"
+            raise DataError(f"{error} (image id {image_id}); {remedy}") from error
         except ValueError as error:
             raise DataError(f"{error} (image id {image_id}); download the image again") from error
         if fault := fault_of_size(image, size):

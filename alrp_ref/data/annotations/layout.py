@@ -142,7 +142,7 @@ def _find(root: Path, split: str) -> Split | None:
 
 def _find_one_set(root: Path) -> Split | None:
     for pattern in ONE_SET:
-        found = sorted(root.glob(pattern))
+        found = sorted(path for path in root.glob(pattern) if not path.name.startswith("."))  # a Mac adds these
         if len(found) > 1:
             names = ", ".join(str(path.relative_to(root)) for path in found)
             raise DataError(f"{root} holds several annotation files ({names}): give one by --train-annotations")

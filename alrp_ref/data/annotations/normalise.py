@@ -1,6 +1,8 @@
-"""Normalise exported annotations: ids, integers written as floats, nulls, placeholder classes."""
+"""Normalise exported annotations: ids, integers written as floats, nulls, placeholder classes, regions to ignore."""
 
+import contextlib
 import numbers
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -9,30 +11,50 @@ ImageId = int | str
 """Ids are whole numbers of any size, or texts."""
 
 
-def normalised(content: Any, keep: Collection[tuple] = ()) -> tuple[Any, list[dict[str, Any]]]:
+IGNORED_CLASS = re.compile(r"(ignored?|ignoring|do ?n.?t ?care)( (regions?|areas?|zones?|box(es)?|objects?))?", re.I)
+"""Names of classes whose boxes say where nothing was labelled, as in VisDrone and KITTI."""
+
+
+def normalised(content: Any, keep: Collection[str] = ()) -> tuple[Any, list[dict[str, Any]]]:
     """The content of an annotation file in the form that the rest of the package reads, and classes left out of it.
 
     - A whole number is an int, also if it is written as 160.0.
     - `image_id` and `category_id` are equal to the `id` they mean, also if one is written as a text and the other not.
     - An annotation without an `id` gets its place; `area` and `iscrowd` that are null are left out.
-    - A class without a box that others have for their `supercategory` is left out: Roboflow writes one. Those whose id
-      and name are in `keep` stay.
+    - An image without a `file_name` has that of its `coco_url`, with the folder, as in LVIS.
+    - An annotation without a `bbox` gets that around its polygons or its mask.
+    - A class without a box that others have for their `supercategory` is left out: Roboflow writes one. Those whose
+      names are in `keep` stay.
+    - A class named "ignored regions" or the like is left out, and each of its boxes becomes a crowd of every class: the
+      first with the field `region`, which is True, the others with "copy".
 
     Nothing is refused here, and `content` is not changed: what cannot be read stays as it is, for
     :func:`alrp_ref.data.annotations.format.stops` to name.
     """
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in KEYS):
         return content, []
-    images = [_with_whole_numbers(image, ("id", "width", "height")) for image in content["images"]]
+    images = [_named(_with_whole_numbers(image, ("id", "width", "height"))) for image in content["images"]]
     categories = [_with_whole_numbers(category, ("id",)) for category in content["categories"]]
-    image_ids, category_ids = (Ids(_ids(entries)) for entries in (images, categories))
+    image_ids, category_ids = (Ids(ids_of(entries)) for entries in (images, categories))
     annotations = [
         _annotation(number, annotation, image_ids, category_ids)
         for number, annotation in enumerate(content["annotations"], 1)
     ]
-    left_out = [one for one in _placeholders(categories, annotations) if (one["id"], one.get("name")) not in keep]
-    categories = [category for category in categories if not any(category is one for one in left_out)]
+    left_out = [one for one in _placeholders(categories, annotations) if one.get("name") not in keep]
+    ignored = [one for one in categories if is_ignored_class(one) and one["name"] not in keep]
+    kept = [one for one in categories if not any(one is other for other in (*left_out, *ignored))]
+    if ignored and kept:
+        annotations = _regions_as_crowds(annotations, ids_of(ignored), ids_of(kept))
+        left_out, categories = [*left_out, *ignored], kept
+    else:
+        categories = [one for one in categories if not any(one is other for other in left_out)]
     return content | {"images": images, "annotations": annotations, "categories": categories}, left_out
+
+
+def is_ignored_class(category: Any) -> bool:
+    """Whether the name of a class says that its boxes are not to be learned."""
+    name = category.get("name") if isinstance(category, dict) else None
+    return isinstance(name, str) and IGNORED_CLASS.fullmatch(re.sub(r"[_\W]+", " ", name).strip()) is not None
 
 
 KEYS = ("images", "annotations", "categories")
@@ -68,7 +90,8 @@ def whole(value: Any) -> Any:
     return value
 
 
-def _ids(entries: list) -> list[ImageId]:
+def ids_of(entries: list) -> list[ImageId]:
+    """The ids of the entries of a list, also of those that are malformed in another field."""
     found = (entry.get("id") for entry in entries if isinstance(entry, dict))
     return [id for id in found if isinstance(id, int | str) and not isinstance(id, bool)]
 
@@ -84,10 +107,45 @@ def _annotation(number: int, annotation: Any, image_ids: Ids, category_ids: Ids)
         return annotation
     one = {key: value for key, value in annotation.items() if value is not None or key not in ("id", "area", "iscrowd")}
     one["id"] = whole(one.get("id", number))
+    if not one.get("bbox") and (box := _box_around(one.get("segmentation"))) is not None:
+        one["bbox"] = box
     for key, ids in (("image_id", image_ids), ("category_id", category_ids)):
         if key in one:
             one[key] = ids.find(one[key])
     return one
+
+
+def _named(image: Any) -> Any:
+    """An image with a name from its address."""
+    url = image.get("coco_url") if isinstance(image, dict) and "file_name" not in image else None
+    return image | {"file_name": "/".join(url.split("/")[-2:])} if isinstance(url, str) else image
+
+
+def _regions_as_crowds(annotations: list, ignored: list[ImageId], kept: list[ImageId]) -> list:
+    found = []
+    for one in annotations:
+        if not isinstance(one, dict) or not isinstance(one.get("category_id"), int | str):
+            found.append(one)
+        elif one["category_id"] in ignored:
+            crowds = [one | {"category_id": id, "iscrowd": 1, "region": "copy"} for id in kept]
+            found += [crowds[0] | {"region": True}, *crowds[1:]]
+        else:
+            found.append(one)
+    return found
+
+
+def _box_around(segmentation: Any) -> list[float] | None:
+    """x, y, width, height of polygons, or of a mask in COCO's run lengths; None if it is neither."""
+    with contextlib.suppress(TypeError, ValueError, KeyError, IndexError, AttributeError):
+        if isinstance(segmentation, list):
+            x, y = ([float(v) for polygon in segmentation for v in polygon[axis::2]] for axis in (0, 1))
+            return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
+        from pycocotools import mask
+
+        if isinstance(segmentation["counts"], list):
+            segmentation = mask.frPyObjects(segmentation, *segmentation["size"])
+        return mask.toBbox(segmentation).tolist()
+    return None
 
 
 def _is_plain(annotation: dict[str, Any], image_ids: Ids, category_ids: Ids) -> bool:
@@ -98,6 +156,7 @@ def _is_plain(annotation: dict[str, Any], image_ids: Ids, category_ids: Ids) -> 
         and image in image_ids.known
         and type(category := annotation.get("category_id")) is int
         and category in category_ids.known
+        and type(annotation.get("bbox")) is list
         and annotation.get("area", 0) is not None
         and annotation.get("iscrowd", 0) is not None
     )

@@ -20,6 +20,7 @@ from alrp_ref.data.annotations.format import (
     read_boxes,
     sizes_of_images,
 )
+from alrp_ref.data.annotations.of_the_set import about_the_set
 
 FRACTIONS, OTHER_NUMBERS = "boxes in fractions of the image", "boxes that are not x, y, width, height"
 BEYOND, TINY, TWICE = "boxes that reach beyond their image", "boxes below a pixel", "boxes that are there twice"
@@ -39,6 +40,9 @@ FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 """The corners x1, y1, x2, y2 of boxes, (n, 4), that were written in another form than COCO's."""
 
+UNITS = {"percent": 100, "thousandths": 1000}
+"""What a side of the image has, where boxes are written in parts of it."""
+
 
 def suspicions(content: dict[str, list], file_of: Callable[[str], str] = os.path.normpath) -> Iterator[Problem]:
     """What may be a mistake, and what makes a run pointless, in annotations that `stops` has nothing to say of.
@@ -47,14 +51,16 @@ def suspicions(content: dict[str, list], file_of: Callable[[str], str] = os.path
         content: of an annotation file, normalised; entries with a fault are passed over.
         file_of: the file that a `file_name` stands for.
     """
-    usable, images = _usable(content)
+    usable, images = usable_boxes(content)
     yield from _about_all_boxes(usable, images)
     yield from _about_each_box(usable, images)
     yield from _about_files(images.values(), file_of)
+    yield from about_the_set(usable, images)
     with_boxes = {annotation["category_id"] for annotation in usable}
     names = {c["id"]: c["name"] for c in content["categories"] if fault_of_category(c) is None}
+    all_is_well = len(images) == len(content["images"])  # else its boxes may be on an image that has a fault
     for id, name in names.items():
-        if id not in with_boxes:
+        if id not in with_boxes and all_is_well:
             yield Problem(ASKS, NO_OBJECT, f"no box is a {name!r}")
 
 
@@ -62,14 +68,14 @@ def pointless(content: dict[str, list]) -> Iterator[Problem]:
     """Those of the `suspicions` that stop a run: all of its boxes would be wrong."""
     every = 1 + len(content["annotations"]) // SAMPLE
     for some in dict.fromkeys((every, 1)):  # what not even a sample says need not be asked of all
-        usable, images = _usable(content | {"annotations": content["annotations"][::some]})
+        usable, images = usable_boxes(content | {"annotations": content["annotations"][::some]})
         found = [problem for problem in _about_all_boxes(usable, images) if problem.effect == STOPS]
         if not found:
             return
     yield from found
 
 
-def _usable(content: dict[str, list]) -> tuple[list[dict[str, Any]], dict[int | str, dict[str, Any]]]:
+def usable_boxes(content: dict[str, list]) -> tuple[list[dict[str, Any]], dict[int | str, dict[str, Any]]]:
     """The annotations whose boxes say how boxes are written here, and all images, by their id."""
     images = {image["id"]: image for image in content["images"] if fault_of_image(image) is None}
     categories = category_ids(content)
@@ -106,7 +112,9 @@ def _about_all_boxes(usable: list[dict[str, Any]], images: dict) -> Iterator[Pro
     corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
     beyond = int(_reaches_beyond(corners, sizes).sum())
     if beyond >= MANY and beyond > 0.05 * count:
-        fitting = {name: int(_fits(form(boxes), sizes).sum()) for name, form in FORMS.items()}
+        forms = {name: form(boxes) for name, form in FORMS.items()}
+        forms |= {f"{name} of the image": corners / unit * image_wide for name, unit in UNITS.items()}
+        fitting = {name: int(_fits(form, sizes).sum()) for name, form in forms.items()}
         best = max(fitting.values())
         if best >= 0.98 * count:
             forms = " or ".join(name for name, number in fitting.items() if number == best)
@@ -115,14 +123,25 @@ def _about_all_boxes(usable: list[dict[str, Any]], images: dict) -> Iterator[Pro
                 f"{beyond:,} of {count:,} boxes reach beyond their image, and {best:,} lie inside as {forms}: are they?"
             )
             yield Problem(STOPS if is_certain else ASKS, OTHER_NUMBERS, f"{reason} COCO's are x, y, width, height")
-    if count >= ENOUGH and (corners <= 100.5).all() and (corners >= 0).all() and np.median(image_wide) > 200:
-        yield Problem(
-            ASKS, OTHER_NUMBERS, f"none of {count:,} boxes reaches beyond pixel 100: are they percent of the image?"
-        )
+    elif unit := _unit(corners, image_wide):
+        reason = f"none of {count:,} boxes reaches beyond pixel {UNITS[unit]}: are they {unit} of the image?"
+        yield Problem(ASKS, OTHER_NUMBERS, reason)
     twice = count - len({_what(annotation) for annotation in usable})
     if twice >= MANY and twice >= 0.4 * count:
         reason = f"{twice:,} of {count:,} boxes are there before: was a set exported or merged twice?"
         yield Problem(ASKS, "every box twice", reason)
+
+
+def _unit(corners: np.ndarray, image_wide: np.ndarray) -> str | None:
+    """The unit of boxes that all end at 100, or 1,000, while their images do not."""
+    if len(corners) < ENOUGH or (corners < 0).any():
+        return None
+    side, last = np.median(image_wide), corners.max()
+    for name, unit in UNITS.items():
+        ends_there = 0.95 * unit <= last <= 1.005 * unit and side > 1.1 * unit
+        if ends_there or (unit == 100 and last <= 100.5 and side > 200):
+            return name
+    return None
 
 
 def _about_each_box(usable: list[dict[str, Any]], images: dict) -> Iterator[Problem]:
