@@ -189,12 +189,13 @@ def bound(run: str, order: str, metric: str = "AP") -> float:
     return 100 * float(row[metric])
 
 
-def on_coco(loss: str, boxes: str = "", detector: str = "RetinaNet") -> str:
-    """AP that others have on COCO after 100 epochs, with an error of the boxes whose name begins so."""
+def on_coco(loss: str, boxes: str = "", detector: str = "RetinaNet", epochs: int = 100) -> str:
+    """AP that others have on COCO, with an error of the boxes whose name begins so."""
     (row,) = (
         row
         for row in read_table(DATA / "elsewhere.csv")
-        if (row["detector"], row["loss"], row["epochs"]) == (detector, loss, "100") and row["boxes"].startswith(boxes)
+        if (row["detector"], row["loss"], row["epochs"]) == (detector, loss, str(epochs))
+        and row["boxes"].startswith(boxes)
     )
     return row["AP"]
 

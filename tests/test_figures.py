@@ -22,7 +22,9 @@ from alrp_ref.reports.curves import block_means
 from alrp_ref.training import TrainOptions, train
 from benchmarks import methods
 from figures import (
+    changes,
     claim,
+    claim_details,
     comparison,
     comparison_curves,
     cost,
@@ -329,7 +331,7 @@ def test_the_square_changes_one_thing_between_the_rows_that_it_calls_clean():
     assert mean.scores == loss["alrp"] and type(mean.boxes) is MeanGIoU and mean.weight == 3
     rho = {recipe: np.mean([float(row["rho"]) for row in results.at_the_end(recipe)]) for *_, recipe in claim.SWITCHES}
     assert rho["alrp"] > rho["ap_ordered"] > rho["ap_alike_3"] and rho["alrp"] > rho["alrp_alike_3"] > rho["ap_alike_3"]
-    _, *rows = table(claim.draw().partition("## Two switches")[2].partition("\n## ")[0])
+    _, *rows = table(claim_details.draw().partition("## Two switches")[2].partition("\n## ")[0])
     assert [row[:3] for row in rows] == [list(row[:3]) for row in claim.SWITCHES]
 
 
@@ -368,6 +370,17 @@ def test_a_wider_step_reaches_further_down():
     for width in delta.DELTAS:
         places, felt = delta.on_a_negative(width)
         assert (felt[places < -width] == 0).all() and (felt[places > -width + 0.02] > 0).all()
+
+
+def test_each_arrow_of_changes_leads_from_one_detector_to_another():
+    """Every detector but focal loss is at an arrow; each has a dot for every seed, and a ring at their mean."""
+    assert {name for arrow in changes.ARROWS for name in arrow} == changes.DETECTORS.keys() - {"focal"}
+    axes = changes.draw().axes[0]
+    drawn = [line.get_xydata() for line in axes.lines if len(line.get_xydata())]
+    for name, dots, ring in zip(changes.DETECTORS, drawn[::2], drawn[1::2], strict=True):
+        rows = results.at_the_end(name)
+        expected = sorted((100 * float(row["AP90"]), 100 * float(row["AP"])) for row in rows)
+        assert sorted(map(tuple, dots)) == pytest.approx(expected) and ring[0] == pytest.approx(dots.mean(axis=0))
 
 
 @pytest.mark.parametrize("scores_by, boxes_by", toy.CORNERS)
@@ -471,7 +484,7 @@ def test_figures_of_any_run(tmp_path: Path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["fig9"], "the figures are claim, comparison, comparison_curves, cost"),
+        (["fig9"], "the figures are changes, claim, claim_details, comparison"),
         (["--run", "."], "--run DIR and --coco DIR belong together"),
         (["fig1", "--run", ".", "--coco", "."], "the figures of a run are fig3, fig4, table2, table5; got 'fig1'"),
         (["fig3", "--run", "nowhere", "--coco", "."], "nowhere"),

@@ -85,7 +85,7 @@ def test_no_number_of_a_result_is_typed_in_a_template(path: Path):
 
 def test_a_number_in_a_sentence_follows_the_data(monkeypatch):
     """With one point of AP more in every row of the results, the means in the text rise by one; differences stay."""
-    before = make.drawings()["claim"].draw()
+    before = make.drawings()["claim_details"].draw()
     read = seeds.read_table
 
     def richer(path):
@@ -93,7 +93,7 @@ def test_a_number_in_a_sentence_follows_the_data(monkeypatch):
 
     found = re.search(r"constant 5: ([\d.]+) against ([\d.]+),", before.replace("\n", " "))
     monkeypatch.setattr(seeds, "read_table", richer)
-    after = make.drawings()["claim"].draw().replace("\n", " ")
+    after = make.drawings()["claim_details"].draw().replace("\n", " ")
     ours, theirs = (f"{float(number) + 1:.1f}" for number in found.groups())
     assert f"constant 5: {ours} against {theirs}," in after
     assert prose.ahead("ap_alike_3", "alrp") in before and prose.ahead("ap_alike_3", "alrp") in after
