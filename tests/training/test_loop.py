@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from alrp_ref import checks
+from alrp_ref import checks, cli
 from alrp_ref.detection import load_model
 from alrp_ref.detection.recipe_losses import ALRP, AP, Focal
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
@@ -266,6 +266,29 @@ def test_the_best_evaluation_keeps_its_weights(shapes, recipe, tmp_path, monkeyp
     assert any(not torch.equal(last["model"][name], value) for name, value in content["model"].items())
     with pytest.raises(ValueError, match="keep_best compares evaluations: give eval_every"):
         TrainOptions(keep_best="AP")
+
+
+def test_an_evaluation_has_the_classes_of_the_checkpoint(shapes, recipe, tmp_path):
+    """Of validation images alone, which lack one of its classes, have another only as a heading, and number them
+    anew: the report draws them, and the metrics are those of the file with the classes of the training images."""
+    quietly(recipe, shapes, tmp_path / "run", steps=3)
+    file = shapes / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    used = {a["category_id"] for a in content["annotations"]}
+    unused = [c for c in content["categories"] if c["id"] not in used]
+    heading, *_ = unused or content["categories"]
+    kept = [c for c in content["categories"] if c["id"] in used or c is heading]
+    content["annotations"] = [a for a in content["annotations"] if a["category_id"] != heading["id"]]
+    for category in kept:
+        category["supercategory"] = heading["name"] if category is not heading else "none"
+    content["categories"] = kept
+    alone = tmp_path / "val.json"
+    alone.write_text(json.dumps(content))
+    command = ["eval", "--checkpoint", str(tmp_path / "run" / "checkpoint.pt"), "--out", str(tmp_path / "out")]
+    command += ["--val-annotations", str(alone), "--val-images", str(shapes / "val2017"), "--device", "cpu"]
+    assert cli.main(command) == 0 and (tmp_path / "out" / "report.html").exists()
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert {d["category_id"] for d in found} <= {c["id"] for c in kept}
 
 
 def test_boxes_that_are_too_small_to_be_seen_are_said_before_the_first_step(shapes, recipe, tmp_path):
