@@ -13,6 +13,7 @@ Above them stand `detection`, `data`, `evaluation`, `training` and `reports`, wh
 imports only what is below it.
 """
 
+import sys
 from typing import TYPE_CHECKING
 
 from alrp_ref.machine.lazy import lazy
@@ -43,6 +44,11 @@ else:
         "verify": "verification",
     }
     __getattr__ = lazy(__name__, homes)
+
+if "torch" in sys.modules:  # else it is the one that is installed
+    from alrp_ref.machine.installed import compare_torch
+
+    compare_torch(sys.modules["torch"].__version__)
 
 __all__ = [
     "ALRPLoss",

@@ -157,10 +157,11 @@ def labelled_batch(logits: Tensor, labels: Tensor) -> None:
     rule = f"be 0 to {logits.shape[-1] - 1} (class of a positive), -1 (negative) or -2 (ignored)"
     _wrong_values("labels", labels.flatten(), -2, logits.shape[-1] - 1, rule, wait=True)
     warn_of_probabilities(logits)
-    if labels.numel() >= ENOUGH and (labels >= 0).all():
+    if not (labels == -1).any() and (positives := labels >= 0).sum() >= ENOUGH:
+        or_ignored = "" if positives.all() else " or ignored"
         _warn(
-            "every anchor is positive: labels are classes from 0 on, and -1 is a negative; where 0 is the background, "
-            "give labels - 1"
+            f"every anchor is positive{or_ignored}: labels are classes from 0 on, and -1 is a negative; where 0 is the "
+            "background, give labels - 1"
         )
 
 

@@ -82,3 +82,20 @@ def test_an_installed_wheel_verifies_itself(built, tmp_path):
     assert f"alrp_ref {alrp_ref.__version__}" in report
     assert "official aLRP Loss                  162" in report
     assert "every number is within its bound" in report
+
+
+def test_a_read_only_folder_can_be_installed_from(tmp_path):
+    """As on Kaggle, which mounts what one uploads so: a wheel is made, and nothing is left beside the source."""
+    source, wheels = tmp_path / "source", tmp_path / "wheels"
+    source.mkdir()
+    mounts = [["--bind", str(ROOT), str(source)], ["-o", "remount,ro,bind", str(source)]]
+    if not sys.platform.startswith("linux") or any(
+        subprocess.run(["mount", *one], capture_output=True).returncode for one in mounts
+    ):
+        pytest.skip("needs the right to mount a folder")
+    try:
+        python("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(source), cwd=tmp_path)
+    finally:
+        subprocess.run(["umount", str(source)], check=True)
+    (wheel,) = wheels.glob("alrp_ref-*.whl")
+    assert {"alrp_ref/cli.py", *VECTORS} <= set(zipfile.ZipFile(wheel).namelist())

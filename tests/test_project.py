@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import warnings
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+import torch
 
 import alrp_ref
 from alrp_ref import detection
@@ -115,6 +117,20 @@ def test_the_losses_import_without_torchvision():
     code = f"{block}; import alrp_ref; print(*(getattr(alrp_ref, name).__name__ for name in alrp_ref.__all__))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout.replace("alrp_ref.paper.pairwise", "pairwise").split() == alrp_ref.__all__
+
+
+@pytest.mark.parametrize(
+    "loaded, installed, said",
+    [("2.14.1+cpu", "2.14.1", None), ("2.8.0", "2.14.1", "restart the runtime"), ("2.5.1", "2.5.1", "needs 2.6")],
+)
+def test_another_torch_than_the_installed_one_is_said(monkeypatch, loaded, installed, said):
+    """As where pip replaces it under a running kernel, and where it is too old."""
+    monkeypatch.setattr("importlib.metadata.version", lambda name: installed)
+    monkeypatch.setattr(torch, "__version__", loaded)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        importlib.reload(alrp_ref)
+    assert [said in str(one.message) for one in caught] == [True] * (said is not None)
 
 
 @pytest.mark.parametrize("package", [alrp_ref, detection])

@@ -39,7 +39,7 @@ def add(parsers: Parsers) -> None:
     start = parser.add_mutually_exclusive_group()
     add_backbone_weights(start)
     add_options(start, "init_from")
-    add_options(parser, "accumulate", "precision", "eval_every", "workers", "cache", "device", "seed")
+    add_options(parser, "accumulate", "precision", "eval_every", "keep_best", "workers", "cache", "device", "seed")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -37,7 +37,7 @@ def digest(data: CocoDataset, content: dict[str, list] | None = None) -> dict[st
         "images": (len(data.ids), zip(data.ids, data.files, data.sizes.tolist(), strict=True)),
         "boxes": (len(rows), (rows[order].tobytes(), data.boxes[order].tobytes())),
         "classes of the boxes": (len(rows), (data.labels[order].tobytes(),)),
-        "ignored": (len(ignored), (ignored_rows[ignored].tobytes(), data.ignored[ignored].tobytes())),
+        "regions to ignore": (len(ignored), (ignored_rows[ignored].tobytes(), data.ignored[ignored].tobytes())),
         "pictures": (len(data.files), _file_sizes(data)),
     }
     if content is not None:

@@ -165,7 +165,7 @@ def _crop(transform: RandomIoUCrop, boxes: np.ndarray, size: tuple[int, int]) ->
     trials may take are drawn; then the generator is set back, and moved on by those that were taken.
     """
     width, height = size
-    if min(size) * transform.min_scale < 1:  # as in the readable one: too thin to be cropped
+    if min(size) * transform.min_scale < 1 or not len(boxes):  # as in the readable one: too thin to be cropped
         return {}
     while True:
         option = transform.options[int(torch.randint(low=0, high=len(transform.options), size=(1,)))]

@@ -1,7 +1,10 @@
-"""Which extras of this package are installed."""
+"""Which extras of this package are installed, and whether the torch that runs is the one that is."""
 
 import re
+import warnings
 from importlib import metadata
+
+OLDEST_TORCH = (2, 6)
 
 
 def extras() -> str:
@@ -19,6 +22,27 @@ def extras() -> str:
         if extra and not line.startswith("alrp-ref"):  # an extra may include another one
             packages.setdefault(extra[1], []).append(re.match(r"[\w.-]+", line)[0])
     return "\n".join(f"{extra:<10} {_state(extra, names)}" for extra, names in packages.items())
+
+
+def compare_torch(loaded: str) -> None:
+    """Warn if the torch that is loaded is too old, or is another one than pip has installed beside it since then."""
+    try:
+        installed = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        installed = loaded
+    version = _numbers(loaded)
+    if version[:2] != _numbers(installed)[:2]:
+        reason = f"torch {loaded} is loaded, and {installed} is installed by now: restart the runtime (the kernel)"
+    elif version[:2] < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        reason = f"torch {loaded} is loaded, and alrp_ref needs {oldest}: pip install -U torch, and restart the runtime"
+    else:
+        return
+    warnings.warn(reason, stacklevel=3)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def _state(extra: str, names: list[str]) -> str:

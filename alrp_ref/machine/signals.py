@@ -1,6 +1,7 @@
 """Signals by which batch systems ask a job to end: the run stops where it loses nothing."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,9 +11,10 @@ from alrp_ref.machine.distributed import gather
 
 T = TypeVar("T")
 
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT") if hasattr(signal, name)]
 """By which a batch system asks every process of a job to end, data workers too, before it kills them: SIGTERM is what
-SLURM, Kubernetes and docker send, SIGUSR1 what `sbatch --signal=USR1@60` asks for."""
+SLURM, Kubernetes and docker send, SIGUSR1 what `sbatch --signal=USR1@60` asks for, SIGHUP what comes when a terminal or
+a connection is closed, SIGINT is Ctrl-C."""
 
 
 class _Interrupted(BaseException):
@@ -27,7 +29,10 @@ class StopRequest:
         self._interrupts = False
 
     def receive(self, number: int, frame: object = None) -> None:
-        """The handler: it only remembers the signal, so that a step is never cut in two."""
+        """The handler: it only remembers the signal, so that a step is never cut in two. A second Ctrl-C does that."""
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.write(2, b"\nstopping after this step, with a checkpoint; Ctrl-C again stops at once\n")
         self.signal = number
         if self._interrupts:
             self._interrupts = False  # a second signal must not interrupt what the first one made necessary
@@ -54,15 +59,16 @@ class StopRequest:
 
 @contextlib.contextmanager
 def listening() -> Iterator[StopRequest]:
-    """Handle `STOP_SIGNALS` inside the context. Existing handlers are kept; off the main thread this does nothing."""
-    request = StopRequest()
-    ours = []
+    """Handle `STOP_SIGNALS` inside the context. Handlers of others are kept, as that of `nohup`, which ignores SIGHUP;
+    off the main thread this does nothing."""
+    request, usual = StopRequest(), {}
     if threading.current_thread() is threading.main_thread():
-        ours = [number for number in STOP_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
-    for number in ours:
+        usual = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    usual = {n: was for n, was in usual.items() if was in (signal.SIG_DFL, signal.default_int_handler)}
+    for number in usual:
         signal.signal(number, request.receive)
     try:
         yield request
     finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        for number, was in usual.items():
+            signal.signal(number, was)

@@ -55,7 +55,10 @@ def write_report(
     def shown(name: str, figure: Figure) -> str:
         return picture(run / f"{name}.png", figure)
 
-    sections = [section("Result on val2017", table([(name, _number(metrics[name])) for name in SHOWN]))]
+    result = [(name, _number(metrics[name])) for name in SHOWN]
+    if (run / "best.pt").is_file() and (best := load_checkpoint(run / "best.pt").get("best")):
+        result.append((f"best.pt, after {best['step']} steps", f"{best['metric']} {_number(best['value'])}"))
+    sections = [section("Result on val2017", table(result))]
     if rows:
         sections.append(section("Losses", paragraph(_losses(recipe, rows)), shown("losses", curves.loss_curves(rows))))
     precision = {recipe.name: precision_curves(data.annotation_file, detections)}

@@ -71,6 +71,11 @@ class RunLog:
         self._evaluated = [row for row in self._evaluated if row["step"] != done] + [{"step": done, **metrics}]
         _write_rows(self._evaluations, ("step", *metrics), self._evaluated)
 
+    def is_best(self, metric: str) -> bool:
+        """Whether the last evaluation is better than all before; of LRP the least value is best."""
+        *before, last = (row[metric] * (-1 if "LRP" in metric else 1) for row in self._evaluated)
+        return all(not value >= last for value in before)
+
     @property
     def evaluated_steps(self) -> set[float]:
         """After how many steps there was an evaluation."""

@@ -50,8 +50,8 @@ def train(
         recipe: a name of `RECIPES`, or a `Recipe`.
         data: folder in COCO's layout, or what else `CocoDataset` takes; trains on train2017, evaluates on val2017 where
             that exists.
-        out: folder of the run: `checkpoint.pt`, `metrics.csv`, `evaluations.csv`, `tensorboard/`, and of the last
-            evaluation `detections.json` and `metrics.json`.
+        out: folder of the run: `checkpoint.pt`, `metrics.csv`, `evaluations.csv`, `tensorboard/`, of the last
+            evaluation `detections.json` and `metrics.json`, and with the option `keep_best` `best.pt`.
         options: length, device, seed and the rest, see `TrainOptions`.
         log: where messages go.
 
@@ -59,7 +59,7 @@ def train(
         first process.
     Raises: DataError or ValueError for input that cannot be used; Diverged if the loss is no longer finite;
         NothingToLearn if none of the first 50 steps has a positive; TrainingStopped if data workers have failed;
-        Preempted after SIGTERM or SIGUSR1, once a checkpoint holds all steps so far.
+        Preempted after SIGTERM, SIGUSR1, SIGHUP or Ctrl-C, once a checkpoint holds all steps so far.
     """
     recipe, out = get_recipe(recipe), Path(out)
     process = distributed.start(options.device)
@@ -85,7 +85,7 @@ def _check_out(out: Path, data: Layout) -> None:
     """Raise an error unless `out` may be the folder of a run."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; give the name of a folder for the run")
-    for name in ("metrics.csv", "evaluations.csv", "detections.json", "metrics.json", "checkpoint.pt"):
+    for name in ("metrics.csv", "evaluations.csv", "detections.json", "metrics.json", "checkpoint.pt", "best.pt"):
         refuse_input(out / name, [split.annotations for split in data.splits.values()])
 
 
@@ -107,6 +107,8 @@ def _read_data(layout: Layout, recipe: Recipe, cache: bool, log: Callable[[str],
         cache=cache,
         read_as=ReadAs(grey_range=greys, content=content),
     )
+    if not len(data.boxes):
+        raise DataError(f"{data.annotation_file} has no box to learn from; check its annotations")
     for line in _questions(data, content) if log is not _silent else ():
         log(f"{data.annotation_file}: may be a mistake: {line}")
     digests = {"train2017": digest(data)}
@@ -161,9 +163,17 @@ def _train(state: TrainingState, val: CocoDataset | None) -> tuple[Detector, Met
 
 
 def _steps(state: TrainingState) -> Iterator[tuple[int, tuple[Batch, ...]]]:
-    """The steps that are left, each with its micro-batches."""
-    micro_batches = batches(state.loader)
-    yield from enumerate(zip(*[micro_batches] * state.options.accumulate, strict=True), state.checkpoint.steps)
+    """The steps that are left, each with its micro-batches. If these cannot be read, one process alone saves first."""
+    micro_batches, done = batches(state.loader), state.checkpoint.steps
+    try:
+        for step, of_step in enumerate(zip(*[micro_batches] * state.options.accumulate, strict=True), done):
+            yield step, of_step
+            done = step + 1
+    except (DataError, RuntimeError):
+        if state.process.world == 1 and done > state.checkpoint.steps:
+            _read(state)
+            state.save(done)
+        raise
 
 
 def _learn(state: TrainingState, step: int, micro_batches: Sequence[Batch]) -> None:
@@ -224,6 +234,9 @@ def _evaluate(state: TrainingState, val: CocoDataset | None, done: int) -> Metri
     workers = 0 if device.type == "cpu" else state.options.workers  # on a CPU they would take cores from the model
     metrics, detections = validate_and_keep(state.model, val, state.checkpoint.path.parent, device, workers)
     state.log.evaluation(done, {**metrics, "rho": rank_correlation(val, detections)})
+    keep = state.options.keep_best
+    if keep is not None and state.log.is_best(keep):
+        state.save_best(done, keep, metrics[keep])
     state.model.train()
     return metrics
 

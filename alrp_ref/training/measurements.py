@@ -66,6 +66,8 @@ class Measurements:
         Raises, on all processes: Diverged for the first step at which the losses of one were not finite; `saved` is
             the step of the last checkpoint. NothingToLearn if `patience` is at an end.
         """
+        if not self._steps:
+            return []
         values = torch.stack([step.values for step in self._steps])  # (steps, columns)
         is_finite = values[:, : len(self._losses)].isfinite().all(dim=1)
         # Without a positive the localisation part is exactly 0.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from alrp_ref.detection.recipes import Recipe
 
 Precision = Literal["bfloat16", "float32"]
+Metric = Literal["AP", "AP50", "AP75", "oLRP"]
 
 
 @documented
@@ -40,6 +41,8 @@ class TrainOptions:
     fits is loaded, and the log lists what does not. A run that is resumed does not read the file again."""
     eval_every: int | None = None
     """Evaluate every N epochs, not only at the end."""
+    keep_best: Metric | None = None
+    """Keep the weights of the evaluation that is best by this metric, as best.pt; needs eval_every."""
     workers: int = 2
     """Number of processes that read and augment images."""
     cache: bool = False
@@ -53,6 +56,8 @@ class TrainOptions:
         check_fields(self, above_zero=("accumulate",), not_negative=("workers", "eval_every"))
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"give steps or epochs, not both; got {self.steps} steps and {self.epochs} epochs")
+        if self.keep_best is not None and not self.eval_every:
+            raise ValueError(f"keep_best compares evaluations: give eval_every beside keep_best={self.keep_best}")
         if self.init_from is not None and (self.pretrained_backbone or self.backbone_weights is not None):
             raise ValueError("init_from brings the weights of the backbone along: give none beside it")
 

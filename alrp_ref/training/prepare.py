@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from alrp_ref.data import CocoDataset, collate
 from alrp_ref.detection.detector import Detector
-from alrp_ref.detection.saved_model import describe
+from alrp_ref.detection.saved_model import describe, save_checkpoint
 from alrp_ref.machine import distributed
 from alrp_ref.machine.worker_limits import BatchMemory
 from alrp_ref.machine.workers import make_loader
@@ -68,6 +68,13 @@ class TrainingState:
             self.log.sync()
             self.checkpoint.write(self.model, self.learner.optimiser, done)
         self.checkpoint.saved(done)
+
+    def save_best(self, done: int, metric: str, value: float) -> None:
+        """Write the weights after `done` steps to `best.pt`, for `load_model`."""
+        best = {"metric": metric, "value": float(value), "step": done}
+        content = {name: self.checkpoint.identity[name] for name in describe(self.model, [])}
+        path = self.checkpoint.path.with_name("best.pt")
+        save_checkpoint(path, content | {"model": self.model.state_dict(), "best": best})
 
 
 def small_boxes(data: CocoDataset, size: int, stride: int) -> str | None:

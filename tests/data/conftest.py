@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def annotation(image_id, category_id, bbox, **more):
-    return {"image_id": image_id, "category_id": category_id, "bbox": bbox, "area": 1.0, "iscrowd": 0} | more
+    return {"image_id": image_id, "category_id": category_id, "bbox": bbox, "iscrowd": 0} | more
 
 
 @pytest.fixture

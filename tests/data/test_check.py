@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from alrp_ref.cli import main
-from alrp_ref.data import CocoDataset, check_data, train_transform
+from alrp_ref.data import CocoDataset, ReadAs, check_data, train_transform
 from alrp_ref.data.annotations.check import SHOWN, as_csv
 from alrp_ref.data.annotations.format import ASKS, LEFT_OUT, STOPS, WORKS
+from alrp_ref.data.annotations.grey_range import FEW_GREYS, question_about_greys
+from alrp_ref.data.annotations.of_the_set import AREAS, DENSE
 from alrp_ref.data.annotations.suspicions import (
     BEYOND,
     FRACTIONS,
@@ -36,6 +38,8 @@ from alrp_ref.data.annotations.suspicions import (
     suspicions,
 )
 from alrp_ref.detection import RECIPES
+from alrp_ref.evaluation import evaluate
+from alrp_ref.machine import files
 from alrp_ref.machine.files import DataError
 
 
@@ -72,7 +76,9 @@ def check(root: Path):
 def test_a_sound_data_set_has_no_problem(coco, capsys):
     """The counts are there, and nothing else; the command ends with 0."""
     found = check(coco)
-    assert str(found) == "val2017: 1 images, 1 annotations, 1 categories" and found.problems == []
+    sides = "in percent of the image's: 33 (a tenth is below), 33 (half), 33 (nine tenths)"
+    assert str(found) == f"val2017: 1 images, 1 annotations, 1 categories\n  shorter sides of the boxes, {sides}"
+    assert found.problems == []
     assert main(["check-data", "--coco", str(coco), "--split", "val2017"]) == 0
     assert capsys.readouterr().out.endswith("Nothing here stops a run.\n")
 
@@ -211,7 +217,27 @@ ANNOTATIONS = {
     ),
     "crowd only": (change("annotations", iscrowd=1), STOPS, "no box to learn from", "none of 1 images"),
     "no annotation": (empty("annotations"), STOPS, "no box to learn from", "none of 1 images"),
-    "no image": (empty("images", "annotations"), STOPS, "no box to learn from", "none of 0 images"),
+    "no image": (empty("images", "annotations"), STOPS, "no box to learn from", "there is no image"),
+    "flagged": (
+        add("annotations", attributes={"difficult": True}),
+        LEFT_OUT,
+        "objects with a flag to ignore them",
+        "not learned, and no background",
+    ),
+    "a polygon for a box": (
+        add("annotations", bbox=None, segmentation=[[50, 5, 55, 5, 55, 9]]),
+        LEFT_OUT,
+        "boxes outside their image",
+        "bbox [50.0, 5.0, 5.0, 4.0]",
+    ),
+    "an area of no shape": (change("annotations", area=-1), ASKS, "areas that do not belong to their box", "area -1"),
+    "labelled in part": (
+        change("images", neg_category_ids=[7]),
+        ASKS,
+        "images labelled in part",
+        "neg_category_ids of 1 images are not read",
+    ),
+    "panoptic": (change("annotations", segments_info=[]), STOPS, "not a COCO file", "a panoptic file"),
     "image twice": (
         add("images", file_name="6.jpg"),
         STOPS,
@@ -295,6 +321,11 @@ WRITTEN = {
     "y first": (lambda x, y, w, h: [y, x, h, w], STOPS, "y, x, height, width"),
     "centres": (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], STOPS, "centre x, centre y, width, height"),
     "percent": (lambda x, y, w, h: [x / 4, y / 3, w / 4, h / 3], ASKS, "are they percent of the image?"),
+    "thousandths": (
+        lambda x, y, w, h: [2.5 * x, 10 * y / 3, 2.5 * w, 10 * h / 3],
+        STOPS,
+        "as thousandths of the image",
+    ),
 }
 
 
@@ -307,6 +338,18 @@ def test_boxes_that_are_written_otherwise_are_noticed(content, form, effect, que
     assert [p.reason for p in pointless(several(content, [form(*box) for box in random_boxes()]))] == (
         [problem.reason] if effect == STOPS else []
     )
+
+
+@pytest.mark.parametrize(
+    "side, unit, asked",
+    [(150, 100, "percent of the image?"), (60, 100, "as percent of the image"), (90, 1000, "as thousandths of the")],
+)
+def test_parts_of_a_small_image_are_noticed(content, side, unit, asked):
+    """Percent and thousandths, on images whose sides are near these numbers, or below them."""
+    boxes = [[x / 400 * unit, y / 300 * unit, w / 400 * unit, h / 300 * unit] for x, y, w, h in random_boxes()]
+    small = several(content, [*boxes, [0, 0, unit, unit]])
+    small["images"] = [image | {"width": side, "height": side} for image in small["images"]]
+    assert any(p.kind == OTHER_NUMBERS and asked in p.reason for p in suspicions(small))
 
 
 @pytest.mark.parametrize("count", [1, 3, 94])
@@ -336,6 +379,158 @@ def test_what_may_be_a_mistake_is_counted(coco, content, capsys):
     out = capsys.readouterr().out
     assert "may be a mistake\n" in out and "image 5 has the same file: was a set merged with another" in out
     assert "no box is a 'emu'" in out and "bbox [30, 5, 20, 10] in 40 x 30 pixels" in out
+
+
+def written_areas(content, area):
+    """A set that looks sound, with an area for each box of a width and a height."""
+    some = several(content, random_boxes())
+    for one in some["annotations"]:
+        one["area"] = area(*one["bbox"][2:])
+    return [p for p in suspicions(some) if p.kind == AREAS]
+
+
+@pytest.mark.parametrize(
+    "area, number",
+    [
+        (lambda w, h: w * h, 0),
+        (lambda w, h: (0.3 + w % 0.5) * w * h, 0),  # of shapes
+        (lambda w, h: 0, 94),
+        (lambda w, h: 1.0, 94),
+        (lambda w, h: -w * h, 94),
+        (lambda w, h: float("nan"), 94),
+        (lambda w, h: 1e400, 94),
+        (lambda w, h: 4 * w * h, 94),
+        (lambda w, h: 0.25 * w * h, 1),  # of images that were half as wide
+    ],
+)
+def test_an_area_that_no_shape_in_its_box_has_is_asked_about(content, area, number):
+    """Each by itself, or all together if all are the same part of their boxes."""
+    assert len(written_areas(content, area)) == number
+
+
+def test_images_with_more_objects_than_are_counted_are_asked_about(content):
+    """With how many there are, and where recall ends: 100 of 240 objects, and all of 60."""
+    some = several(content, random_boxes(300))
+    for number, one in enumerate(some["annotations"]):
+        one["image_id"] = int(number >= 240)
+    (reason,) = (p.reason for p in suspicions(some) if p.kind == DENSE)
+    assert reason.startswith("in 1 images are more than 100 objects, in one 240") and "recall can end at 0.53" in reason
+
+
+@pytest.mark.parametrize("low, high, said", [(0, 2**14 - 1, "0 to 63"), (20_000, 24_000, "78 to 93"), (0, 40_000, "")])
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_few_greys_of_sixteen_bits_are_asked_about(coco, content, low, high, said, suffix):
+    """Over all pictures of the set, whatever a few pixels say; with the range that is given they are all there."""
+    grey = np.random.default_rng(0).integers(low, high + 1, (30, 40)).astype(np.uint16)
+    grey[0, 0] = 65_535
+    name = f"5.{suffix}"
+    Image.fromarray(grey).save(coco / "val2017" / name)
+    change("images", file_name=name)(content)
+    write(coco, content)
+    found = [p for p in check(coco).problems if p.kind == FEW_GREYS]
+    assert len(found) == bool(said) and all(f"are read as {said} of 255" in p.reason for p in found)
+    data = CocoDataset(coco, "val2017", read_as=ReadAs(grey_range=(low, high)))
+    assert len(np.unique(np.asarray(data[0][0]))) > 200
+    assert (question_about_greys([coco / "val2017" / name]) is None) == (not said)
+
+
+def test_what_follows_from_a_fault_is_not_listed_again(coco, content):
+    """Of an image without a name, and of a class that is named by a number, their boxes have no fault of their own."""
+    content["images"].append({"id": 6, "width": 40, "height": 30})
+    content["categories"].append({"id": 8, "name": 1})
+    content["annotations"] += [{"id": n} | annotation(*of, [1, 1, 9, 9]) for n, of in ((2, (6, 7)), (3, (5, 8)))]
+    write(coco, content)
+    found = [p for p in check(coco).problems if p.kind != AREAS]
+    assert sorted(p.kind for p in found) == ["categories that are malformed", "images that are malformed"]
+
+
+def test_an_image_without_a_name_has_that_of_its_address(coco, content):
+    """As in LVIS, whose images are those of COCO's two folders."""
+    content["images"][0]["coco_url"] = f"http://images.cocodataset.org/val2017/{content['images'][0].pop('file_name')}"
+    write(coco, content)
+    assert not check(coco).stops and CocoDataset(coco, "val2017")[0][0].size == (40, 30)
+
+
+def test_a_file_of_another_kind_is_named_as_what_it_is(coco):
+    """A list of detections, a list of annotations."""
+    for content, what in (([{"score": 1}], "a list of detections"), ([{"id": 1}], "a list, as of annotations alone")):
+        write(coco, content)
+        with pytest.raises(DataError, match=what):
+            CocoDataset(coco, "val2017")
+
+
+@pytest.mark.parametrize("name", ["ignored regions", "Ignore", "DontCare", "don't care", "ignored_region"])
+def test_regions_to_ignore_are_crowds_of_every_class(coco, content, name):
+    """They are no class and no target; the check counts each once."""
+    content["categories"] += [{"id": 0, "name": name}, {"id": 8, "name": "emu"}]
+    content["annotations"].append({"id": 2} | annotation(5, 0, [1, 1, 30, 20]))
+    write(coco, content)
+    data = CocoDataset(coco, "val2017")
+    assert data.class_names == ["dog", "emu"] and len(data[0][1]["boxes"]) == 1
+    assert data[0][1]["ignored"].tolist() == [[1, 1, 31, 21]]
+    found = check(coco)
+    assert found.counts["annotations"] == 2 and sum(p.kind == "regions to ignore" for p in found.problems) == 1
+    assert any(p.effect == ASKS and repr(name) in p.reason for p in found.problems)
+    detections = [{"image_id": 5, "bbox": [2, 2, 9, 9], "score": 0.9, "category_id": c} for c in (7, 8)]
+    detections.append({"image_id": 5, "bbox": [10, 5, 20, 10], "score": 0.5, "category_id": 7})
+    assert evaluate(data.annotation_file, detections)["AP"] == pytest.approx(
+        1
+    )  # what is found in the region counts for nothing
+
+
+def test_a_disk_that_does_not_answer_is_asked_again_and_told_from_a_broken_image(coco, monkeypatch):
+    """Once: nothing is said. Always: the image cannot be read, and nobody should download it again."""
+    monkeypatch.setattr(files, "PAUSES", (0, 0, 0))
+    opened, answers = Image.open, []
+
+    def fails(path):
+        if not answers:
+            return opened(path)
+        raise OSError(answers.pop(), "Stale file handle")
+
+    monkeypatch.setattr(Image, "open", fails)
+    answers[:] = [errno.ESTALE, errno.EIO]
+    assert check(coco).problems == []
+    answers[:] = [errno.ESTALE, errno.EIO]
+    assert CocoDataset(coco, "val2017")[0][0].size == (40, 30)
+    answers[:] = 4 * [errno.ESTALE]
+    assert [p.kind for p in check(coco).problems] == ["images that cannot be read"]
+    answers[:] = 4 * [errno.ESTALE]
+    with pytest.raises(DataError, match=r"5\.jpg cannot be read: Stale file handle .*the disk does not answer"):
+        CocoDataset(coco, "val2017")[0]
+
+
+# What the validation file's classes 1 cat, 2 dog become; effect and kind of what is said; the labels that are read.
+OTHER_CLASSES = {
+    "other ids": ({5: "cat", 9: "dog"}, WORKS, "classes with other ids than in the training split"),
+    "another order": ({1: "dog", 2: "cat"}, WORKS, "classes with other ids than in the training split"),
+    "one less": ({2: "dog"}, WORKS, "classes that only the training split has"),
+    "one more": ({1: "cat", 2: "dog", 3: "cats"}, STOPS, "classes that are not trained"),
+}
+
+
+@pytest.mark.parametrize("classes, effect, kind", OTHER_CLASSES.values(), ids=list(OTHER_CLASSES))
+def test_classes_of_two_splits_are_matched_by_name(coco, content, classes, effect, kind):
+    """The check says what a run does: it goes by the names, and stops at one that is not trained."""
+    (coco / "train2017").symlink_to("val2017")
+    content["categories"] = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    content["annotations"][0]["category_id"] = 2
+    (coco / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    content["categories"] = [{"id": id, "name": name} for id, name in classes.items()]
+    content["annotations"][0]["category_id"] = next(id for id, name in classes.items() if name == "dog")
+    write(coco, content)
+    found = [p for one in check_data(coco) for p in one.problems if "class" in p.kind and p.kind != NO_OBJECT]
+    assert [(p.effect, p.kind) for p in found] == [(effect, kind)]
+    read_as = ReadAs(class_names=("cat", "dog"))
+    if effect == STOPS:
+        with pytest.raises(DataError, match=r"instances_val2017\.json: the class 'cats' .* \(is 'cat' meant\?\)"):
+            CocoDataset(coco, "val2017", read_as=read_as)
+    else:
+        data = CocoDataset(coco, "val2017", read_as=read_as)
+        assert data.class_names == ["cat", "dog"] and data[0][1]["labels"].tolist() == [1]
+        assert [classes.get(id) for id in data.category_ids] == [
+            name if name in classes.values() else None for name in ("cat", "dog")
+        ]
 
 
 def test_a_set_with_every_box_twice_is_asked_about(content):

@@ -40,7 +40,7 @@ CHANGES = {
     "a class": (lambda c: c["annotations"][0].update(category_id=3), {"classes of the boxes", "ground truth"}),
     "one box less": (lambda c: c["annotations"].pop(0), {"boxes", "classes of the boxes", "ground truth"}),
     "an area": (lambda c: c["annotations"][0].update(area=9), {"ground truth"}),
-    "a crowd less": (lambda c: c["annotations"].pop(2), {"ground truth"}),
+    "a crowd less": (lambda c: c["annotations"].pop(2), {"regions to ignore", "ground truth"}),
     "the name of a file": (lambda c: c["images"][0].update(file_name="5.png"), {"images"}),
     "the names of classes": (swap_names, {"classes", "ground truth"}),
 }

@@ -310,3 +310,13 @@ def test_a_set_in_cocos_layout_is_not_taken_for_another(coco, tmp_path):
     assert layout.train is None and layout.val == Split(
         Path(coco, "annotations", "instances_val2017.json"), Path(coco, "val2017")
     )
+
+
+def test_a_hidden_file_is_no_annotation_file(tmp_path, content):
+    """As a Mac leaves one beside each file that it copies."""
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annotations" / "mine.json").write_text(json.dumps(content))
+    (tmp_path / "annotations" / "._mine.json").write_bytes(b"\x00\x05\x16\x07")
+    (tmp_path / "._via_coco.json").write_bytes(b"\x00\x05\x16\x07")
+    assert Layout.of(tmp_path).train.annotations == tmp_path / "annotations" / "mine.json"

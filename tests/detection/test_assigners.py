@@ -5,8 +5,11 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchvision.ops import box_iou
 
+from alrp_ref.detection import assigners
 from alrp_ref.detection.anchors import pyramid_anchors
 from alrp_ref.detection.assigners import (
     ASSIGNERS,
@@ -194,3 +197,33 @@ def test_sampling_keeps_a_number_and_a_share_of_positives(number: int, fraction:
     assert kept[kept != IGNORED].equal(whole[kept != IGNORED])
     other = sampled(lambda anchors, boxes, counts: whole, number, fraction)([], torch.zeros(0, 4))
     assert kept.equal(other) == (sum(expected) == 125)
+
+
+@pytest.mark.parametrize("name", ASSIGNERS)
+@pytest.mark.parametrize("pairs", [1, 3000])
+def test_boxes_may_be_compared_in_pieces(monkeypatch, name, pairs):
+    """The result is that of all boxes at once, to the last tie: with boxes that are there twice, and images without."""
+    levels = cells() if name == "fovea" else anchors(2, (0.5, 1.0, 2.0))
+    boxes, counts = random_boxes(15), [5, 0, 7, 3]
+    boxes[2] = boxes[1]
+    whole = ASSIGNERS[name](levels, boxes, counts)
+    monkeypatch.setattr(assigners, "PAIRS", pairs)
+    assert torch.equal(ASSIGNERS[name](levels, boxes, counts), whole) and (whole >= 0).any()
+
+
+@pytest.mark.parametrize("name", ASSIGNERS)
+def test_the_memory_does_not_grow_with_the_boxes(monkeypatch, name):
+    """No tensor that is made has more pairs of a box and an anchor than are compared at once, by far."""
+    monkeypatch.setattr(assigners, "PAIRS", 20_000)
+    largest = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            largest.extend(one.numel() for one in tree_leaves(result) if isinstance(one, Tensor))
+            return result
+
+    levels = cells() if name == "fovea" else anchors(2, (0.5, 1.0, 2.0))
+    with Watch():
+        ASSIGNERS[name](levels, random_boxes(2000), [1000, 1000])
+    assert max(largest) <= 4 * 20_000 < 2000 * sum(map(len, levels)) / 5

@@ -5,13 +5,16 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from detection.small import SMALL
 from PIL import ExifTags, Image
 
 from alrp_ref import cli
 from alrp_ref.detection import build_detector
 from alrp_ref.detection.predict_files import find_pictures
+from alrp_ref.detection.preprocess import to_input
 from alrp_ref.detection.saved_model import save_model
 
 
@@ -120,6 +123,40 @@ def test_folders_and_patterns_are_taken(folder):
     assert find_pictures(["."]) == [Path("a.png"), Path("b.JPG"), Path("odd[1].png")]
     assert find_pictures(["**/*.jpeg", "a.png", "a.*"]) == [Path("deep/c.jpeg"), Path("a.png")]
     assert find_pictures(["odd[1].png"]) == [Path("odd[1].png")]
+
+
+def test_hidden_files_are_read_only_where_they_are_named(folder):
+    """A Mac leaves a ._NAME beside each NAME: it is no picture."""
+    for name in ("photos/a.png", "photos/._a.png", "photos/.b.jpg"):
+        photograph(name)
+    assert find_pictures(["photos"]) == find_pictures(["photos/*"]) == [Path("photos/a.png")]
+    assert find_pictures(["photos/._a.png"]) == [Path("photos/._a.png")]
+
+
+def test_a_film_and_a_phones_format_are_named_with_the_cure(checkpoint, folder, capsys):
+    """Neither is passed over in silence."""
+    photograph("photos/a.png")
+    for name in ("photos/b.heic", "films/c.mp4"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"something else")
+    assert predict(checkpoint, "photos") == 2 and "pip install pillow-heif" in capsys.readouterr().err
+    assert predict(checkpoint, "films") == 2 and "ffmpeg -i c.mp4 %06d.png" in capsys.readouterr().err
+    assert predict(checkpoint, "films/c.mp4") == 2 and "it is a film: cut it" in capsys.readouterr().err
+
+
+def test_greys_of_sixteen_bits_are_read_as_in_training(folder):
+    """By the range of the recipe, also from a path; a range that is none is refused."""
+    values = np.linspace(29_000, 31_500, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(values).save("thermal.png")
+    recipe = replace(SMALL["alrp_tiny"], test_size=(64, 64), grey_range=(29_000, 31_500))
+    pixels, *_ = to_input("thermal.png", recipe.test_size, recipe.grey_range)
+    assert pixels.max() - pixels.min() > 4 > 1 > np.ptp(to_input("thermal.png", recipe.test_size)[0][0].numpy())
+    model, seen = build_detector(recipe, num_classes=2), []
+    model.detect = lambda images, **options: seen.append(images[0]) or [{"boxes": torch.zeros(0, 4)}]
+    model.predict(["thermal.png"])
+    assert torch.equal(seen[0], pixels)
+    with pytest.raises(ValueError, match=r"grey_range must be \(low, high\) with low < high"):
+        replace(recipe, grey_range=(5, 5))
 
 
 def test_a_picture_that_is_broken_does_not_cost_the_others(checkpoint, folder, capsys):

@@ -173,6 +173,17 @@ def test_a_background_class_of_0_does_not_pass_in_silence():
     flatten_batch(logits, labels, boxes[: (labels >= 0).sum()], boxes[: (labels >= 0).sum()])
 
 
+def test_a_background_class_of_0_beside_padding_does_not_pass_in_silence():
+    """Ignored anchors are no negatives; where all are ignored there is nothing to ask."""
+    logits, labels = torch.randn(1, 40, 4), torch.zeros(1, 40, dtype=torch.int64)
+    labels[0, 20:] = -2
+    boxes = torch.tensor([[0.0, 0, 1, 1]]).expand(20, 4)
+    with pytest.warns(UserWarning, match="every anchor is positive or ignored.*labels - 1"):
+        flatten_batch(logits, labels, boxes, boxes)
+    with warnings.catch_warnings(action="error"):
+        flatten_batch(logits, torch.full_like(labels, -2), boxes[:0], boxes[:0])
+
+
 def test_a_list_of_levels_is_told_how_to_become_a_tensor():
     """As detectors have their outputs level by level."""
     with pytest.raises(ValueError, match=r"logits must be a torch\.Tensor, got list: concatenate the levels"):

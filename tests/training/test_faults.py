@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import io
 import itertools
 import json
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from alrp_ref.data import Layout, make_shapes
 from alrp_ref.data.annotations import read as read_module
@@ -173,7 +175,7 @@ def test_a_validation_set_of_other_classes_is_refused_first(shapes, recipe, tmp_
     content = json.loads(file.read_text())
     content["categories"][0]["name"] = "blob"
     file.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"instances_val2017\.json has other categories than .*train2017\.json"):
+    with pytest.raises(DataError, match=r"instances_val2017\.json: the class 'blob' is none of the 5 classes that are"):
         quietly(recipe, tmp_path / "shapes", tmp_path / "run", steps=1)
 
 
@@ -242,6 +244,51 @@ def test_an_annotation_file_is_read_once(own_shapes, recipe, tmp_path, monkeypat
     monkeypatch.setattr(read_module, "read_json", lambda path: read.append(path.name) or files.read_json(path))
     quietly(recipe, own_shapes, tmp_path / "run", steps=6, eval_every=1)
     assert sorted(read) == ["instances_train2017.json", "instances_val2017.json"]
+
+
+def test_a_disk_that_no_longer_answers_costs_no_step(shapes, recipe, tmp_path, monkeypatch):
+    """After three more attempts the run ends, and what it has done is in the checkpoint, between two that are due."""
+    monkeypatch.setattr(files, "PAUSES", (0, 0, 0))
+    opened, times = Image.open, itertools.count(1)
+
+    def fails(path):
+        if next(times) > 10:  # six for a look at the greys, then two for each step
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+        return opened(path)
+
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(DataError, match=r"cannot be read: Transport endpoint is not connected .* once it does"):
+        quietly(recipe, shapes, tmp_path, steps=7)
+    assert next(times) == 15 and load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, 524, errno.EINVAL])
+@pytest.mark.parametrize("lacks", ["fcntl.flock", "os.fsync"])
+def test_a_file_system_without_locks_or_sync_is_no_obstacle(
+    shapes, recipe, tmp_path, monkeypatch, capsys, number, lacks
+):
+    """As on NFS, Lustre and FUSE: it is said once that a second run would not be noticed."""
+    files._say_no_locks.cache_clear()
+
+    def fails(*arguments):
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(lacks, fails)
+    for _ in range(2):
+        quietly(recipe, shapes, tmp_path, steps=1)
+    said = capsys.readouterr().err
+    assert said.count("a second run in the same folder would not be noticed") == (lacks == "fcntl.flock")
+
+
+def test_a_lock_that_may_not_be_written_is_an_error_still(tmp_path, monkeypatch):
+    """Only what the file system does not offer is passed over."""
+
+    def fails(*arguments):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("fcntl.flock", fails)
+    with pytest.raises(DataError, match="Read-only file system"), files.locked_folder(tmp_path):
+        pass
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(shapes, recipe, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from alrp_ref import checks
+from alrp_ref import checks, cli
 from alrp_ref.detection import load_model
 from alrp_ref.detection.recipe_losses import ALRP, AP, Focal
 from alrp_ref.detection.saved_model import load_checkpoint, save_checkpoint
@@ -230,3 +230,72 @@ def test_workers_go_on_sharing_the_memory_of_the_run(shapes, recipe, tmp_path, m
     monkeypatch.setattr(plan, "learning_rate", lambda step, lr, **schedule: inside.append(copied()) or 0.01)
     quietly(recipe, shapes, tmp_path, steps=1)
     assert inside[0] < copied() / 3
+
+
+def test_images_without_objects_are_left_out_or_are_background(shapes, recipe, tmp_path):
+    """The summary says how many are left out; with the field of the recipe they are trained on, as negatives."""
+    data = shutil.copytree(shapes, tmp_path / "data")
+    file = data / "annotations" / "instances_train2017.json"
+    content = json.loads(file.read_text())
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] > 2]
+    file.write_text(json.dumps(content))
+    said = []
+    quietly(recipe, data, tmp_path / "without", said.append, steps=2)
+    assert any("4 images (2 without objects left out), 2 steps" in line for line in said)
+    quietly(replace(recipe, background_images=True), data, tmp_path / "with", said.append, steps=3)
+    assert any("6 images, 3 steps" in line for line in said) and len(numbers(tmp_path / "with")) == 3
+    file.write_text(json.dumps(content | {"annotations": []}))
+    with pytest.raises(DataError, match=r"instances_train2017\.json has no box to learn from"):
+        quietly(replace(recipe, background_images=True), data, tmp_path / "nothing", steps=3)
+
+
+@pytest.mark.parametrize("metric, best", [("AP", 6), ("oLRP", 3)])
+def test_the_best_evaluation_keeps_its_weights(shapes, recipe, tmp_path, monkeypatch, metric, best):
+    """Of three evaluations, by a metric that is high or low; the report says which. Both files can be loaded."""
+    values = iter([0.1, 0.3, 0.2])
+
+    def validate(model, val, out, *rest):
+        found = dict.fromkeys(("AP", "AP50", "AP75", "oLRP"), next(values))
+        return found, []
+
+    monkeypatch.setattr(loop, "validate_and_keep", validate)
+    quietly(recipe, shapes, tmp_path, steps=9, eval_every=1, keep_best=metric)
+    content = load_model(tmp_path / "best.pt")[1]
+    assert content["best"] == {"metric": metric, "value": 0.3 if metric == "AP" else 0.1, "step": best}
+    last = load_model(tmp_path / "checkpoint.pt")[1]
+    assert any(not torch.equal(last["model"][name], value) for name, value in content["model"].items())
+    with pytest.raises(ValueError, match="keep_best compares evaluations: give eval_every"):
+        TrainOptions(keep_best="AP")
+
+
+def test_an_evaluation_has_the_classes_of_the_checkpoint(shapes, recipe, tmp_path):
+    """Of validation images alone, which lack one of its classes, have another only as a heading, and number them
+    anew: the report draws them, and the metrics are those of the file with the classes of the training images."""
+    quietly(recipe, shapes, tmp_path / "run", steps=3)
+    file = shapes / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    used = {a["category_id"] for a in content["annotations"]}
+    unused = [c for c in content["categories"] if c["id"] not in used]
+    heading, *_ = unused or content["categories"]
+    kept = [c for c in content["categories"] if c["id"] in used or c is heading]
+    content["annotations"] = [a for a in content["annotations"] if a["category_id"] != heading["id"]]
+    for category in kept:
+        category["supercategory"] = heading["name"] if category is not heading else "none"
+    content["categories"] = kept
+    alone = tmp_path / "val.json"
+    alone.write_text(json.dumps(content))
+    command = ["eval", "--checkpoint", str(tmp_path / "run" / "checkpoint.pt"), "--out", str(tmp_path / "out")]
+    command += ["--val-annotations", str(alone), "--val-images", str(shapes / "val2017"), "--device", "cpu"]
+    assert cli.main(command) == 0 and (tmp_path / "out" / "report.html").exists()
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert {d["category_id"] for d in found} <= {c["id"] for c in kept}
+
+
+def test_boxes_that_are_too_small_to_be_seen_are_said_before_the_first_step(shapes, recipe, tmp_path):
+    """By their number and the size that images are trained at; not where few are."""
+    said = []
+    quietly(recipe, shapes, tmp_path / "seen", said.append, steps=1)
+    assert not any("pixels wide or high" in line for line in said)
+    quietly(replace(recipe, train_size=16), shapes, tmp_path / "tiny", said.append, steps=1)
+    (line,) = (line for line in said if "pixels wide or high" in line)
+    assert re.match(r"\d+ of \d+ boxes are less than 4 pixels wide or high at train_size 16", line)

@@ -16,6 +16,7 @@ from training.test_faults import STEPS, assert_equal_runs, fresh
 
 from alrp_ref import cli
 from alrp_ref.detection.saved_model import load_checkpoint
+from alrp_ref.machine import signals
 from alrp_ref.training import validation
 from alrp_ref.training.log import read_metrics
 
@@ -104,7 +105,7 @@ def assert_equal(one: Path, other: Path) -> None:
     assert (one / "evaluations.csv").read_bytes() == (other / "evaluations.csv").read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT])
 def test_a_job_that_is_asked_to_end_loses_nothing(shapes, whole, tmp_path, number):
     """The signal goes to every process of the job, its data workers too; the command that is printed resumes it, and
     the run ends with the same bytes as one that nobody stopped."""
@@ -118,6 +119,29 @@ def test_a_job_that_is_asked_to_end_loses_nothing(shapes, whole, tmp_path, numbe
     resumed = Job(arguments, tmp_path)
     assert resumed.exit_code() == 0, resumed.errors
     assert_equal(whole, out)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_step(monkeypatch):
+    """The first is remembered, as any signal, and says so; the second raises at once. Outside all is as before."""
+    said = []
+    monkeypatch.setattr(os, "write", lambda file, text: said.append((file, text)))
+    with signals.listening() as request:
+        signal.raise_signal(signal.SIGINT)
+        assert request.signal == signal.SIGINT and b"Ctrl-C again stops at once" in said[0][1]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored():
+    """A run that is to outlive its terminal does."""
+    usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.listening() as request:
+            signal.raise_signal(signal.SIGHUP)
+        assert request.signal is None and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, usual)
 
 
 @pytest.mark.parametrize("evaluation", [1, STEPS // 3])

@@ -113,7 +113,11 @@ def _about_all_boxes(usable: list[dict[str, Any]], images: dict) -> Iterator[Pro
     beyond = int(_reaches_beyond(corners, sizes).sum())
     if beyond >= MANY and beyond > 0.05 * count:
         forms = {name: form(boxes) for name, form in FORMS.items()}
-        forms |= {f"{name} of the image": corners / unit * image_wide for name, unit in UNITS.items()}
+        forms |= {
+            f"{name} of the image": corners / unit * image_wide
+            for name, unit in UNITS.items()
+            if _ends_at(corners, unit)
+        }
         fitting = {name: int(_fits(form, sizes).sum()) for name, form in forms.items()}
         best = max(fitting.values())
         if best >= 0.98 * count:
@@ -136,12 +140,16 @@ def _unit(corners: np.ndarray, image_wide: np.ndarray) -> str | None:
     """The unit of boxes that all end at 100, or 1,000, while their images do not."""
     if len(corners) < ENOUGH or (corners < 0).any():
         return None
-    side, last = np.median(image_wide), corners.max()
+    side = np.median(image_wide)
     for name, unit in UNITS.items():
-        ends_there = 0.95 * unit <= last <= 1.005 * unit and side > 1.1 * unit
-        if ends_there or (unit == 100 and last <= 100.5 and side > 200):
+        if (_ends_at(corners, unit) and side > 1.1 * unit) or (unit == 100 and corners.max() <= 100.5 and side > 200):
             return name
     return None
+
+
+def _ends_at(corners: np.ndarray, unit: int) -> bool:
+    """Whether the last of many corners is where an image has its end in this unit."""
+    return 0.95 * unit <= corners.max() <= 1.005 * unit
 
 
 def _about_each_box(usable: list[dict[str, Any]], images: dict) -> Iterator[Problem]:
