@@ -169,6 +169,30 @@ def test_a_ranking_sorts_itself_step_by_step(site, browser):
     assert picture.get_attribute("data-step") == "0"
 
 
+def test_the_third_button_and_the_buckets_show_what_python_computes(site, browser):
+    """In chapter 13 RS Loss of a list with a positive moved, and AP Loss under a wider step, are Python's."""
+    browser.goto((site / "notebooks/13_what_came_after.html").as_uri())
+    picture = browser.locator("#interactive-negative")
+    picture.get_by_role("button", name="RS Loss").click()
+    picture.get_by_role("slider", name="score of positive 1").press("ArrowLeft")
+    shown = json.loads(picture.get_attribute("data-scores"))
+    assert shown["pos"][0] == pytest.approx(2.9)
+    logits = torch.tensor(shown["pos"] + shown["neg"], dtype=torch.float64, requires_grad=True)
+    targets, ious = (torch.arange(7) < 3).long(), 1 - torch.tensor(shown["errors"], dtype=torch.float64) / 2
+    out = pairwise.rank_sort_loss(logits, targets, ious)
+    out.ranking.backward()
+    assert number(picture, "RS Loss") == pytest.approx(float(out.ranking + out.sorting), abs=0.00006)
+    falls = picture.locator("tr[data-row='p1 (IoU 0.6)'] td").last.inner_text()
+    assert falls == f"−{logits.grad[0]:.4f}" and logits.grad[0] > 0
+
+    picture = browser.locator("#interactive-buckets")
+    picture.locator("input").fill("1.2")
+    assert picture.get_attribute("data-delta") == "1.2"
+    exact, buckets, off = map(float, picture.locator("tr[data-row='AP Loss'] td").all_inner_texts())
+    assert exact != buckets and off == pytest.approx(abs(exact - buckets), abs=0.00011)
+    assert browser.failed == []
+
+
 def test_formulas_are_drawn_and_the_search_finds(site, browser):
     """The API's formulas are pictures, and the search works where the site is a folder."""
     browser.goto((site / "api.html").as_uri())
@@ -187,6 +211,7 @@ def test_pages_fit_their_window(site, browser, width):
         site / "api.html",
         site / "docs/annotated_paper.html",
         *sorted((site / "notebooks").glob("0*.html")),
+        site / "notebooks/13_what_came_after.html",
     ):
         browser.goto(path.as_uri())
         assert browser.evaluate("document.documentElement.scrollWidth") <= width, path.name
