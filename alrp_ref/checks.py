@@ -189,7 +189,7 @@ def boxes(name: str, box: Tensor) -> None:
 
 def tensor(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
-        levels = ": flatten_levels makes one of levels that are (B, A C, H, W)" * (type(value) in (list, tuple))
+        levels = ": alrp_ref.batch.flatten_levels makes one of levels (B, A C, H, W)" * (type(value) in (list, tuple))
         raise ValueError(f"{name} must be a torch.Tensor, got {type(value).__name__}{levels}")
 
 
