@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from alrp_ref.paper.localisation import giou_error, iou_error
     from alrp_ref.paper.lrp import optimal_lrp
     from alrp_ref.paper.self_balance import SelfBalance
-    from alrp_ref.verification import verify
+    from alrp_ref.verification import verify, verify_criterion
 else:
     homes = {
         "ALRPLoss": "losses",
@@ -42,6 +42,7 @@ else:
         "pairwise": "paper.pairwise",
         "rank_sort_loss": "losses",
         "verify": "verification",
+        "verify_criterion": "verification",
     }
     __getattr__ = lazy(__name__, homes)
 
@@ -64,4 +65,5 @@ __all__ = [
     "pairwise",
     "rank_sort_loss",
     "verify",
+    "verify_criterion",
 ]

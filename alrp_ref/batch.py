@@ -9,7 +9,7 @@ r"""From a detector's batch to the one list that the losses rank.
 An anchor here is whatever the detector classifies: an anchor, a point, a query, a proposal.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -85,6 +85,26 @@ def flatten_batch(
     if is_wrong is not None:
         errors = torch.where(is_wrong, torch.nan, errors)
     return FlatBatch(logits.flatten(), targets.flatten(), errors)
+
+
+def flatten_levels(levels: Sequence[Tensor], values: int) -> Tensor:
+    """The outputs of a convolutional head on several levels as one tensor, the values of an anchor side by side.
+
+    Args: `levels`, the output of the head on each; `values` of an anchor: C for logits, 4 for boxes. Anchors are in the
+        order of levels, rows, columns, and those of a place.
+    Shape: (B, A `values`, H, W) each -> (B, N, `values`), with N the sum of H W A.
+    Raises: ValueError for another shape, or a number of channels that `values` does not divide.
+    """
+    for number, x in enumerate(levels):
+        if x.ndim != 4 or x.shape[1] % values:
+            raise ValueError(f"level {number} must be (B, A * {values}, H, W), got {tuple(x.shape)}")
+    return torch.cat([flatten_anchors(x, values) for x in levels], dim=1)
+
+
+def flatten_anchors(output: Tensor, values: int) -> Tensor:
+    """(B, A * values, H, W) -> (B, H * W * A, values): the values of one anchor side by side."""
+    batch = output.shape[0]
+    return output.permute(0, 2, 3, 1).reshape(batch, -1, values)
 
 
 def ranking_targets(logits: Tensor, labels: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import is_fake
 
+OURS = ("alrp_ref", "torch", "contextlib")
 ENOUGH = 16
 """With fewer logits, or fewer anchors, a list may look strange by chance, and there is no warning."""
 
@@ -119,13 +120,13 @@ def warn_of_probabilities(logits: Tensor) -> None:
         return
     least, greatest = logits.detach().aminmax()
     if least >= 0 and greatest <= 1 and greatest - least > 0.5:
-        _warn("all logits lie in [0, 1]: give the scores before the sigmoid, not probabilities")
+        warn("all logits lie in [0, 1]: give the scores before the sigmoid, not probabilities")
 
 
-def _warn(text: str) -> None:
-    """Warn, and show the line that is neither of this package nor of torch."""
+def warn(text: str) -> None:
+    """Warn, and show the line that is neither of this package nor of torch, nor of Python's decorators."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("alrp_ref", "torch"):
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
         frame, level = frame.f_back, level + 1
     warnings.warn(text, stacklevel=level)
 
@@ -159,7 +160,7 @@ def labelled_batch(logits: Tensor, labels: Tensor) -> None:
     warn_of_probabilities(logits)
     if not (labels == -1).any() and (positives := labels >= 0).sum() >= ENOUGH:
         or_ignored = "" if positives.all() else " or ignored"
-        _warn(
+        warn(
             f"every anchor is positive{or_ignored}: labels are classes from 0 on, and -1 is a negative; where 0 is the "
             "background, give labels - 1"
         )
@@ -189,7 +190,7 @@ def boxes(name: str, box: Tensor) -> None:
 
 def tensor(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
-        levels = ": concatenate the levels, each (B, A C, H, W), as (B, H W A, C)" * (type(value) in (list, tuple))
+        levels = ": alrp_ref.batch.flatten_levels makes one of levels (B, A C, H, W)" * (type(value) in (list, tuple))
         raise ValueError(f"{name} must be a torch.Tensor, got {type(value).__name__}{levels}")
 
 

@@ -8,6 +8,7 @@ import io
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 
 from alrp_ref.commands import check_data, compare, demo, download, evaluate, predict, recipes, train, verify
@@ -25,13 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files that this terminal cannot show
+    warnings.formatwarning = lambda message, *_, **__: f"alrp: {message}\n"  # without a line of our source
     errors, preempted = (ValueError, OSError), ()
     if not args.is_light:
         try:
             from alrp_ref.machine.files import DataError
             from alrp_ref.training import Preempted, TrainingStopped, loop  # noqa: F401 (imports all that any needs)
         except ImportError as error:
-            return _fail(f"{error}: the detectors need more packages: pip install 'alrp-ref[detection]'")
+            hint = ": the detectors need more packages: pip install 'alrp-ref[detection]'"
+            return _fail(f"{error}{hint * ('pip install' not in str(error))}")
         errors, preempted = (DataError, TrainingStopped, *errors), Preempted
     try:
         return args.run(args)

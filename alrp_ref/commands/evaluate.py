@@ -1,20 +1,43 @@
-"""`alrp eval`: AP and optimal LRP of a trained detector."""
+"""`alrp eval`: AP and optimal LRP of a trained detector, or of detections in a file."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alrp_ref.commands.arguments import Parsers, add_options, new_command
+from alrp_ref.commands.columns import as_table
 from alrp_ref.commands.data import add_data, layout_of
+
+if TYPE_CHECKING:
+    from alrp_ref.evaluation import Metrics
+
+PARTS = ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
 
 
 def add(parsers: Parsers) -> None:
-    parser = new_command(parsers, "eval", run, "evaluate a trained detector: AP and optimal LRP")
+    parser = new_command(parsers, "eval", run, "AP and optimal LRP of a trained detector, or of detections")
     weights = parser.add_mutually_exclusive_group(required=True)
+    weights.add_argument(
+        "--detections",
+        type=Path,
+        metavar="FILE",
+        help="detections in COCO's format, of any program; needs --annotations",
+    )
     weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="the checkpoint.pt of a run")
     weights.add_argument(
         "--official-checkpoint", type=Path, metavar="FILE", help="a .pth of the release; needs --recipe"
     )
     parser.add_argument("--recipe", help="recipe of the official checkpoint; `alrp recipes` lists them")
+    files = parser.add_argument_group("with --detections")
+    files.add_argument("--annotations", type=Path, metavar="FILE", help="what is there, in COCO's format")
+    files.add_argument("--max-detections", type=int, metavar="N", help="of a class in an image (default 100)")
+    files.add_argument("--area", help="all, small, medium or large objects (default all)")
+    files.add_argument(
+        "--threshold", type=float, metavar="X", help="also LRP of the detections with this score or more"
+    )
+    files.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="write metrics to FILE, or print them as JSON"
+    )
     add_data(parser, ("val",))
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that read images (default: up to 8; none on a CPU)"
@@ -26,6 +49,42 @@ def add(parsers: Parsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    return _of_detector(args) if args.detections is None else _of_detections(args)
+
+
+def _of_detections(args: argparse.Namespace) -> int:
+    import json
+
+    from alrp_ref.data.annotations.read import annotation_file
+    from alrp_ref.evaluation import evaluate
+    from alrp_ref.machine.files import refuse_input, write_atomic
+    from alrp_ref.reports.detections import write_detections_report
+
+    annotations = args.annotations or annotation_file(layout_of(args), "val2017")
+    json_file = None if args.json in (None, "-") else Path(args.json)
+    if json_file is not None:
+        refuse_input(json_file, [annotations, args.detections])
+    options = {name: getattr(args, name) for name in ("max_detections", "area", "threshold")}
+    metrics = evaluate(annotations, args.detections, **{name: x for name, x in options.items() if x is not None})
+    content = json.dumps(metrics.to_dict(), indent=1)
+    print(content if args.json == "-" else f"{metrics}\n\n{_by_class(metrics)}")
+    if json_file is not None:
+        write_atomic(json_file, content + "\n")
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        print(f"Report: {write_detections_report(args.out, annotations, args.detections, metrics)}")
+    return 0
+
+
+def _by_class(metrics: "Metrics") -> str:
+    """A table of the classes that have objects: AP, oLRP with its parts, and the best score threshold."""
+    shown = {name: one for name, one in metrics.per_class.items() if one["oLRP"] == one["oLRP"]}
+    columns = [(key, [f"{one[key]:.3f}" for one in shown.values()]) for key in ("AP", "AP50", *PARTS)]
+    thresholds = [f"{metrics.lrp_thresholds[name]:.3f}" for name in shown]
+    return as_table([("class", list(shown)), *columns, ("threshold", thresholds)])
+
+
+def _of_detector(args: argparse.Namespace) -> int:
     import time
 
     from alrp_ref.data import CocoDataset

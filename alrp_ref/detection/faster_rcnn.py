@@ -10,13 +10,12 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from alrp_ref.batch import IGNORED
+from alrp_ref.batch import IGNORED, flatten_anchors
 from alrp_ref.detection.assigners import ASSIGNERS, Assigned, iou_assign, sampled
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import Losses
 from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32
-from alrp_ref.detection.head import flatten_anchors
 from alrp_ref.detection.postprocess import Detections, best_anchors, best_detections
 from alrp_ref.detection.recipe_losses import CrossEntropy
 from alrp_ref.detection.recipes import Recipe

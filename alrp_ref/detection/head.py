@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from alrp_ref.batch import flatten_anchors
+
 PRIOR_PROBABILITY = 0.01
 """Score of every anchor before training. With 1/2, the many negatives would dominate the first steps."""
 
@@ -81,9 +83,3 @@ def _initialise(conv: nn.Conv2d) -> None:
     else:
         nn.init.normal_(conv.weight, std=0.01)
     nn.init.zeros_(conv.bias)
-
-
-def flatten_anchors(output: Tensor, values: int) -> Tensor:
-    """(B, A * values, H, W) -> (B, H * W * A, values): the values of one anchor side by side."""
-    batch = output.shape[0]
-    return output.permute(0, 2, 3, 1).reshape(batch, -1, values)

@@ -4,8 +4,9 @@
 official release, on 33 lists (`official`), and by `alrp_ref.pairwise` in float64 on a CPU, on longer ones.
 """
 
-from alrp_ref.verification.ports import verify
+from alrp_ref.verification.criterion import verify_criterion
 from alrp_ref.verification.report import Case, Verification
 from alrp_ref.verification.this_torch import verify_torch
+from alrp_ref.verification.verdict import verify
 
-__all__ = ["Case", "Verification", "verify", "verify_torch"]
+__all__ = ["Case", "Verification", "verify", "verify_criterion", "verify_torch"]

@@ -1,6 +1,6 @@
-"""Verify a port of a loss: a function of NumPy arrays, whatever it is written in."""
+"""Ports of a loss, functions of NumPy arrays whatever they are written in, and what they are compared with."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from alrp_ref.paper import pairwise
 from alrp_ref.verification.official import official_cases
-from alrp_ref.verification.report import Case, Verification, deviation
+from alrp_ref.verification.report import Case, deviation
 
 Array = NDArray[np.float64]
 Results = tuple[Array, ...]
@@ -68,44 +68,33 @@ KINDS = {
 }
 
 
-def verify(loss: Callable[..., Sequence[Any]], kind: str = "alrp") -> Verification:
-    r"""Compare a port of a loss with the official numbers, with `pairwise`, and with Theorems 1 and 2.
+def is_function(loss: Any) -> bool:
+    """Whether it is a `torch.autograd.Function`, or the `apply` of one."""
+    owner = loss if isinstance(loss, type) else getattr(loss, "__self__", None)
+    return isinstance(owner, type) and issubclass(owner, torch.autograd.Function)
 
-    Args:
-        loss: called as ``loss(logits, targets, loc_errors, delta)`` with NumPy arrays: float64 (n,), int8 (n,) in
-            {1, 0, -1 = ignored}, float64 (|P|,) in the order of the positives, and a number. Returns
-            ``cls, loc, gradient``: two scalars, :math:`\mathcal L_{cls}` and :math:`\mathcal L_{loc}` with the hard
-            order of the release, and the gradient of the whole loss with respect to the logits, (n,), 0 where an
-            example is ignored.
-        kind: `"alrp"`; `"ap"` for AP Loss, ``loss(logits, targets, delta)`` with interpolated precision, which returns
-            ``loss, gradient``; `"rank_sort"` for RS Loss, ``loss(logits, targets, ious, delta)``, which returns
-            ``ranking, sorting, gradient``.
 
-    Numbers are bound to 1e-12 of the largest there should be, those of a port that returns a gradient in float32 to
-    1e-5. A port that raises an error fails, and the report names the error.
-    Returns: the report; `passed`, `failed` and `print` say how it went.
-    Raises: ValueError for another `kind`.
-    Source: Eqs. (5) and (9) to (13); Theorems 1 and 2. Theorem 1 is not checked for RS Loss, whose positives share
-        errors, too.
+def function_port(loss: Any, kind: Kind) -> Port:
+    """A `torch.autograd.Function` as a port."""
+    apply = getattr(loss, "apply", loss)
 
-    Example:
-        >>> def my_loss(logits, targets, loc_errors, delta):
-        ...     ...
-        ...     return cls, loc, gradient
-        >>> print(alrp_ref.verify(my_loss))
-    """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    of_kind = KINDS[kind]
-    report = Verification(f"a port of {of_kind.name}: {getattr(loss, '__name__', type(loss).__name__)}")
-    port = (lambda logits, targets, numbers, delta: loss(logits, targets, delta)) if kind == "ap" else loss
-    report.cases += on_official_lists(port, of_kind)
-    for size in SIZES:
-        one = draw(size)
-        group = f"pairwise, {size:,} logits"
-        report.cases += guarded(group, partial(against, port, one, judged(one, of_kind), of_kind.parts))
-    report.cases += theorems(port) if kind == "alrp" else []
-    return report
+    def parts(logits: Tensor, targets: Tensor, numbers: Tensor, *, delta: float) -> tuple[Tensor, ...]:
+        out = apply(logits, targets, delta) if kind is KINDS["ap"] else apply(logits, targets, numbers, delta)
+        out = out if isinstance(out, tuple) else (out,)
+        if kind is KINDS["alrp"] and len(out) > 1 and out[1].ndim == 1:  # the release's, whose caller computes loc
+            above = pairwise.hard_order(logits[targets == 1].detach())
+            return out[0], ((numbers + above @ numbers) / out[1].to(numbers)).mean()
+        return out[: len(kind.parts)]
+
+    def port(*one: Any) -> Results:
+        was = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)  # of the tensors that it makes
+        try:
+            return port_of(parts)(*one)
+        finally:
+            torch.set_default_dtype(was)
+
+    return port
 
 
 def draw(size: int, spread: float = 1.5) -> List:
@@ -178,12 +167,17 @@ def guarded(group: str, compare: Callable[[], Iterator[Case]], where: str = "") 
         return [Case(group, where, float("inf"), 0.0, f"{type(error).__name__}: {reason}")]
 
 
+def official_lists(kind: Kind) -> Iterator[tuple[List, Results]]:
+    """The lists of the release, and its numbers: the parts, and the gradient."""
+    for case in official_cases(kind.cases):
+        one = List(case["logits"], case["targets"], case[kind.numbers], float(case["delta"]))
+        yield one, tuple(case[name] for name in kind.fields)
+
+
 def on_official_lists(loss: Port, kind: Kind) -> list[Case]:
     """The numbers of the release."""
     found = []
-    for number, case in enumerate(official_cases(kind.cases)):
-        one = List(case["logits"], case["targets"], case[kind.numbers], float(case["delta"]))
-        expected = tuple(case[name] for name in kind.fields)
+    for number, (one, expected) in enumerate(official_lists(kind)):
         compare = partial(against, loss, one, expected, kind.parts)
         found += guarded(f"official {kind.name}", compare, f"list {number}")
     return found

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SHOWN = 10
-"""Failures that are printed; `Verification.failed` has all."""
+SHOWN, SHOWN_AND_EXPLAINED = 10, 3
+"""Failures that are printed, fewer where they are explained; `Verification.failed` has all."""
 
 
 class Case(NamedTuple):
@@ -62,6 +62,8 @@ class Verification:
     cases: list[Case] = field(default_factory=list)
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     """Of groups that are timed: loss and gradient, in units of a `sort` and of a `copy` of the logits."""
+    explanation: list[str] = field(default_factory=list)
+    """What the failures have in common, in lines."""
 
     @property
     def failed(self) -> list[Case]:
@@ -85,7 +87,8 @@ class Verification:
             case._asdict() | {"deviation": case.deviation if math.isfinite(case.deviation) else None}
             for case in self.cases
         ]
-        return {"subject": self.subject, "passed": self.passed, "cases": cases, "times": self.times}
+        found = {"cases": cases, "times": self.times, "explanation": self.explanation}
+        return {"subject": self.subject, "passed": self.passed} | found
 
     def __str__(self) -> str:
         units = ("sorts", "copies") if self.times else ()
@@ -104,9 +107,14 @@ class Verification:
             yield "every number is within its bound"
             return
         yield f"{len(failed)} of {len(self.cases)} numbers are beyond their bound:"
-        yield from (f"  {case}" for case in failed[:SHOWN])
-        if len(failed) > SHOWN:
-            yield f"  and {len(failed) - SHOWN} more"
+        # An error that every list raises is one failure.
+        distinct = list({case.note or case: case for case in reversed(failed)}.values())[::-1]
+        shown = distinct[: SHOWN_AND_EXPLAINED if self.explanation else SHOWN]
+        yield from (f"  {case}" for case in shown)
+        if len(failed) > len(shown):
+            yield f"  and {len(failed) - len(shown)} more"
+        if self.explanation:
+            yield from ("", *self.explanation)
 
 
 def _line(mark: str, group: str, number: str, *columns: str) -> str:

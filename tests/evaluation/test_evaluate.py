@@ -18,14 +18,14 @@ from pycocotools.cocoeval import COCOeval
 
 from alrp_ref.data.annotations.format import is_finite
 from alrp_ref.data.annotations.normalise import Ids, id_order, normalised
-from alrp_ref.evaluation import evaluate, precision_curves
-from alrp_ref.evaluation.evaluate import _ground_truth, _rows
+from alrp_ref.evaluation import evaluate, ground_truth, precision_curves
+from alrp_ref.evaluation.evaluate import AREAS, _matches
 from alrp_ref.evaluation.metrics import METRICS
 from alrp_ref.evaluation.olrp import optimal_lrp_by_class
+from alrp_ref.evaluation.results import rows_of
 from alrp_ref.machine.files import DataError
 
 OFFICIAL = Path(__file__).parents[1] / "numbers" / "olrp"
-AREA_RANGES = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))
 
 
 def pycocotools(gt, detections):
@@ -116,7 +116,7 @@ def test_ap_equals_pycocotools(seed):
     if not detections:
         return
     oracle = pycocotools(gt, detections)
-    coco = hotcoco.COCO(_ground_truth(gt)[0])
+    coco = hotcoco.COCO(ground_truth.read(gt).content)
     ours = hotcoco.COCOeval(coco, coco.load_res(detections), "bbox")
     ours.evaluate()
     ours.accumulate()
@@ -171,20 +171,16 @@ def test_threshold_is_where_the_error_is_least(seed):
             assert after.per_class[name]["oLRP"] == pytest.approx(one["oLRP"], abs=1e-12)
 
 
-@pytest.mark.parametrize("area", range(4), ids=["all", "small", "medium", "large"])
+@pytest.mark.parametrize("area", AREAS)
 @pytest.mark.parametrize("dets", range(3), ids=["1", "10", "100"])
 def test_official_olrp_of_each_class(area, dets):
     """oLRP, its parts and its threshold are the LRP authors' to 1e-9 for each class, area range and limit."""
     expected = json.loads((OFFICIAL / "expected.json").read_text())
-    truth, numbers = _ground_truth(OFFICIAL / "gt.json")
-    detections = json.loads((OFFICIAL / "dets.json").read_text())
-    rows = _rows(detections, numbers)
-    coco = hotcoco.COCO(truth)
-    evaluator = hotcoco.COCOeval(coco, coco.load_res(rows), "bbox")
-    evaluator.params.area_rng, evaluator.params.area_rng_lbl = [list(AREA_RANGES[area])], ["all"]
-    evaluator.params.max_dets = [(1, 10, 100)[dets]]
-    evaluator.evaluate()
-    ours = optimal_lrp_by_class(truth, rows, evaluator)
+    truth = ground_truth.read(OFFICIAL / "gt.json")
+    rows = rows_of(json.loads((OFFICIAL / "dets.json").read_text()), truth)
+    found = _matches(rows, ground_truth.objects_of(truth.content), area, (1, 10, 100)[dets])["first"]
+    categories = [c["id"] for c in truth.content["categories"]]
+    ours = dict(zip(categories, optimal_lrp_by_class(found, categories), strict=True))
     for name, field in (
         ("olrp", "olrp"),
         ("olrp_loc", "loc"),
@@ -192,9 +188,9 @@ def test_official_olrp_of_each_class(area, dets):
         ("olrp_fn", "fn"),
         ("lrp_opt_thr", "threshold"),
     ):
-        official = np.array(expected[name])[:, area, dets]
+        official = np.array(expected[name])[:, list(AREAS).index(area), dets]
         official[official == -1] = math.nan
-        values = [float(getattr(ours[c["id"]], field)) for c in truth["categories"]]
+        values = [float(getattr(ours[c], field)) for c in categories]
         assert values == pytest.approx(official, abs=1e-9, nan_ok=True), name
 
 
@@ -267,6 +263,147 @@ def test_annotations_and_detections_of_what_is_not_evaluated_do_not_count():
     assert str(evaluate(gt, found).to_dict()) == plain
 
 
+NAMES = {
+    "files": lambda i: f"photos/{i:06}.jpg",
+    "names": lambda i: f"{i:06}.jpg",
+    "stems": lambda i: f"{i:06}",
+    "numbers": lambda i: i,
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=list(NAMES))
+def test_the_name_of_a_file_may_stand_for_its_id(name):
+    """The path, the name, the name without its suffix, or the number that this is, where ids are others."""
+    gt, detections = random_set(3)
+    plain = str(evaluate(gt, detections).to_dict())
+    files = {one["id"]: f"photos/{one['id']:06}.jpg" for one in gt["images"]}
+    images = [one | {"id": one["id"] + 1000, "file_name": files[one["id"]]} for one in gt["images"]]
+    gt = gt | {
+        "images": images,
+        "annotations": [one | {"image_id": one["image_id"] + 1000} for one in gt["annotations"]],
+    }
+    assert str(evaluate(gt, [d | {"image_id": name(d["image_id"])} for d in detections]).to_dict()) == plain
+    by_file = [
+        d | {"image_id": -1, "file_name": files[d["image_id"]].upper().replace("JPG", "png").lower()}
+        for d in detections
+    ]
+    assert str(evaluate(gt, by_file).to_dict()) == plain
+
+
+def test_a_detection_of_another_file_than_its_image_is_refused():
+    """Numbers in file names are taken for ids by many programs, and may be those of other images."""
+    gt, detections = random_set(3)
+    last = len(gt["images"]) + 1
+    found = [d | {"image_id": last - d["image_id"], "file_name": f"{d['image_id']}.jpg"} for d in detections]
+    first = detections[0]["image_id"]
+    with pytest.raises(
+        ValueError, match=rf"detections\[0\] is of {first}.jpg, but image {last - first} is {last - first}.jpg"
+    ):
+        evaluate(gt, found)
+
+
+def test_masks_are_refused_by_name():
+    """Detections without boxes."""
+    rows = [{"image_id": 1, "category_id": 2, "score": 0.5, "segmentation": {}}]
+    with pytest.raises(ValueError, match="lacks bbox and has segmentation, but only boxes are evaluated"):
+        evaluate(TOY_GT, rows)
+
+
+def as_detections(gt):
+    """The ground truth itself."""
+    return [detection(a["image_id"], a["category_id"], a["bbox"], 0.9) for a in gt["annotations"]]
+
+
+def crowded(number):
+    """An image with so many objects of a class, one beside the other."""
+    boxes = [[30.0 * (n % 40), 30.0 * (n // 40), 25.0, 25.0] for n in range(number)]
+    return TOY_GT | {
+        "images": [{"id": 1, "width": 1200, "height": 1200, "file_name": "1.jpg"}],
+        "annotations": [{"image_id": 1, "category_id": 2, "bbox": box} for box in boxes],
+    }
+
+
+def test_more_objects_than_detections_count_are_named_and_a_higher_limit_finds_them():
+    """One warning with the limit that counts all; at 100 pycocotools says the same."""
+    gt = crowded(150)
+    with pytest.warns(
+        UserWarning, match="1 images hold more objects of a class, up to 150: 50 of 150 .*=150"
+    ) as warned:
+        metrics = evaluate(gt, as_detections(gt))
+    assert len(warned) == 1 and metrics["AR100"] == pytest.approx(2 / 3) and metrics["oLRP"] == pytest.approx(1 / 3)
+    all_of_them = evaluate(gt, as_detections(gt), max_detections=150)
+    assert all_of_them["AP"] == all_of_them["AR150"] == 1 and all_of_them["oLRP"] == 0 and "AR100" not in all_of_them
+    assert "maxDets=150" in str(all_of_them)
+
+
+@pytest.mark.parametrize("area", [-1, math.inf, math.nan, 10**400], ids=str)
+def test_an_area_that_cannot_be_is_that_of_the_box(area):
+    """The same metrics as without an area, and a warning."""
+    gt, _ = random_set(3)
+    without = [{k: v for k, v in a.items() if k != "area"} for a in gt["annotations"]]
+    plain = evaluate(gt | {"annotations": without}, as_detections(gt))
+    gt["annotations"] = [a | {"area": area} for a in without]
+    with pytest.warns(UserWarning, match=f"{len(without)} areas are negative or not finite"):
+        assert str(evaluate(gt, as_detections(gt)).to_dict()) == str(plain.to_dict())
+
+
+@pytest.mark.parametrize("factor", [0.0, 16.0])
+def test_an_area_that_is_not_that_of_its_box_is_used_and_named(factor):
+    """0 for all, and the area in an image of four times the width."""
+    gt, _ = random_set(3)
+    for one in gt["annotations"]:
+        one["area"] *= factor
+    with pytest.warns(UserWarning, match="areas do not belong to their box, such as"):
+        evaluate(gt, as_detections(gt))
+
+
+FORMS = {
+    "x1, y1, x2, y2": lambda x, y, w, h: [x, y, x + w, y + h],
+    "centre x, centre y, width, height": lambda x, y, w, h: [x + w / 2, y + h / 2, w, h],
+    "x, y, width, height in fractions of the image": lambda *box: [side / 400 for side in box],
+    "x, y, width, height in pixels of an input of 640 x 640": lambda *box: [side * 1.6 for side in box],
+    "centre x, centre y, width, height in percent of the image": lambda x, y, w, h: [
+        (x + w / 2) / 4,
+        (y + h / 2) / 4,
+        w / 4,
+        h / 4,
+    ],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_boxes_in_another_form_are_asked_about(form):
+    """The warning names the form in which they find the objects."""
+    gt, _ = random_set(3, images=12)
+    found = [d | {"bbox": FORMS[form](*d["bbox"])} for d in as_detections(gt)]
+    with pytest.warns(UserWarning, match=f"if they are {form}: are they"):
+        evaluate(gt, found)
+
+
+@given(st.integers(0, 10**6))
+def test_a_size_alone_is_that_size_in_the_table(seed):
+    """With `area`, AP and oLRP are those of the objects of this size."""
+    gt, detections = random_set(seed)
+    plain = evaluate(gt, detections)
+    for size in ("small", "medium", "large"):
+        alone = evaluate(gt, detections, area=size)
+        for name in ("AP", "oLRP"):
+            assert alone[name] == pytest.approx(plain[name + size[0]], abs=0, nan_ok=True)
+
+
+def test_lrp_at_a_threshold_is_the_optimum_where_that_is_best():
+    """At the best threshold of its class; elsewhere it is larger, and it is 1 where nothing is left."""
+    gt, detections = random_set(3)
+    for name, best in evaluate(gt, detections).lrp_thresholds.items():
+        at = evaluate(gt, detections, threshold=best).per_class[name]
+        assert [at[part] for part in ("LRP", "LRP_loc", "LRP_fp", "LRP_fn")] == [
+            pytest.approx(at[part], abs=1e-12) for part in ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
+        ]
+    nothing = evaluate(gt, detections, threshold=2.0)
+    assert nothing["LRP"] == nothing["LRP_fn"] == 1 and math.isnan(nothing["LRP_fp"])
+    assert str(nothing).splitlines()[-4].startswith("LRP  ")
+
+
 TOY_GT = {
     "images": [{"id": 1, "width": 100, "height": 100, "file_name": "1.jpg"}],
     "annotations": [
@@ -326,7 +463,7 @@ def test_metrics_print_as_a_table_and_go_into_json():
     """The table has a row for each metric, in 80 columns; to_dict survives JSON, with null for undefined."""
     metrics = evaluate(TOY_GT, [detection(1, 2, [0, 0, 50, 40], 0.9)])
     lines = str(metrics).splitlines()
-    assert len(lines) == len(metrics) == len(METRICS) and max(map(len, lines)) <= 80
+    assert len(lines) == len(metrics) == len(METRICS) == 17 and max(map(len, lines)) <= 80
     assert lines[0].startswith("Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.")
     back = json.loads(json.dumps(metrics.to_dict(), allow_nan=False))
     assert back["oLRP"] == metrics["oLRP"] and back["per_class"]["cat"]["AP"] == metrics["AP"]
@@ -419,6 +556,7 @@ def with_numbers(gt, detections):
     return content, detections
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of areas, limits and boxes
 @FUZZ
 @given(sets())
 def test_whatever_it_is_given_the_evaluation_refuses_or_agrees_with_pycocotools(both):
@@ -435,8 +573,9 @@ def test_whatever_it_is_given_the_evaluation_refuses_or_agrees_with_pycocotools(
         gt, detections = with_numbers(gt, detections)
         gt["annotations"] = [one for one in gt["annotations"] if all(map(is_finite, one["bbox"]))]
         for number, one in enumerate(gt["annotations"], 1):
-            area = one["bbox"][2] * one["bbox"][3]
-            one.update(id=number, iscrowd=one.get("iscrowd", 0), area=one.get("area", area))
+            area = one.get("area", -1)
+            area = area if is_finite(area) and area >= 0 else one["bbox"][2] * one["bbox"][3]
+            one.update(id=number, iscrowd=one.get("iscrowd", 0), area=area)
         for one in detections:
             one["score"] = float(one["score"])
         expected = pycocotools(gt, detections).stats

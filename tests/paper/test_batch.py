@@ -186,7 +186,9 @@ def test_a_background_class_of_0_beside_padding_does_not_pass_in_silence():
 
 def test_a_list_of_levels_is_told_how_to_become_a_tensor():
     """As detectors have their outputs level by level."""
-    with pytest.raises(ValueError, match=r"logits must be a torch\.Tensor, got list: concatenate the levels"):
+    with pytest.raises(
+        ValueError, match=r"logits must be a torch\.Tensor, got list: alrp_ref\.batch\.flatten_levels makes one"
+    ):
         flatten_batch([torch.randn(2, 4, 3)], *batch()[1:])
 
 
