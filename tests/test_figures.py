@@ -379,8 +379,8 @@ def test_each_arrow_of_changes_leads_from_one_detector_to_another():
     drawn = [line.get_xydata() for line in axes.lines if len(line.get_xydata())]
     for name, dots, ring in zip(changes.DETECTORS, drawn[::2], drawn[1::2], strict=True):
         rows = results.at_the_end(name)
-        expected = sorted((100 * float(row["AP90"]), 100 * float(row["AP"])) for row in rows)
-        assert sorted(map(tuple, dots)) == pytest.approx(expected) and ring[0] == pytest.approx(dots.mean(axis=0))
+        expected = np.array([[100 * float(row["AP90"]), 100 * float(row["AP"])] for row in rows])
+        assert dots == pytest.approx(expected) and ring[0] == pytest.approx(expected.mean(axis=0))
 
 
 @pytest.mark.parametrize("scores_by, boxes_by", toy.CORNERS)

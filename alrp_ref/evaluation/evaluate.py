@@ -58,7 +58,7 @@ def evaluate(
     Warns: UserWarning of areas that cannot be, of more objects of a class in an image than `max_detections`, and of
         boxes that are probably written in another form.
     """
-    truth, rows = _read(gt, detections, area, max_detections)
+    truth, rows = read(gt, detections, area, max_detections)
     objects = objects_of(truth.content)
     for doubt in doubts(truth, objects, rows, max_detections):
         checks.warn(doubt)
@@ -108,7 +108,7 @@ def precision_curves(
 
     The mean of a row is the AP at its threshold. Arguments and errors: as `evaluate`.
     """
-    truth, rows = _read(gt, detections, area, MAX_DETECTIONS)
+    truth, rows = read(gt, detections, area, MAX_DETECTIONS)
     precision = _accumulated(truth.content, rows, area, MAX_DETECTIONS)[0][..., FIRST, MOST]
     has_objects = (precision > -1).all(axis=(0, 1))
     return precision[..., has_objects].mean(axis=-1)
@@ -116,14 +116,15 @@ def precision_curves(
 
 def true_pairs(gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]]) -> tuple[np.ndarray, ...]:
     """Scores and IoUs of the true positives at IoU 0.5, (k,) each. Arguments and errors: as `evaluate`."""
-    truth, rows = _read(gt, detections, "all", MAX_DETECTIONS)
+    truth, rows = read(gt, detections, "all", MAX_DETECTIONS)
     found = _matches(rows, objects_of(truth.content), "all", MAX_DETECTIONS)["first"]
     return found.score[found.iou > 0], found.iou[found.iou > 0]
 
 
-def _read(
+def read(
     gt: PathLike | dict[str, Any], detections: PathLike | list[dict[str, Any]], area: str, max_detections: int
 ) -> tuple[ground_truth.GroundTruth, np.ndarray]:
+    """The ground truth, and the detections as rows of `rows_of`; arguments and errors as for `evaluate`."""
     if area not in AREAS:
         raise ValueError(f"area must be one of {', '.join(AREAS)}; got {area!r}")
     if isinstance(max_detections, bool) or not isinstance(max_detections, int) or max_detections < 1:

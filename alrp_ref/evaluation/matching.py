@@ -27,13 +27,15 @@ class Pairs(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """What counts, class by class and in COCO's order among equal scores: category, score and IoU of each detection, 0
-    for a false one, and the category of each object."""
+    """What counts, class by class and in COCO's order among equal scores: category, image, score and IoU of each
+    detection, 0 for a false one, and category and image of each object."""
 
     category: np.ndarray
+    image: np.ndarray
     score: np.ndarray
     iou: np.ndarray
     object_category: np.ndarray
+    object_image: np.ndarray
 
 
 def best_first(rows: np.ndarray, max_detections: int) -> np.ndarray:
@@ -98,4 +100,5 @@ def matched(rows: np.ndarray, objects: Objects, pairs: Pairs, area: tuple[float,
     counts, iou_of = ~outside(rows[:, 3] * rows[:, 4]), np.zeros(len(rows))
     counts[detection[own]] = ~is_ignored[found[own]]
     iou_of[detection[own]] = ious[own]
-    return Matches(rows[counts, CATEGORY], rows[counts, SCORE], iou_of[counts], objects.category[~is_ignored])
+    of_detections = (rows[counts, column] for column in (CATEGORY, IMAGE, SCORE))
+    return Matches(*of_detections, iou_of[counts], objects.category[~is_ignored], objects.image[~is_ignored])
