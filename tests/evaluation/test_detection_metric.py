@@ -1,10 +1,13 @@
 """`DetectionMetric` in batches is `evaluate` of all of it."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 from evaluation.test_evaluate import random_set
+from torch import distributed, multiprocessing
 
 from alrp_ref.evaluation import DetectionMetric, evaluate
 from alrp_ref.evaluation.detection_metric import NAMES
@@ -73,3 +76,33 @@ def test_what_does_not_fit_is_named(change, message):
         DetectionMetric().update([preds], [truth])
     with pytest.raises(ValueError, match="as many images, got 0 and 1"):
         DetectionMetric().update([], [truth])
+
+
+def one_of_two(rank, folder):
+    """Each process has every second image."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    images = list(of_images(*random_set(3, images=10)))
+    metric = DetectionMetric("xywh")
+    metric.update(*(list(x) for x in zip(*images[rank::2], strict=True)))
+    torch.save(metric.compute(), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_have_the_metrics_of_all_images(tmp_path):
+    """Those of one process that sees them in the order of the processes, which is the order among equal scores."""
+    multiprocessing.spawn(one_of_two, args=(str(tmp_path),), nprocs=2)
+    metric, images = DetectionMetric("xywh"), list(of_images(*random_set(3, images=10)))
+    metric.update(*(list(x) for x in zip(*images[::2], *images[1::2], strict=True)))
+    expected = metric.compute()
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt")
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_without_its_packages_the_evaluation_says_what_to_install():
+    """The message names the package and the extra."""
+    code = "import sys; sys.modules['hotcoco'] = None\nfrom alrp_ref.evaluation import evaluate"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "hotcoco" in run.stderr.splitlines()[-1]
+    assert run.stderr.endswith("the evaluation needs more packages: pip install 'alrp-ref[detection]'\n")
