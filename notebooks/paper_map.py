@@ -30,7 +30,11 @@ def files() -> list[ModuleType]:
     """The paper's files, the one of RS Loss, and the losses."""
     names = {path.stem for path in Path(paper.__file__).parent.glob("*.py")} - {"__init__"}
     ordered = [*FIRST, *sorted(names - set(FIRST))]
-    return [*(importlib.import_module(f"alrp_ref.paper.{name}") for name in ordered), rank_sort, losses]
+    return [
+        *(importlib.import_module(f"alrp_ref.paper.{name}") for name in ordered),
+        rank_sort,
+        losses,
+    ]
 
 
 def symbols() -> str:
