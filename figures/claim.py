@@ -33,6 +33,7 @@ SWITCHES = [
     ("AP Loss", "weighted by rank", "self-balance", "ap_ordered"),
     ("aLRP Loss", "weighted by rank", "2", "giou_weight_2"),
     ("aLRP Loss", "weighted by rank", "5", "giou_weight_5"),
+    ("AP Loss", "weighted by rank", "5", "ap_ordered_5"),
     ("aLRP Loss", "unweighted mean", "3", "alrp_alike_3"),
     ("AP Loss", "unweighted mean", "3", "ap_alike_3"),
 ]
