@@ -621,10 +621,15 @@ def contents(draw):
     """Annotations like those of the fixture, with drawn boxes, and up to three fields of anything at all."""
     images = [{"id": i, "file_name": "5.jpg", "width": 40, "height": 30} for i in (5, 9)]
     boxes = draw(st.lists(bboxes, min_size=1, max_size=4))
-    annotations = [{"id": i} | annotation(draw(st.sampled_from([5, 9])), 7, box) for i, box in enumerate(boxes)]
-    content = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "dog"}]}
+    annotations = [
+        {"id": i} | annotation(draw(st.sampled_from([5, 9])), draw(st.sampled_from([7, 7, 8])), box)
+        for i, box in enumerate(boxes)
+    ]
+    categories = [{"id": 7, "name": "dog"}, {"id": 8, "name": draw(st.sampled_from(["emu", "ignore"]))}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
     for _ in range(draw(st.integers(0, 3))):
-        draw(change_of(content[draw(st.sampled_from(list(content)))]))
+        fields = ("segmentation", "ignore", "attributes", "coco_url")
+        draw(change_of(content[draw(st.sampled_from(list(content)))], fields))
     return content
 
 

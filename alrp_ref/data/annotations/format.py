@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alrp_ref.data.annotations.normalise import ids_of
+from alrp_ref.data.annotations.normalise import OF_REGION, ids_of
 
 LONGEST_SIDE = 1_000_000  # pixels; no format that PIL reads goes so far
 NOT_COCO, NO_BOX, CROWD = "not a COCO file", "images without a box to learn from", "crowds"
@@ -91,8 +91,8 @@ def left_out(content: dict[str, list]) -> Iterator[Problem]:
         elif fault := next(faults):
             image = images[annotation["image_id"]]
             reason = f"{bbox} in {image['width']} x {image['height']} pixels{WHY_IGNORED.get(fault, '')}"
-            works, kind = fault == CROWD, REGION if "region" in annotation else fault
-            if annotation.get("region") != "copy":
+            works, kind = fault == CROWD, REGION if OF_REGION in annotation else fault
+            if annotation.get(OF_REGION) != "copy":
                 yield Problem(WORKS if works else LEFT_OUT, kind, reason, image["file_name"], *ids)
         else:
             learnable.add(annotation["image_id"])
