@@ -21,9 +21,11 @@ def add(parsers: Parsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from alrp_ref.data.annotations.grey_range import question_about_greys
     from alrp_ref.data.annotations.picture_ids import ids_of_pictures
     from alrp_ref.detection import load_model
     from alrp_ref.detection.predict_files import check_json, drawings, find_pictures, predict_files
+    from alrp_ref.images import GREYS
     from alrp_ref.machine.device import choose_device
 
     pictures = find_pictures(args.images)
@@ -36,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     ids = None if args.annotations is None else ids_of_pictures(args.annotations, pictures)
     device = choose_device(args.device)
     model, content = load_model(args.checkpoint)
+    if model.recipe.grey_range == GREYS and (question := question_about_greys(pictures)):
+        print(f"alrp: may be a mistake: {question}, in training, too", file=sys.stderr)
     args.out.mkdir(parents=True, exist_ok=True)
     options = {"threshold": args.threshold, "json_file": args.json, "ids": ids}
     faults = predict_files(model.to(device), content["category_ids"], pictures, targets, **options)

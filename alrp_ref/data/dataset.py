@@ -17,7 +17,7 @@ from torchvision.datasets import VisionDataset
 from alrp_ref.data.annotations.format import CROWD, FLAGGED, read_boxes
 from alrp_ref.data.annotations.image_folder import ImageFolder
 from alrp_ref.data.annotations.layout import SPLITS, Layout
-from alrp_ref.data.annotations.normalise import ImageId, id_order
+from alrp_ref.data.annotations.normalise import OF_REGION, ImageId, id_order
 from alrp_ref.data.annotations.read import not_trained, usable_content
 from alrp_ref.images import GREYS
 from alrp_ref.machine.files import DataError
@@ -121,7 +121,7 @@ class CocoDataset(VisionDataset):
         row_of = {image_id: row for row, image_id in enumerate(ids)}
         sizes = np.array([[images[i]["width"], images[i]["height"]] for i in ids], dtype=np.int64).reshape(-1, 2)
         listed = (a for a in content["annotations"] if a["image_id"] in images)
-        annotations = [a for a in listed if a.get("region") != "copy"]
+        annotations = [a for a in listed if a.get(OF_REGION) != "copy"]
         rows = np.array([row_of[a["image_id"]] for a in annotations], dtype=np.int64)
         labels = np.array([label_of[a["category_id"]] for a in annotations], dtype=np.int64)
         corners, faults = read_boxes(annotations, sizes[rows])

@@ -85,7 +85,7 @@ def assign(
         )
     for row, target in zip(matched, targets, strict=True):
         if len(regions := target.get("ignored", ())):
-            row[_inside(flat, regions.to(flat)) & (row == NEGATIVE)] = IGNORED
+            row.masked_fill_(_inside(flat, regions.to(flat)) & (row == NEGATIVE), IGNORED)
     image, anchor = (matched >= 0).nonzero(as_tuple=True)  # synchronises a GPU: the number of positives is needed
     box = matched[image, anchor]
     anchor_labels = matched.index_put((image, anchor), labels[box])  # NEGATIVE and IGNORED are kept

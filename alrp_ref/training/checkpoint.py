@@ -74,9 +74,10 @@ class Checkpoint:
             return
         # Earlier versions had no micro-batches, and did not note the precision.
         saved = {"accumulate": 1, "precision": self.identity["precision"]} | load_checkpoint(self.path)
-        check_same_run(self.path, saved, self.identity)
         step = saved.get("step")
-        self._compare_data(saved.get("data") or self.data, step, log)  # earlier versions did not note it
+        if saved["class_names"] == self.identity["class_names"]:  # more or fewer images also make another plan
+            self._compare_data(saved.get("data") or self.data, step, log)  # earlier versions did not note it
+        check_same_run(self.path, saved, self.identity)
         try:
             if not isinstance(step, int) or not 0 <= step <= total_steps:
                 raise ValueError(f"it says that it was written after {step!r} of {total_steps} steps")

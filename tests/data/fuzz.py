@@ -21,8 +21,9 @@ bboxes = st.lists(st.one_of(st.integers(-5, 45), st.floats(-10, 60), st.floats()
 
 
 @st.composite
-def change_of(draw, entries):
-    """Replace, repeat or drop an entry of a list, or a field of one, by anything that JSON can hold."""
+def change_of(draw, entries, more=()):
+    """Replace, repeat or drop an entry of a list, or a field of one, by anything that JSON can hold; `more` are fields
+    that an entry may get."""
     if not entries:
         return
     where = draw(st.integers(0, len(entries) - 1))
@@ -32,7 +33,7 @@ def change_of(draw, entries):
     elif how == "repeat":
         entries.append(dict(entries[where]))
     else:
-        key = draw(st.sampled_from([*entries[where], "iscrowd"]))
+        key = draw(st.sampled_from([*entries[where], "iscrowd", *more]))
         entries[where].pop(key, None)
         if how == "field":
             entries[where][key] = draw(hostile)

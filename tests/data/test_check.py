@@ -478,6 +478,29 @@ def test_regions_to_ignore_are_crowds_of_every_class(coco, content, name):
     )  # what is found in the region counts for nothing
 
 
+@pytest.mark.parametrize(
+    "flag, ignored",
+    [
+        ({"ignore": 1}, True),
+        ({"isGroupOf": "true"}, True),
+        ({"is_difficult": True, "extra": None}, True),
+        ({"extra": {"ignore": 1}}, True),
+        ({"ignore": 0, "attributes": {"difficult": "0"}}, False),
+        ({"occluded": 1, "attributes": [1]}, False),
+    ],
+)
+def test_a_flag_to_ignore_is_found_however_it_is_written(coco, content, flag, ignored):
+    """Its object is no target, but a region where nothing is learned; without a box to learn from a run stops."""
+    content["annotations"].append({"id": 2} | annotation(5, 7, [1, 1, 9, 9]))
+    content["annotations"][0].update(flag)
+    write(coco, content)
+    _, target = CocoDataset(coco, "val2017")[0]
+    assert len(target["boxes"]) == 2 - ignored and len(target.get("ignored", [])) == ignored
+    content["annotations"].pop()
+    write(coco, content)
+    assert check(coco).stops == ignored
+
+
 def test_a_disk_that_does_not_answer_is_asked_again_and_told_from_a_broken_image(coco, monkeypatch):
     """Once: nothing is said. Always: the image cannot be read, and nobody should download it again."""
     monkeypatch.setattr(files, "PAUSES", (0, 0, 0))
@@ -621,10 +644,15 @@ def contents(draw):
     """Annotations like those of the fixture, with drawn boxes, and up to three fields of anything at all."""
     images = [{"id": i, "file_name": "5.jpg", "width": 40, "height": 30} for i in (5, 9)]
     boxes = draw(st.lists(bboxes, min_size=1, max_size=4))
-    annotations = [{"id": i} | annotation(draw(st.sampled_from([5, 9])), 7, box) for i, box in enumerate(boxes)]
-    content = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "dog"}]}
+    annotations = [
+        {"id": i} | annotation(draw(st.sampled_from([5, 9])), draw(st.sampled_from([7, 7, 8])), box)
+        for i, box in enumerate(boxes)
+    ]
+    categories = [{"id": 7, "name": "dog"}, {"id": 8, "name": draw(st.sampled_from(["emu", "ignore"]))}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
     for _ in range(draw(st.integers(0, 3))):
-        draw(change_of(content[draw(st.sampled_from(list(content)))]))
+        fields = ("segmentation", "ignore", "attributes", "coco_url")
+        draw(change_of(content[draw(st.sampled_from(list(content)))], fields))
     return content
 
 

@@ -196,14 +196,22 @@ def move_a_box(content) -> None:
     content["annotations"][0]["bbox"][0] += 1
 
 
-@pytest.mark.parametrize("steps", [2, 3])
-def test_a_run_does_not_go_on_with_other_training_data(own_shapes, recipe, tmp_path, steps):
-    """Neither before its last step nor after it: a box was moved, and the message says what has changed since when."""
+def add_an_image(content) -> None:
+    content["images"].append(content["images"][0] | {"id": 900})
+    content["annotations"] += [a | {"image_id": 900} for a in content["annotations"] if a["image_id"] == 1]
+
+
+@pytest.mark.parametrize(
+    "steps, change, part", [(2, move_a_box, "boxes"), (3, move_a_box, "boxes"), (3, add_an_image, "images")]
+)
+def test_a_run_does_not_go_on_with_other_training_data(own_shapes, recipe, tmp_path, steps, change, part):
+    """Neither before its last step nor after it, and the message says what has changed since when: a box was moved, or
+    an image added, which makes another schedule, too."""
     quietly(recipe, own_shapes, tmp_path / "run", steps=3)
     saved = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
     save_checkpoint(tmp_path / "run" / "checkpoint.pt", saved | {"step": steps})
-    change_annotations(own_shapes, "train2017", move_a_box)
-    said = rf"annotations or pictures of train2017 have changed since step {steps} of .*\n  boxes: .*--init-from"
+    change_annotations(own_shapes, "train2017", change)
+    said = rf"annotations or pictures of train2017 have changed since step {steps} of .*\n  {part}: .*--init-from"
     with pytest.raises(DataError, match=f"(?s){said}"):
         quietly(recipe, own_shapes, tmp_path / "run", steps=3)
 

@@ -34,7 +34,7 @@ from alrp_ref.data.annotations.format import (
 from alrp_ref.data.annotations.grey_range import GreyRange, has_sixteen_bits
 from alrp_ref.data.annotations.image_folder import ImageFolder, fault_of_size
 from alrp_ref.data.annotations.layout import SPLITS, Layout, is_cocos
-from alrp_ref.data.annotations.normalise import is_ignored_class
+from alrp_ref.data.annotations.normalise import OF_REGION, is_ignored_class
 from alrp_ref.data.annotations.of_the_set import sides_in_words
 from alrp_ref.data.annotations.read import not_trained, read_normalised
 from alrp_ref.data.annotations.suspicions import suspicions, usable_boxes
@@ -153,7 +153,7 @@ def _check_split(layout: Layout, split: str, workers: int | None, trained: dict[
     effects = (STOPS, ASKS, LEFT_OUT, WORKS)
     found.sort(key=lambda problem: (effects.index(problem.effect), problem.kind))
     counts = {key: len(content[key]) for key in ("images", "annotations", "categories")}
-    counts["annotations"] -= sum(a.get("region") == "copy" for a in content["annotations"] if isinstance(a, dict))
+    counts["annotations"] -= sum(a.get(OF_REGION) == "copy" for a in content["annotations"] if isinstance(a, dict))
     return Check(split, counts, found, sides_in_words(*usable_boxes(content)), classes)
 
 

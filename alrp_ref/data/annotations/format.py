@@ -1,12 +1,13 @@
 """COCO's annotation format: find entries that violate it, and the boxes that a detector can learn from."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from alrp_ref.data.annotations.normalise import ids_of
+from alrp_ref.data.annotations.normalise import OF_REGION, ids_of
 
 LONGEST_SIDE = 1_000_000  # pixels; no format that PIL reads goes so far
 NOT_COCO, NO_BOX, CROWD = "not a COCO file", "images without a box to learn from", "crowds"
@@ -91,8 +92,8 @@ def left_out(content: dict[str, list]) -> Iterator[Problem]:
         elif fault := next(faults):
             image = images[annotation["image_id"]]
             reason = f"{bbox} in {image['width']} x {image['height']} pixels{WHY_IGNORED.get(fault, '')}"
-            works, kind = fault == CROWD, REGION if "region" in annotation else fault
-            if annotation.get("region") != "copy":
+            works, kind = fault == CROWD, REGION if OF_REGION in annotation else fault
+            if annotation.get(OF_REGION) != "copy":
                 yield Problem(WORKS if works else LEFT_OUT, kind, reason, image["file_name"], *ids)
         else:
             learnable.add(annotation["image_id"])
@@ -105,18 +106,33 @@ WHY_IGNORED = {
     CROWD: "; what is found there is neither right nor wrong",
     FLAGGED: "; not learned, and no background; an evaluation counts it, as pycocotools does: iscrowd 1 leaves it out",
 }
-FLAGS = ("ignore", "ignored", "is_ignored", "is_group_of", "isgroupof", "IsGroupOf", "group_of")
-FLAGS += ("difficult", "is_difficult", "isdifficult", "dontcare", "dont_care")
+FLAGS = ("ignore", "ignored", "isignore", "isignored", "isgroupof", "groupof", "difficult", "isdifficult", "dontcare")
+"""Fields that say, if they are set, that an object is not to be learned: their letters, in lower case."""
+NESTED = ("attributes", "extra")
+"""Fields of an annotation whose fields may be such flags."""
 
 
-def is_flagged(annotation: dict[str, Any]) -> bool:
-    """Whether a field of an annotation, or of its `attributes` or `extra`, says that it is not to be learned."""
-    for entry in (annotation, annotation.get("attributes"), annotation.get("extra")):
-        if isinstance(entry, dict):
-            for flag in FLAGS:
-                if entry.get(flag) and str(entry[flag]).lower() not in ("0", "0.0", "false", "no"):
-                    return True
-    return False
+def _flagged(annotations: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Which annotations have one of the `FLAGS` set: (n,) bool."""
+    found = np.array([_is_set(a) for a in annotations], dtype=bool) if _has_flag(annotations) else False
+    for key in NESTED:
+        inner = [value if isinstance(value := a.get(key), dict) else {} for a in annotations]
+        if _has_flag(inner):
+            found |= np.array([_is_set(one) for one in inner], dtype=bool)
+    return np.zeros(len(annotations), dtype=bool) | found
+
+
+def _has_flag(entries: Sequence[dict[str, Any]]) -> bool:
+    return any(map(_is_flag, set().union(*entries)))
+
+
+def _is_flag(key: str) -> bool:
+    return re.sub("[^a-z]", "", key.lower()) in FLAGS
+
+
+def _is_set(entry: dict[str, Any]) -> bool:
+    flags = (value for key, value in entry.items() if value and _is_flag(key))
+    return any(str(value).lower() not in ("0", "0.0", "false", "no") for value in flags)
 
 
 def sizes_of_images(annotations: Sequence[dict[str, Any]], images: dict[int | str, dict[str, Any]]) -> np.ndarray:
@@ -144,14 +160,13 @@ def read_boxes(annotations: Sequence[dict[str, Any]], sizes: np.ndarray) -> Boxe
     except OverflowError:  # JSON's whole numbers have no limit; floats have
         bbox = np.array([four if all(map(is_finite, four)) else [math.nan] * 4 for four in listed])
     crowd = np.array([annotation.get("iscrowd", 0) for annotation in annotations], dtype=bool)
-    flagged = np.array(list(map(is_flagged, annotations)), dtype=bool)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
         corners = np.hstack([bbox[:, :2], bbox[:, :2] + bbox[:, 2:]])
     corners = corners.clip(0, np.hstack([sizes, sizes])).astype(np.float32)
     faults = np.select(
         [
             crowd,  # one box around many objects is not a target for a detector
-            flagged,
+            _flagged(annotations),
             ~np.isfinite(bbox).all(axis=1),
             (bbox[:, 2:] <= 0).any(axis=1),
             (corners[:, :2] >= corners[:, 2:]).any(axis=1),

@@ -15,6 +15,9 @@ IGNORED_CLASS = re.compile(r"(ignored?|ignoring|do ?n.?t ?care)( (regions?|areas
 """Names of classes whose boxes say where nothing was labelled, as in VisDrone and KITTI."""
 
 
+OF_REGION = "alrp_ref, of a region to ignore"
+
+
 def normalised(content: Any, keep: Collection[str] = ()) -> tuple[Any, list[dict[str, Any]]]:
     """The content of an annotation file in the form that the rest of the package reads, and classes left out of it.
 
@@ -26,7 +29,7 @@ def normalised(content: Any, keep: Collection[str] = ()) -> tuple[Any, list[dict
     - A class without a box that others have for their `supercategory` is left out: Roboflow writes one. Those whose
       names are in `keep` stay.
     - A class named "ignored regions" or the like is left out, and each of its boxes becomes a crowd of every class: the
-      first with the field `region`, which is True, the others with "copy".
+      one that is "first" in the field `OF_REGION`, the others that are a "copy".
 
     Nothing is refused here, and `content` is not changed: what cannot be read stays as it is, for
     :func:`alrp_ref.data.annotations.format.stops` to name.
@@ -43,7 +46,7 @@ def normalised(content: Any, keep: Collection[str] = ()) -> tuple[Any, list[dict
     left_out = [one for one in _placeholders(categories, annotations) if one.get("name") not in keep]
     ignored = [one for one in categories if is_ignored_class(one) and one["name"] not in keep]
     kept = [one for one in categories if not any(one is other for other in (*left_out, *ignored))]
-    if ignored and kept:
+    if ignored and ids_of(kept):
         annotations = _regions_as_crowds(annotations, ids_of(ignored), ids_of(kept))
         left_out, categories = [*left_out, *ignored], kept
     else:
@@ -127,8 +130,8 @@ def _regions_as_crowds(annotations: list, ignored: list[ImageId], kept: list[Ima
         if not isinstance(one, dict) or not isinstance(one.get("category_id"), int | str):
             found.append(one)
         elif one["category_id"] in ignored:
-            crowds = [one | {"category_id": id, "iscrowd": 1, "region": "copy"} for id in kept]
-            found += [crowds[0] | {"region": True}, *crowds[1:]]
+            crowds = [one | {"category_id": id, "iscrowd": 1, OF_REGION: "copy"} for id in kept]
+            found += [crowds[0] | {OF_REGION: "first"}, *crowds[1:]]
         else:
             found.append(one)
     return found
