@@ -5,6 +5,7 @@ call: one list for the batch, all anchors in it, errors in the order of the posi
 """
 
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -76,7 +77,9 @@ def verify_criterion(
     for part, (found, wanted) in pairs.items():
         off, note = deviation(found, wanted)
         report.cases.append(Case("one call", part, off, BOUND, note))
-    report.explanation += [line for text in _findings(batch, got, right, encode) for line in _wrapped(text)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the probabilities that are tried in there
+        report.explanation += [line for text in _findings(batch, got, right, encode) for line in _wrapped(text)]
     if period is not None and all(case.passed for case in report.cases):
         case, lines = _balance(call, batch, right, period, float(scale))
         report.cases.append(case)
