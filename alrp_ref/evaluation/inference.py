@@ -13,6 +13,7 @@ from tqdm import tqdm
 from alrp_ref.data.dataset import CocoDataset
 from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.preprocess import SIZE_DIVISOR, keep_ratio_size, to_input
+from alrp_ref.images import GREYS
 from alrp_ref.machine.worker_limits import BatchMemory
 from alrp_ref.machine.workers import batches, failures_explained, make_loader
 
@@ -113,8 +114,9 @@ def _check_classes(model: nn.Module, dataset: CocoDataset) -> None:
             f"{dataset.annotation_file} has {len(dataset.class_names)} ({', '.join(dataset.class_names)}); "
             "use the data set the model was trained on"
         )
-    if dataset.read_as.grey_range != model.recipe.grey_range:
+    trained, read = getattr(model.recipe, "grey_range", GREYS), dataset.read_as.grey_range
+    if trained != read:
         raise ValueError(
-            f"the model was trained on greys of {model.recipe.grey_range}, and the data set reads those of "
-            f"{dataset.read_as.grey_range}: give it read_as=ReadAs(grey_range=...)"
+            f"the model was trained on greys of {trained}, and the data set reads those of {read}: give it "
+            "read_as=ReadAs(grey_range=...)"
         )
