@@ -302,7 +302,7 @@ def test_results_on_labels_that_were_repaired_are_refused(many, recipes, tmp_pat
     before, content = file.stat().st_size, json.loads(file.read_text())
     for annotation in content["annotations"]:
         annotation["category_id"] = 1 + annotation["category_id"] % 5
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content, separators=(",", ":")) + "\n")
     assert file.stat().st_size == before
     with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*data\.train2017\.classes of the boxes"):
         compare(recipes[1:], data, tmp_path / "out", steps=3, seeds=1, **QUIET)
