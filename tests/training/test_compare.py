@@ -311,7 +311,7 @@ def test_results_on_labels_that_were_repaired_are_refused(many, recipes, tmp_pat
     quietly(recipes[1:], data, tmp_path / "out", steps=3, seeds=1)
     for annotation in content["annotations"]:
         annotation["category_id"] = 1 + annotation["category_id"] % 5
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content, separators=(",", ":")) + "\n")
     assert file.stat().st_size == before
     with pytest.raises(DataError, match=r"(?s)result\.json is from another run.*data\.train2017\.classes of the boxes"):
         quietly(recipes[1:], data, tmp_path / "out", steps=3, seeds=1)
