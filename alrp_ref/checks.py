@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import is_fake
 
-OURS = ("alrp_ref", "torch", "contextlib")
+OURS = ("alrp_ref", "torch", "contextlib", "numpy")
 ENOUGH = 16
 """With fewer logits, or fewer anchors, a list may look strange by chance, and there is no warning."""
 

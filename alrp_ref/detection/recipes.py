@@ -19,7 +19,6 @@ from alrp_ref.detection.recipe_losses import (
     read_value,
     with_option,
 )
-from alrp_ref.images import GREYS
 
 ABOVE_ZERO = (
     *("batch_size", "epochs", "train_size", "test_size", "lr", "levels", "fpn_channels", "head_channels"),
@@ -83,7 +82,7 @@ class Recipe:
     """Training images are resized to a square of this side, in pixels."""
     test_size: tuple[int, int] = (500, 833)
     """Limits (short, longest) of the sides of a test image, in pixels; its aspect ratio is kept."""
-    grey_range: tuple[int, int] = GREYS
+    grey_range: tuple[int, int] = (0, 65_535)
     """Of grey images of 16 bits, the values that become black and white; as (0, 4095) where 12 bits are used."""
     score_threshold: float = 0.05
     """Detections below this score are dropped. A ranking-based loss fixes the order of scores and not their level, so a

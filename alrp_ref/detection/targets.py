@@ -33,14 +33,14 @@ def _check_shapes(name: str, target: Target) -> None:
         if not isinstance(target.get(key), Tensor):
             raise ValueError(f'{name}["{key}"] must be a tensor, got {type(target.get(key)).__name__}')
     boxes, labels = target["boxes"], target["labels"]
-    regions = target.get("ignored", boxes)
-    if not isinstance(regions, Tensor) or regions.ndim != 2 or regions.shape[1] != 4 or not regions.is_floating_point():
-        raise ValueError(f'{name}["ignored"] must be floating point (m, 4), if it is there')
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not boxes.is_floating_point():
         raise ValueError(f'{name}["boxes"] must be floating point (n, 4), got {tuple(boxes.shape)} {boxes.dtype}')
     if labels.shape != boxes.shape[:1] or labels.dtype != torch.int64:
         got = f"{tuple(labels.shape)} {labels.dtype}"
         raise ValueError(f'{name}["labels"] must be int64 ({len(boxes)},), one for each box, got {got}')
+    regions = target.get("ignored", boxes)
+    if not isinstance(regions, Tensor) or regions.ndim != 2 or regions.shape[1] != 4 or not regions.is_floating_point():
+        raise ValueError(f'{name}["ignored"] must be floating point (m, 4), if it is there')
 
 
 def _valid(target: Target, num_classes: int) -> Tensor:

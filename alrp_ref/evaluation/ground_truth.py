@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alrp_ref.data.annotations.format import is_finite, stops
-from alrp_ref.data.annotations.normalise import id_order, normalised
+from alrp_ref.data.annotations.normalise import id_order, is_ignored_class, normalised
 from alrp_ref.evaluation.matching import Objects
 from alrp_ref.machine.files import DataError, read_json
 
@@ -91,6 +91,7 @@ def _is_plain(content: Any) -> bool:
         return (
             all(set(map(type, of[key])) <= {int} for key in ("id", "image_id", "category_id"))
             and set(of["category_id"]) <= categories
+            and not any(map(is_ignored_class, content["categories"]))
             and set(map(type, of["bbox"])) <= {list}
             and set(map(len, of["bbox"])) <= {4}
             and {a.get("iscrowd", 0) for a in annotations} <= {0, 1}

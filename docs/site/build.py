@@ -27,7 +27,7 @@ PAGES = (
     "docs/*.md",
     "docs/log/*.md",
     "figures/*.md",
-    "figures/data/README.md",
+    "figures/data/**/*.md",
     "benchmarks/README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",

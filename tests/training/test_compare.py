@@ -306,7 +306,6 @@ def test_results_on_labels_that_were_repaired_are_refused(many, recipes, tmp_pat
     data = shutil.copytree(many, tmp_path / "data")
     file = data / "annotations" / "instances_train2017.json"
     content = json.loads(file.read_text())
-    file.write_text(json.dumps(content))
     before = file.stat().st_size
     quietly(recipes[1:], data, tmp_path / "out", steps=3, seeds=1)
     for annotation in content["annotations"]:

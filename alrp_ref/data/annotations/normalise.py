@@ -43,7 +43,9 @@ def normalised(content: Any, keep: Collection[str] = ()) -> tuple[Any, list[dict
         _annotation(number, annotation, image_ids, category_ids)
         for number, annotation in enumerate(content["annotations"], 1)
     ]
-    left_out = [one for one in _placeholders(categories, annotations) if one.get("name") not in keep]
+    times = Counter(one.get("name") for one in categories if isinstance(one, dict) and isinstance(one.get("name"), str))
+    placeholders = _placeholders(categories, annotations)
+    left_out = [one for one in placeholders if one.get("name") not in keep or times[one["name"]] > 1]
     ignored = [one for one in categories if is_ignored_class(one) and one["name"] not in keep]
     kept = [one for one in categories if not any(one is other for other in (*left_out, *ignored))]
     if ignored and ids_of(kept):
