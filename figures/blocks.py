@@ -12,10 +12,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+
 from alrp_ref.machine.files import read_table
 from alrp_ref.reports.seeds import Study
 from figures import fig4, toy
-from figures.prose import blocks, count, decimal, error, mean
+from figures.prose import NUMBERS, blocks, count, decimal, error, mean
 from studies.results import DATA
 
 HERE = Path(__file__).parent
@@ -78,7 +80,19 @@ def markdown_cells(notebook: dict) -> list[dict]:
 
 def values() -> dict:
     """What the templates of these pages know beyond the numbers of `prose`."""
-    functions = (readme_table, toy_table, toy_by_scores, toy_most, in_toy, cost, balance, during, short)
+    functions = (
+        readme_table,
+        toy_table,
+        toy_by_scores,
+        toy_most,
+        in_toy,
+        cost,
+        balance,
+        during,
+        short,
+        demo,
+        demo_seeds,
+    )
     return {function.__name__: function for function in functions}
 
 
@@ -147,3 +161,17 @@ def short(metric: str, recipe: str = "alrp_mobilenet_320") -> str:
     rows = read_table(DATA / "long" / "comparison.csv")
     (row,) = (row for row in rows if row["recipe"] == recipe)
     return decimal(float(row[metric]), 0 if metric == "minutes" else 3)
+
+
+def demo(loss: str) -> str:
+    """AP of a loss on the pictures of `alrp demo`, mean over the seeds, as a fraction."""
+    return decimal(float(np.mean([float(row["AP"]) for row in _demo(loss)])), 2)
+
+
+def demo_seeds(loss: str) -> str:
+    number = len(_demo(loss))
+    return f"{NUMBERS[number]} seed{'s' * (number > 1)}"
+
+
+def _demo(loss: str) -> list[dict[str, str]]:
+    return [row for row in read_table(DATA / "length" / "demo.csv") if row["recipe"] == loss]
