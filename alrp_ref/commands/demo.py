@@ -10,7 +10,7 @@ def add(parsers: Parsers) -> None:
     text = "draw a data set of shapes, train a small detector on it, write a report"
     parser = new_command(parsers, "demo", run, text, resumes="resume from the last checkpoint")
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the run (default runs/demo)")
-    parser.add_argument("--recipe", default="alrp_tiny", help="alrp_tiny (default), ap_tiny or focal_tiny")
+    parser.add_argument("--recipe", default="alrp_tiny", help="alrp_tiny (default), ap_tiny, rs_tiny or focal_tiny")
     add_options(parser.add_mutually_exclusive_group(), "steps", "epochs")
     add_options(parser, "workers", "device", "seed")
 
