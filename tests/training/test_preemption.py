@@ -33,6 +33,7 @@ def alrp(arguments: list[str], printed: Path, waits_in: int | None) -> None:
     """The command in a session of its own, so that a signal to its group reaches its data workers, too. Its n-th
     evaluation never ends, if `waits_in` is n."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     torch.set_num_threads(1)
     evaluate, numbers = validation.evaluate, itertools.count(1)
@@ -105,7 +106,7 @@ def assert_equal(one: Path, other: Path) -> None:
     assert (one / "evaluations.csv").read_bytes() == (other / "evaluations.csv").read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_job_that_is_asked_to_end_loses_nothing(shapes, whole, tmp_path, number):
     """The signal goes to every process of the job, its data workers too; the command that is printed resumes it, and
     the run ends with the same bytes as one that nobody stopped."""
@@ -123,14 +124,29 @@ def test_a_job_that_is_asked_to_end_loses_nothing(shapes, whole, tmp_path, numbe
 
 def test_a_second_ctrl_c_does_not_wait_for_the_step(monkeypatch):
     """The first is remembered, as any signal, and says so; the second raises at once. Outside all is as before."""
-    said = []
+    said, usual = [], signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(os, "write", lambda file, text: said.append((file, text)))
-    with signals.listening() as request:
-        signal.raise_signal(signal.SIGINT)
-        assert request.signal == signal.SIGINT and b"Ctrl-C again stops at once" in said[0][1]
-        with pytest.raises(KeyboardInterrupt):
+    try:
+        with signals.listening() as request:
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            assert request.signal == signal.SIGINT and b"Ctrl-C again stops at once" in said[0][1]
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+@pytest.mark.parametrize("number", signals.STOP_SIGNALS)
+def test_each_signal_that_asks_a_process_to_end_is_remembered(number):
+    """Those of schedulers and containers, a closed terminal and Ctrl-C."""
+    usual = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    try:
+        with signals.listening() as request:
+            signal.raise_signal(number)
+            assert request.signal == number
+    finally:
+        signal.signal(number, usual)
 
 
 def test_a_signal_that_nohup_ignores_stays_ignored():
