@@ -117,7 +117,11 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(shapes, recipe, tmp_path, ki
         assert not list(out.glob("*.part"))
 
 
-@pytest.mark.parametrize(("name", "times"), [("checkpoint.pt", 1), ("checkpoint.pt", 5), ("detections.json", 2)])
+SLOW = pytest.mark.slow
+KILLED_AT = [("checkpoint.pt", 1), pytest.param("checkpoint.pt", 5, marks=SLOW), ("detections.json", 2)]
+
+
+@pytest.mark.parametrize(("name", "times"), KILLED_AT)
 def test_a_run_killed_amid_a_file_goes_on(shapes, recipe, tmp_path, name, times):
     """SIGKILL when half of a checkpoint, or of an evaluation, is on the disk: what bears its name is the one before."""
     out = tmp_path / "killed"
@@ -332,6 +336,7 @@ def disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_run_on_a_disk_that_is_full_goes_on_once_there_is_room(shapes, recipe, tmp_path, disk):
     """A real disk that has room for one checkpoint, not for two: what is said, and the same command with more room."""
     assert finished(recipe, shapes, tmp_path / "whole")
