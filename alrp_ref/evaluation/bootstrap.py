@@ -16,8 +16,7 @@ from alrp_ref.evaluation.evaluate import AREAS, read
 from alrp_ref.evaluation.ground_truth import PathLike, objects_of
 from alrp_ref.evaluation.matching import Matches, Pairs, best_first, matched, pairs_of
 from alrp_ref.evaluation.metrics import IOU_THRESHOLDS, MAX_DETECTIONS
-
-RECALLS = np.linspace(0, 1, 101)
+from alrp_ref.evaluation.score_iou import average_precision
 
 
 def resampled_ap(
@@ -43,21 +42,17 @@ def resampled_ap(
     for iou in IOU_THRESHOLDS:
         near = pairs.iou >= iou
         found = matched(rows, objects, Pairs(*(x[near] for x in pairs)), AREAS["all"])
-        ap.append([_average_precision(found, category, times) for category in range(1, categories + 1)])
+        ap.append([_of_class(found, category, times) for category in range(1, categories + 1)])
     return np.nanmean(ap, axis=1).T
 
 
-def _average_precision(found: Matches, category: int, times: np.ndarray) -> np.ndarray:
+def _of_class(found: Matches, category: int, times: np.ndarray) -> np.ndarray:
     """`average_precision` of a class in each sample: (samples,); NaN without an object. Images count from 1."""
     own = slice(*(np.searchsorted(found.category, category, side) for side in ("left", "right")))
     order = (-found.score[own]).argsort(kind="stable")
     image, is_true = found.image[own][order].astype(np.int64) - 1, found.iou[own][order] > 0
     objects = times[:, found.object_image[found.object_category == category].astype(np.int64) - 1].sum(axis=1)
-    weight = times[:, image]
-    true, every = (weight * is_true).cumsum(axis=1), weight.cumsum(axis=1)
-    precision = np.maximum.accumulate((true / np.maximum(every, 1))[:, ::-1], axis=1)[:, ::-1]
     ap = np.full(len(times), np.nan)
     for sample in np.flatnonzero(objects):
-        at = np.searchsorted(true[sample] / objects[sample], RECALLS)
-        ap[sample] = np.append(precision[sample], 0.0)[at].mean()
+        ap[sample] = average_precision(is_true, objects[sample], times[sample, image])
     return ap

@@ -104,10 +104,14 @@ def reordered(scores: np.ndarray, tp_scores: np.ndarray, tp_ious: np.ndarray, io
     return is_true
 
 
-def average_precision(is_true: np.ndarray, num_objects: int) -> float:
-    """COCO's AP of one list, best score first: mean of the interpolated precision at 101 recalls."""
-    true = is_true.cumsum()
-    precision = np.maximum.accumulate((true / np.arange(1, len(true) + 1))[::-1])[::-1]
+def average_precision(is_true: np.ndarray, num_objects: float, times: np.ndarray | None = None) -> float:
+    """COCO's AP of one list, best score first: mean of the interpolated precision at 101 recalls.
+
+    Args: `times`, how often each detection counts, whole numbers; default: once.
+    """
+    times = np.ones(len(is_true)) if times is None else times
+    true, found = (times * is_true).cumsum(), times.cumsum()
+    precision = np.maximum.accumulate((true / np.maximum(found, 1))[::-1])[::-1]
     place = np.searchsorted(true / num_objects, np.linspace(0, 1, 101))
     return float(np.append(precision, 0.0)[place].mean())
 
