@@ -12,12 +12,10 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
-
 from alrp_ref.machine.files import read_table
 from alrp_ref.reports.seeds import Study
 from figures import fig4, toy
-from figures.prose import NUMBERS, blocks, count, decimal, error, mean
+from figures.prose import blocks, count, decimal, error, mean, several
 from studies.results import DATA
 
 HERE = Path(__file__).parent
@@ -80,19 +78,7 @@ def markdown_cells(notebook: dict) -> list[dict]:
 
 def values() -> dict:
     """What the templates of these pages know beyond the numbers of `prose`."""
-    functions = (
-        readme_table,
-        toy_table,
-        toy_by_scores,
-        toy_most,
-        in_toy,
-        cost,
-        balance,
-        during,
-        short,
-        demo,
-        demo_seeds,
-    )
+    functions = (readme_table, toy_table, toy_by_scores, toy_most, in_toy, cost, balance, during, short, demo)
     return {function.__name__: function for function in functions}
 
 
@@ -164,14 +150,6 @@ def short(metric: str, recipe: str = "alrp_mobilenet_320") -> str:
 
 
 def demo(loss: str) -> str:
-    """AP of a loss on the pictures of `alrp demo`, mean over the seeds, as a fraction."""
-    return decimal(float(np.mean([float(row["AP"]) for row in _demo(loss)])), 2)
-
-
-def demo_seeds(loss: str) -> str:
-    number = len(_demo(loss))
-    return f"{NUMBERS[number]} seed{'s' * (number > 1)}"
-
-
-def _demo(loss: str) -> list[dict[str, str]]:
-    return [row for row in read_table(DATA / "length" / "demo.csv") if row["recipe"] == loss]
+    """AP of a loss on the pictures of `alrp demo`, and of how many seeds it is the mean: ".46 with one seed"."""
+    aps = Study(read_table(DATA / "length" / "demo.csv"), lambda row: row["recipe"]).values(loss, "AP")
+    return f"{decimal(float(aps.mean()) / 100, 2)} with {several(len(aps))}"

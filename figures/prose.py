@@ -151,7 +151,12 @@ def seeds(*runs: str, steps: int = 10_000) -> str:
     numbers = [count(run, steps) for run in runs]
     if len(set(numbers)) > 1:
         return f"{joined([NUMBERS[n] for n in numbers])} seeds"
-    return f"{NUMBERS[numbers[0]]} seed{'s' * (numbers[0] > 1)}{' each' * (len(runs) > 1)}"
+    return several(numbers[0]) + " each" * (len(runs) > 1)
+
+
+def several(number: int) -> str:
+    """ "one seed", "two seeds"."""
+    return f"{NUMBERS[number]} seed{'s' * (number > 1)}"
 
 
 def joined(words: list[str]) -> str:
