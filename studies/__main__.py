@@ -15,7 +15,7 @@ import torch
 
 from alrp_ref.commands.arguments import add_options, options_of
 from alrp_ref.machine.files import locked
-from alrp_ref.training.experiment import train_all
+from alrp_ref.training.experiment import Experiment, train_all
 from studies.keep import keep_details, keep_figure4, keep_results, keep_samples
 from studies.results import DATA
 from studies.runs import STUDIES, Studies
@@ -43,7 +43,8 @@ def main() -> None:
         raise SystemExit(max(process.wait() for process in [subprocess.Popen(alone) for _ in range(args.processes)]))
     torch.set_num_threads(1)
 
-    def keep() -> None:
+    def train_and_keep(run: Experiment) -> None:
+        run.train()
         with locked(args.runs / "lock", wait=True):
             keep_results(args.runs)
             keep_results(args.runs / "demo", DATA / "length" / "demo.csv")
@@ -51,7 +52,7 @@ def main() -> None:
             keep_figure4(args.runs)
             keep_details(args.runs)
 
-    train_all([run for study in args.only for run in getattr(studies, study)()], after=keep)
+    train_all([run for study in args.only for run in getattr(studies, study)()], train_and_keep)
 
 
 if __name__ == "__main__":

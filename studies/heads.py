@@ -27,8 +27,10 @@ from alrp_ref.commands.arguments import add_options, options_of
 from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.recipes import Recipe, get_recipe
 from alrp_ref.detection.retinanet import RetinaNet
+from alrp_ref.detection.saved_model import save_checkpoint
 from alrp_ref.evaluation import METRICS, evaluate
 from alrp_ref.machine.files import locked, read_json, write_atomic, write_table
+from alrp_ref.training.experiment import train_all
 from alrp_ref.training.schedule import learning_rate
 from studies import recipes
 from studies.features import CHANNELS, SIDE, Features
@@ -151,8 +153,7 @@ def train(run: Fold, features: Features, *, precision: str, device: str) -> None
         optimiser.step()
         if place == epoch_steps - 1:
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(state, saved.with_suffix(".part"))
-            saved.with_suffix(".part").replace(saved)
+            save_checkpoint(saved, state)
     found = detect(model.eval(), features, run.test, device)
     metrics = evaluate(truth(features, run.test), found)
     write_atomic(run.folder / "detections.json", json.dumps(found))
@@ -226,21 +227,17 @@ def main() -> None:
     with locked(args.runs / "lock", wait=True):
         features = Features(args.coco, args.network, args.runs / "features")
 
-    def finish(todo: list[Fold]) -> None:
-        for wait in (False, True):
-            for run in todo:
-                with locked(run.folder / "run", wait=wait) as is_ours:
-                    if is_ours and run.result is None:
-                        train(run, features, precision=options.precision or "float32", device=options.device or "cpu")
-                        print(run.folder.name, {name: round(run.result[name], 4) for name in ("AP", "AP50", "AP90")})
+    def train_head(run: Fold) -> None:
+        train(run, features, precision=options.precision or "float32", device=options.device or "cpu")
+        print({name: round(run.result[name], 4) for name in ("AP", "AP50", "AP90")})
 
     for row in args.only:
         lr = args.lr
         if lr is None:
             tried = sweep(features, args.runs, row)
-            finish(tried)
+            train_all(tried, train_head)
             lr = max(tried, key=lambda run: run.result["AP"]).lr
-        finish([*folds(features, args.runs, row, lr, args.steps)])
+        train_all([*folds(features, args.runs, row, lr, args.steps)], train_head)
         with locked(args.runs / "lock", wait=True):
             summarise(features, args.runs, args.steps)
 

@@ -9,6 +9,7 @@ A comparison is a list of experiments, each in its own folder:
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,7 +87,7 @@ def compare(
         for seed in range(options.seed, options.seed + seeds)
         for recipe in recipes
     ]
-    train_all(runs, log=log)
+    train_all(runs, partial(Experiment.train, log=log), log=log)
     return Comparison(runs, [run for runs_by_rate in tried.values() for run in runs_by_rate.values()])
 
 
@@ -120,7 +121,7 @@ def _sweep(runs: dict[str, dict[int, Experiment]], log: Callable[[str], None]) -
     """Train the runs that the sweep needs; returns them, by recipe and half decades from its own learning rate."""
     tried: dict[str, dict[int, Experiment]] = {name: {} for name in runs}
     while todo := [(name, k) for name in runs for k in next_rates(_aps(tried[name]))]:
-        train_all([runs[name][k] for name, k in todo], log=log)
+        train_all([runs[name][k] for name, k in todo], partial(Experiment.train, log=log), log=log)
         for name, k in todo:
             tried[name][k] = runs[name][k]
     return tried

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -88,22 +88,28 @@ class Experiment:
         return json.loads(json.dumps(identity | {"backbone": self.options.backbone, "data": data}))
 
 
-def train_all(
-    experiments: Sequence[Experiment],
-    *,
-    log: Callable[[str], None] = print,
-    after: Callable[[], None] = lambda: None,
-) -> None:
-    """Train all of them. The first pass skips those that another process has locked; the second waits for them.
+class Run(Protocol):
+    """What `train_all` needs of a run: its folder, and its result, None until it has finished."""
 
-    Args: `after`, what is done each time that one has finished here.
+    folder: Path
+
+    @property
+    def result(self) -> object | None: ...
+
+
+R = TypeVar("R", bound=Run)
+
+
+def train_all(runs: Sequence[R], train: Callable[[R], None], *, log: Callable[[str], None] = print) -> None:
+    """Train those without a result, one by one, by `train`.
+
+    The first pass skips those that another process has locked; the second waits for them.
     """
     for wait in (False, True):
-        for number, one in enumerate(experiments, 1):
-            with locked(one.folder / "compared", wait=wait) as is_ours:
+        for number, run in enumerate(runs, 1):
+            with locked(run.folder / "compared", wait=wait) as is_ours:
                 if not is_ours:
-                    log(f"another process is at run {number} of {len(experiments)}: {one.folder}")
-                elif one.result is None:
-                    log(f"\nrun {number} of {len(experiments)}: {one.folder}")
-                    one.train(log)
-                    after()
+                    log(f"another process is at run {number} of {len(runs)}: {run.folder}")
+                elif run.result is None:
+                    log(f"\nrun {number} of {len(runs)}: {run.folder}")
+                    train(run)
