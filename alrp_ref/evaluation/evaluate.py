@@ -131,7 +131,7 @@ def read(
         raise ValueError(f"max_detections must be a whole number from 1 on, got {max_detections!r}")
     truth = ground_truth.read(gt)
     if not isinstance(detections, (list, dict)):
-        detections = ground_truth.load_json(detections)
+        detections = ground_truth.read_file(detections)
     return truth, rows_of(detections, truth)
 
 

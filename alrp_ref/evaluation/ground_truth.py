@@ -9,7 +9,7 @@ import numpy as np
 from alrp_ref.data.annotations.format import is_finite, stops
 from alrp_ref.data.annotations.normalise import id_order, is_ignored_class, normalised
 from alrp_ref.evaluation.matching import Objects
-from alrp_ref.machine.files import DataError, read_json
+from alrp_ref.machine.files import DataError, load_json
 
 PathLike = str | os.PathLike[str]
 Content = dict[str, list[dict[str, Any]]]
@@ -36,7 +36,7 @@ class GroundTruth(NamedTuple):
 def read(gt: PathLike | dict[str, Any]) -> GroundTruth:
     """Raises: DataError for a file that is missing or has another format."""
     name = "gt" if isinstance(gt, dict) else gt
-    content = gt if isinstance(gt, dict) else load_json(gt)
+    content = gt if isinstance(gt, dict) else read_file(gt)
     # Checks one by one take half of the evaluation's time. Of annotations that are plain, one of each class is enough.
     plain = content["annotations"] if _is_plain(content) else None
     if plain is not None:
@@ -112,14 +112,9 @@ def objects_of(content: Content) -> Objects:
     return Objects(image, category, box, area, is_crowd)
 
 
-def load_json(path: PathLike) -> Any:
-    """Raises: DataError for a file that is missing or not JSON."""
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; check its name") from None
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); write it again") from error
+def read_file(path: PathLike) -> Any:
+    """What a file of ground truth or detections holds. Raises: DataError if it is missing or not JSON."""
+    return load_json(path, if_missing="check its name", if_broken="write it again")
 
 
 def _numbered(entries: list[dict[str, Any]]) -> dict[int | str, int]:

@@ -107,6 +107,19 @@ def read_json(path: str | os.PathLike) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def load_json(path: str | os.PathLike, *, if_missing: str, if_broken: str) -> Any:
+    """`read_json` of a file that a person gave. Args: what to do if it is missing, or is not JSON.
+
+    Raises: DataError, which names the file and says that.
+    """
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; {if_missing}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); {if_broken}") from error
+
+
 def read_table(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file, by the names of its columns."""
     with open(path, newline="", encoding="utf-8") as file:

@@ -10,7 +10,7 @@ import torch
 from alrp_ref.data import CocoDataset
 from alrp_ref.detection.detector import Detector
 from alrp_ref.evaluation import Metrics, detect, evaluate
-from alrp_ref.machine.files import DataError, read_json, refuse_input, write_atomic
+from alrp_ref.machine.files import load_json, refuse_input, write_atomic
 
 
 def validate(
@@ -43,12 +43,8 @@ def write_evaluation(out: Path, detections: list[dict[str, Any]], metrics: Metri
 
 def read_result(path: Path) -> Any:
     """Read a JSON file of a run. Raises: DataError, naming the file and the command that writes it."""
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; `alrp train` and `alrp eval --out` write it") from None
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); evaluate again") from error
+    written = "`alrp train` and `alrp eval --out` write it"
+    return load_json(path, if_missing=written, if_broken="evaluate again")
 
 
 def check_out(out: Path, data: CocoDataset, inputs: Iterable[Path]) -> None:

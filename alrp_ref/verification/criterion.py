@@ -4,7 +4,6 @@ Ports copy the loss word for word and go wrong where they call it. `verify` look
 call: one list for the batch, all anchors in it, errors in the order of the positives, one step of the self-balance.
 """
 
-import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from torch import Tensor
 from alrp_ref.batch import IGNORED, NEGATIVE, FlatBatch, flatten_batch
 from alrp_ref.losses import alrp_loss
 from alrp_ref.paper.localisation import giou_error, iou_error
-from alrp_ref.verification.report import Case, Verification, deviation
+from alrp_ref.verification.report import Case, Verification, deviation, wrapped
 from alrp_ref.verification.self_balance import weights
 
 LEVELS = (10, 6)
@@ -79,7 +78,7 @@ def verify_criterion(
         report.cases.append(Case("one call", part, off, BOUND, note))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the probabilities that are tried in there
-        report.explanation += [line for text in _findings(batch, got, right, encode) for line in _wrapped(text)]
+        report.explanation += [line for text in _findings(batch, got, right, encode) for line in wrapped(text)]
     if period is not None and all(case.passed for case in report.cases):
         case, lines = _balance(call, batch, right, period, float(scale))
         report.cases.append(case)
@@ -282,8 +281,4 @@ def _balance(
         return case, []
     renewed = next((f"in call {n}" for n, weight in enumerate(got, 1) if abs(weight - first) > BOUND * first), "never")
     text = f"The weight of the boxes is renewed {renewed} for the first time, and should be in call {period}: "
-    return case, _wrapped(text + "a step is the whole batch, once, in training mode, with gradients.")
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, width=80, subsequent_indent="  ")
+    return case, wrapped(text + "a step is the whole batch, once, in training mode, with gradients.")

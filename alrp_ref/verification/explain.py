@@ -1,15 +1,13 @@
 """What the failures of a port have in common, in words."""
 
-import textwrap
 import traceback
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 
 from alrp_ref.verification import mistakes
 from alrp_ref.verification.ports import BOUNDS, Kind, List, Port, Results, judged, official_lists
-from alrp_ref.verification.report import deviation
+from alrp_ref.verification.report import deviation, wrapped
 
 LARGEST = 1_100
 """Logits of the lists that are tried with each mistake: `pairwise` takes long for more."""
@@ -42,15 +40,15 @@ def explained(port: Port, kind: Kind) -> list[str]:
         try:
             tried.append((one, expected, tuple(map(np.asarray, port(*one)))))
         except Exception as error:
-            return _wrapped(f"list {number}, of {len(one.logits)} logits: {_place(error)}")
+            return wrapped(f"list {number}, of {len(one.logits)} logits: {_place(error)}")
     if any(len(got) != len(expected) or got[-1].shape != expected[-1].shape for _, expected, got in tried):
         return []  # what was returned is no result, and the failures say so
     lines, names = [], (*kind.parts, "gradient")
     failing = {name: _failing(tried, part) for part, name in enumerate(names)}
     failing = {name: lists for name, lists in failing.items() if lists}
     for name, lists in failing.items():
-        lines += _wrapped(_shared(name, names.index(name), lists, tried))
-    lines += [line for text in _mistakes(kind, names, failing) for line in _wrapped(text)]
+        lines += wrapped(_shared(name, names.index(name), lists, tried))
+    lines += [line for text in _mistakes(kind, names, failing) for line in wrapped(text)]
     if failing:
         name = next(iter(failing))
         lines += ["", *_smallest(port, kind, names.index(name), failing[name])]
@@ -159,6 +157,3 @@ def _printed(one: List, kind: Kind, expected: Results, got: Results) -> list[str
     for name, right, found in zip(kind.parts, expected, got, strict=False):
         lines.append(f"  {name:<28}{float(right):>14.6g}{float(found):>14.6g}")
     return lines
-
-
-_wrapped = partial(textwrap.wrap, width=80, subsequent_indent="  ")

@@ -1,6 +1,7 @@
 """What a verification found: each number with its deviation and bound, and a table of them."""
 
 import math
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -51,6 +52,11 @@ def deviation(actual: object, expected: object) -> tuple[float, str]:
     if actual.size == 0:
         return 0.0, ""
     return float(np.abs(actual - expected).max() / (np.abs(expected).max() or 1.0)), ""
+
+
+def wrapped(text: str) -> list[str]:
+    """A sentence of an explanation in lines of 80 characters."""
+    return textwrap.wrap(text, width=80, subsequent_indent="  ")
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Is a self-balance the official one? A sequence of losses in, a sequence of weights out."""
 
-import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -9,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from alrp_ref.paper.self_balance import SelfBalance
-from alrp_ref.verification.report import Case, Verification, deviation
+from alrp_ref.verification.report import Case, Verification, deviation, wrapped
 
 Weights = NDArray[np.float64]
 BOUND = 1e-6  # the weight is a float32 here
@@ -107,7 +106,7 @@ def _explained(tried: list[tuple]) -> Iterator[str]:
         return
     for text, wrong in MISTAKES.items():
         if all(deviation(got, wrong(cls, loc, period))[0] <= 10 * BOUND for period, cls, loc, _, got in tried):
-            yield from textwrap.wrap(f"It is as if {text}.", 80, subsequent_indent="  ")
+            yield from wrapped(f"It is as if {text}.")
             break
     period, cls, loc, expected, got = min(tried, key=lambda one: len(one[1]))
     yield f"With period {period}:"
