@@ -3,7 +3,8 @@
 import pytest
 from PIL import ExifTags, Image, ImageDraw, ImageOps
 
-from alrp_ref.images import TURNS, read_image
+from alrp_ref.detection import Recipe
+from alrp_ref.images import GREYS, TURNS, read_image
 
 
 @pytest.mark.parametrize("tag", [1, *TURNS])
@@ -18,3 +19,8 @@ def test_a_photograph_is_turned_as_its_tag_asks(tmp_path, tag):
         expected = ImageOps.exif_transpose(image).convert("RGB")
     assert read_image(tmp_path / "phone.png", upright=True).tobytes() == expected.tobytes()
     assert read_image(tmp_path / "phone.png").size == (40, 24)
+
+
+def test_a_recipe_takes_all_greys_by_default():
+    """Its default is written out, so that `alrp recipes` needs no NumPy, and is that of the reader of images."""
+    assert Recipe(name="any").grey_range == GREYS
