@@ -10,8 +10,10 @@ import importlib
 import io
 import json
 import re
+import symtable
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,9 +38,6 @@ import where  # noqa: E402
 
 matplotlib.use("agg")  # the solutions' pictures open no windows
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-WITHOUT_TRAINING = {"trains", "needs-training"}
-"""Tags of cells that the solutions can do without."""
-
 WITH_NAMED_ANSWERS = WITH_CAPTIONS = [path for path in PATHS if path.name.startswith("13_")]
 """Chapters whose checks name wrong answers, and whose pictures have captions."""
 
@@ -220,18 +219,49 @@ def test_it_has_three_exercises_that_are_open(path):
         assert set(said.splitlines()) == {"not answered yet"}, all_cells[check].source
 
 
-def run(path: Path, solutions: dict[int, str]) -> Iterator[tuple[int, str]]:
-    """Run a notebook with solutions in place of its stubs: the place of each cell, and what it prints."""
+def solved(path: Path) -> dict[int, str]:
+    """The code of each cell by its place in the notebook, with the solutions in place of the stubs."""
+    code = {place: _python(cell.source) for place, cell in enumerate(cells(path)) if cell.cell_type == "code"}
+    return code | {stub: solution for stub, _, solution in exercises(path)}
+
+
+def needed(code: dict[int, str], wanted: Iterable[int]) -> dict[int, str]:
+    """The cells that are wanted, the first two, which import, and all that define what these use."""
+    kept, used = set(wanted) | set([*code][:2]), set()
+    for place in reversed([*code]):
+        statements = [symtable.symtable(ast.unparse(s), "", "exec") for s in ast.parse(code[place]).body]
+        if place in kept or any(_defined(statement) & used for statement in statements):
+            kept.add(place)
+            for statement in reversed(statements):
+                used = (used - _defined(statement)) | _used(statement)
+    return {place: source for place, source in code.items() if place in kept}
+
+
+def _defined(statement: symtable.SymbolTable) -> set[str]:
+    """The names that a statement gives a value to."""
+    return {s.get_name() for s in statement.get_symbols() if s.is_assigned() or s.is_imported()}
+
+
+def _used(table: symtable.SymbolTable) -> set[str]:
+    """The names of the notebook that a statement, or a function in it, reads."""
+    is_all = table.get_type() == "module"
+    own = {s.get_name() for s in table.get_symbols() if s.is_referenced() and (is_all or s.is_global())}
+    return own.union(*map(_used, table.get_children()))
+
+
+def run(path: Path, code: dict[int, str]) -> Iterator[tuple[int, str]]:
+    """Run cells of a notebook: the place of each, and what it prints."""
     namespace = {"__name__": "__main__", "display": lambda *_: None}
     dtype = torch.get_default_dtype()
     try:
-        for place, cell in enumerate(cells(path)):
-            if cell.cell_type != "code" or tags(cell) & WITHOUT_TRAINING:
-                continue
+        for place, source in code.items():
             with contextlib.redirect_stdout(io.StringIO()) as said:
-                exec(compile(_python(solutions.get(place, cell.source)), f"{path.name}[{place}]", "exec"), namespace)
+                exec(compile(source, f"{path.name}[{place}]", "exec"), namespace)
             yield place, said.getvalue()
     finally:
+        for folder in namespace.values():  # the cell that removes them may be left out
+            if isinstance(folder, tempfile.TemporaryDirectory):
+                folder.cleanup()
         torch.set_default_dtype(dtype)
         plt.close("all")
 
@@ -242,7 +272,7 @@ def test_its_solutions_are_right(path, monkeypatch):
     """With the folded solutions in place of the stubs, every check says that it is right."""
     monkeypatch.chdir(NOTEBOOKS)
     checks = {check for _, check, _ in exercises(path)}
-    for place, said in run(path, {stub: code for stub, _, code in exercises(path)}):
+    for place, said in run(path, needed(solved(path), checks)):
         if place in checks:
             assert set(said.splitlines()) == {"right"}, (cells(path)[place].source, said)
 
@@ -258,7 +288,7 @@ def test_its_exercises_name_two_wrong_answers_each(path, monkeypatch, capsys):
         known.append((expected, tolerance, wrong))
 
     monkeypatch.setattr(course, "check", note)
-    for _ in run(path, {stub: code for stub, _, code in exercises(path)}):
+    for _ in run(path, needed(solved(path), {check for _, check, _ in exercises(path)})):
         pass
     assert len(known) == len(exercises(path))
     for expected, tolerance, wrong in known:
@@ -308,9 +338,9 @@ def _ladders(path: Path, study, monkeypatch) -> list[str]:
     from figures import seeds
 
     monkeypatch.setattr(seeds, "shapes", lambda: study)
-    kept = [cell for cell in cells(path, "code")[1:] if not re.search(r"STUDY|rung_of|ladder", cell.source)]
-    left_out = {cells(path).index(cell): "" for cell in kept}
-    return [said for _, said in run(path, left_out)]
+    first, *others = solved(path).items()
+    of_ladder = [(place, source) for place, source in others if re.search(r"STUDY|rung_of|ladder", source)]
+    return [said for _, said in run(path, dict([first, *of_ladder]))]
 
 
 def _python(source: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, distributed, multiprocessing, nn
+from processes import in_processes
+from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
 from alrp_ref import ALRPLoss, SelfBalance, flatten_batch
@@ -85,7 +86,7 @@ def on_one_process() -> Detector:
 def test_ddp_and_fsdp2_train_as_one_process_does(tmp_path):
     """Two processes, one of them without an object in a step, get the parameters, weight and window of one with both
     batches."""
-    multiprocessing.spawn(one_of_two, args=(str(tmp_path),), nprocs=2)
+    in_processes(one_of_two, 2, tmp_path)
     expected = state_of(on_one_process())
     assert expected["criterion.self_balance.weight"] != 50
     for rank in range(2):

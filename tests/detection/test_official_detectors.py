@@ -22,12 +22,13 @@ RECIPES = (
     "focal_foveabox_r50_500",
 )
 LONG = (
+    "alrp_retinanet_r50_500",
     "alrp_retinanet_r101_atss_500",
     "alrp_retinanet_r101_atss_800",
     "ap_foveabox_r50_500",
     "focal_foveabox_r50_500",
 )
-"""One of each kind is enough for every day; the long tests run all."""
+"""One with each assigner and each loss is enough for every day; the long tests run all."""
 
 LARGE = (
     "alrp_retinanet_x101_64x4d_atss_500",

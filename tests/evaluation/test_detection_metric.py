@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 from evaluation.test_evaluate import random_set
-from torch import distributed, multiprocessing
+from processes import in_processes
+from torch import distributed
 
 from alrp_ref.evaluation import DetectionMetric, evaluate
 from alrp_ref.evaluation.detection_metric import NAMES
@@ -90,7 +91,7 @@ def one_of_two(rank, folder):
 
 def test_two_processes_have_the_metrics_of_all_images(tmp_path):
     """Those of one process that sees them in the order of the processes, which is the order among equal scores."""
-    multiprocessing.spawn(one_of_two, args=(str(tmp_path),), nprocs=2)
+    in_processes(one_of_two, 2, tmp_path)
     metric, images = DetectionMetric("xywh"), list(of_images(*random_set(3, images=10)))
     metric.update(*(list(x) for x in zip(*images[::2], *images[1::2], strict=True)))
     expected = metric.compute()

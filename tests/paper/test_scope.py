@@ -3,7 +3,8 @@
 import pytest
 import torch
 from lists import assert_close, random
-from torch import distributed, multiprocessing
+from processes import in_processes
+from torch import distributed
 
 from alrp_ref import ALRPLoss, alrp_loss, ap_loss
 
@@ -56,7 +57,7 @@ def one_of_three(rank: int, folder: str) -> None:
 def on_three_processes(tmp_path_factory) -> list[dict[str, dict[str, torch.Tensor]]]:
     """What each process gets, in every case."""
     folder = tmp_path_factory.mktemp("processes")
-    multiprocessing.spawn(one_of_three, args=(str(folder),), nprocs=3)
+    in_processes(one_of_three, 3, folder)
     return [torch.load(folder / str(rank)) for rank in range(3)]
 
 

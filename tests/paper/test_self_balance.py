@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from lists import assert_close
-from torch import distributed, multiprocessing
+from processes import in_processes
+from torch import distributed
 
 from alrp_ref import ALRPLoss, SelfBalance
 
@@ -233,7 +234,7 @@ def one_of_two(rank: int, folder: str) -> None:
 @pytest.mark.skipif(not distributed.is_available(), reason="this torch has no torch.distributed")
 def test_all_processes_use_one_weight(tmp_path):
     """A step counts with the mean over the processes that had positives: cls .9, .6 and loc .1, .3 here."""
-    multiprocessing.spawn(one_of_two, args=(str(tmp_path),), nprocs=2)
+    in_processes(one_of_two, 2, tmp_path)
     weights = [torch.load(tmp_path / f"weight{rank}") for rank in range(2)]
     assert torch.equal(*weights)
     assert_close(weights[0], (1.5 + 0.4) / 0.4, 1e-6)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from detection.small import EMPTY, SMALL
 from detection.test_waiting import OF_ALL, Reads
-from torch import distributed, multiprocessing
+from processes import in_processes
+from torch import distributed
 from torch.utils.data import Dataset
 
 from alrp_ref import checks
@@ -83,7 +84,7 @@ def one_of_two(rank: int, folder: str) -> None:
 def on_two_processes(tmp_path_factory):
     """What training with one micro-batch, or two, in each of two processes gives."""
     folder = tmp_path_factory.mktemp("processes")
-    multiprocessing.spawn(one_of_two, args=(str(folder),), nprocs=2)
+    in_processes(one_of_two, 2, folder)
     return torch.load(folder / "results")
 
 

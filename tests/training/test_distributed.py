@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from detection.small import SMALL, batch
-from torch import distributed, multiprocessing, nn
+from processes import in_processes
+from torch import distributed, nn
 
 from alrp_ref.detection import build_detector
 from alrp_ref.detection.recipes import with_changes
@@ -54,8 +55,9 @@ def children(process: subprocess.Popen) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes in /proc")
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_the_others_and_the_run_goes_on(shapes, tmp_path, rank):
     """After SIGKILL of one process the other ends within a minute, with a message; the same command then goes on from
     the last checkpoint, and every step is there once."""
@@ -134,7 +136,7 @@ def one_of_two(rank: int, folder: str) -> None:
 def on_two_processes(tmp_path_factory):
     """A folder with what each process says, and what it gets in every case."""
     folder = tmp_path_factory.mktemp("processes")
-    multiprocessing.spawn(one_of_two, args=(str(folder),), nprocs=2)
+    in_processes(one_of_two, 2, folder)
     return folder, [torch.load(folder / str(rank)) for rank in range(2)]
 
 

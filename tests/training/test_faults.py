@@ -6,7 +6,6 @@ import errno
 import io
 import itertools
 import json
-import multiprocessing
 import os
 import pickle
 import random
@@ -22,6 +21,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from processes import fresh
 
 from alrp_ref.data import Layout, make_shapes
 from alrp_ref.data.annotations import read as read_module
@@ -33,12 +33,9 @@ from alrp_ref.training import TrainingStopped, TrainOptions, loop, train
 from alrp_ref.training.log import PARTS, RunLog, read_metrics
 from alrp_ref.training.sampling import SeededDataset
 
-STEPS = 24
+STEPS = 12
 SMALL = {"recipe": {}, "class_names": [], "category_ids": [], "model": {"weight": torch.arange(5000.0)}}
 SIZE_OF_LOG = 100_000  # more than the log of a run here, less than its checkpoint
-
-fresh = multiprocessing.get_context("forkserver")
-fresh.set_forkserver_preload(["alrp_ref.training"])  # so that a process begins at once
 
 
 def quietly(recipe, coco, out, log=lambda text: None, **options):

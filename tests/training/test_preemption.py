@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import fresh
 from training.test_distributed import children, start
-from training.test_faults import STEPS, assert_equal_runs, fresh
+from training.test_faults import STEPS, assert_equal_runs
 
 from alrp_ref import cli
 from alrp_ref.detection.saved_model import load_checkpoint
