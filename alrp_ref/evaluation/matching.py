@@ -43,9 +43,11 @@ def best_first(rows: np.ndarray, max_detections: int) -> np.ndarray:
 
     Shape: `rows` (m, 7), the columns above.
     """
-    rows = rows[np.lexsort((-rows[:, SCORE], rows[:, IMAGE], rows[:, CATEGORY]))]  # stable, as COCO's
-    cell = rows[:, CATEGORY] * (1 + rows[:, IMAGE].max(initial=0)) + rows[:, IMAGE]
-    return rows[np.arange(len(rows)) - np.searchsorted(cell, cell) < max_detections]
+    cell = (rows[:, CATEGORY] * (1 + rows[:, IMAGE].max(initial=0)) + rows[:, IMAGE]).astype(np.int64)
+    order = (-rows[:, SCORE]).argsort(kind="stable")  # as COCO's
+    order = order[cell[order].argsort(kind="stable")]
+    cell = cell[order]
+    return rows.take(order[np.arange(len(rows)) - np.searchsorted(cell, cell) < max_detections], axis=0)
 
 
 def pairs_of(rows: np.ndarray, objects: Objects) -> Pairs:
@@ -100,5 +102,5 @@ def matched(rows: np.ndarray, objects: Objects, pairs: Pairs, area: tuple[float,
     counts, iou_of = ~outside(rows[:, 3] * rows[:, 4]), np.zeros(len(rows))
     counts[detection[own]] = ~is_ignored[found[own]]
     iou_of[detection[own]] = ious[own]
-    of_detections = (rows[counts, column] for column in (CATEGORY, IMAGE, SCORE))
+    of_detections = (rows[:, column][counts] for column in (CATEGORY, IMAGE, SCORE))
     return Matches(*of_detections, iou_of[counts], objects.category[~is_ignored], objects.image[~is_ignored])
