@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,13 @@ def metrics_of(
     content: Content, objects: Objects, rows: np.ndarray, *, area: str, max_detections: int, threshold: float | None
 ) -> Metrics:
     """`evaluate` for ground truth and detections that have been read. Args: `rows`, those of `rows_of`."""
-    precision, recall = _accumulated(content, rows, area, max_detections)
     names = {c["id"]: c["name"] for c in content["categories"]}
     categories = sorted(names)  # the order of the evaluator's class axis
-    found = _matches(rows, objects, area, max_detections)
-    lrps = {name: optimal_lrp_by_class(one, categories) for name, one in found.items()}
+    with ThreadPoolExecutor(1) as beside:  # the evaluator is Rust, which leaves Python free meanwhile
+        curves = beside.submit(_accumulated, content, rows, area, max_detections)
+        found = _matches(rows, objects, area, max_detections)
+        lrps = {name: optimal_lrp_by_class(one, categories) for name, one in found.items()}
+        precision, recall = curves.result()
     at = [] if threshold is None else lrp_by_class(found["first"], categories, threshold)
 
     def metrics(classes: list[int]) -> dict[str, float]:

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -53,16 +52,14 @@ def _columns(detections: list, image: Callable, category: Callable) -> np.ndarra
     """The rows, vectorised; None if any detection may have a `_problem`, or an id in another form."""
     try:
         boxes, score = ([detection[key] for detection in detections] for key in ("bbox", "score"))
-        is_four = set(map(len, boxes)) <= {4}
-        box, score = np.array(list(chain.from_iterable(boxes))), np.array(score)
+        box, score = np.array(boxes), np.array(score)
         finders = {"image_id": image, "category_id": category}
         ids = (list(map(find, map(itemgetter(key), detections))) for key, find in finders.items())
         image, category = (np.array(numbers, dtype=np.float64) for numbers in ids)  # None is NaN
     except (KeyError, TypeError, ValueError):
         return None
-    if not is_four or score.shape != (len(detections),) or any(x.dtype.kind not in "iuf" for x in (box, score)):
+    if box.shape != (len(score), 4) or score.ndim != 1 or any(x.dtype.kind not in "iuf" for x in (box, score)):
         return None
-    box = box.reshape(-1, 4)
     if not all(np.isfinite(x).all() for x in (image, box, score, category)) or (box[:, 2:] < 0).any():
         return None
     return np.column_stack([image, box, score, category]).astype(np.float64, copy=False)
