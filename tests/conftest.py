@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items):
 # "fast" draws the same examples each time and writes nothing; HYPOTHESIS_PROFILE=thorough looks for new ones.
 hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None, database=None)
-hypothesis.settings.register_profile("long", max_examples=5000, deadline=None, database=None)  # 100,000 in a fuzz test
+hypothesis.settings.register_profile("long", max_examples=10_000, deadline=None, database=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 

@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
     "command, package",
     [
         ("torchvision_retinanet.py", "torchvision"),
-        ("torchvision_retinanet.py --model fcos", "torchvision"),
+        pytest.param("torchvision_retinanet.py --model fcos", "torchvision", marks=pytest.mark.slow),
         ("ultralytics_yolo.py", "ultralytics"),
         ("transformers_rt_detr.py", "transformers"),
         ("lightning_retinanet.py", "lightning"),

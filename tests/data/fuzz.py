@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-FUZZ = settings(max_examples=20 * settings.default.max_examples, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=10 * settings.default.max_examples, suppress_health_check=list(HealthCheck))
 
 hostile = st.one_of(
     st.none(),

@@ -1,6 +1,6 @@
 """`alrp check-data` finds before a run all that would stop it, and a data set in which it finds nothing trains.
 
-The fuzz test draws 1,000 data sets; HYPOTHESIS_PROFILE=long, 100,000.
+The fuzz test draws 500 data sets; HYPOTHESIS_PROFILE=long, 100,000.
 """
 
 import csv

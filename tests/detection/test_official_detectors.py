@@ -102,17 +102,8 @@ def test_official_head_outputs(run: Run, ours: str, theirs: str):
         assert_close(level.flatten()[: len(expected)].tolist(), expected, rtol=1e-9, atol=1e-12)
 
 
-def check_detections(detections: list[dict[str, Tensor]], recipe: str) -> None:
-    for found, wanted in zip(detections, official.expected_detections(recipe), strict=True):
-        assert_close(found, wanted, rtol=1e-9, atol=1e-9)
-
-
 def test_official_detections(run: Run, request):
     """Boxes, scores, labels and order of the detections of both images are the release's."""
-    check_detections(run.detections, request.node.callspec.params["run"])
-
-
-@pytest.mark.parametrize("recipe", [LARGE[0], *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE[1:])])
-def test_official_detections_of_the_large_detectors(recipe: str):
-    """The same, for detectors whose training step is left to the long tests."""
-    check_detections(released(recipe).eval()(official.images()), recipe)
+    recipe = request.node.callspec.params["run"]
+    for found, wanted in zip(run.detections, official.expected_detections(recipe), strict=True):
+        assert_close(found, wanted, rtol=1e-9, atol=1e-9)

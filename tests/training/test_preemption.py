@@ -107,7 +107,7 @@ def assert_equal(one: Path, other: Path) -> None:
     assert (one / "evaluations.csv").read_bytes() == (other / "evaluations.csv").read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_job_that_is_asked_to_end_loses_nothing(shapes, whole, tmp_path, number):
     """The signal goes to every process of the job, its data workers too; the command that is printed resumes it, and
     the run ends with the same bytes as one that nobody stopped."""
