@@ -88,14 +88,15 @@ def values(
     least = -1 if targets.dtype.is_signed else 0  # -1 would wrap around in an unsigned comparison
     wrong += [_wrong_values("targets", targets, least, 1, "be 1 (positive), 0 (negative) or -1 (ignored)", wait)]
     found = (targets == 1).sum()
+    found = int(found) if wait else found
     if num_positives is not None:
         wrong += [found != num_positives]
         if wait and wrong[-1]:
-            raise ValueError(f"num_positives must be the {int(found)} positives in targets, got {num_positives}")
+            raise ValueError(f"num_positives must be the {found} positives in targets, got {num_positives}")
     if of_numbers is not None:
         wrong += [found != numbers.numel()]
         if wait and wrong[-1]:
-            raise _not_one_each(of_numbers, numbers, f"the {int(found)} positives")
+            raise _not_one_each(of_numbers, numbers, f"the {found} positives")
         is_open = math.isinf(of_numbers.greatest)
         rule = "be finite and not negative" if is_open else f"be in [{of_numbers.least}, {of_numbers.greatest}]"
         greatest = torch.finfo(numbers.dtype).max if is_open else of_numbers.greatest
@@ -134,7 +135,7 @@ def warn(text: str) -> None:
 def _without_padding(logits: Tensor, targets: Tensor, wait: bool) -> Tensor:
     """The logits with 0 for each ignored -inf, which is how padding is masked. Without any such, no copy if we wait."""
     logits = logits.detach()
-    if wait and not (logits.numel() > 0 and logits.amin() == -torch.inf):
+    if wait and not (logits.numel() > 0 and logits.amin().item() == -torch.inf):
         return logits
     return logits.masked_fill((logits == -torch.inf) & (targets == -1), 0)
 
@@ -204,14 +205,16 @@ def is_asynchronous(tensor: Tensor) -> bool:
     return tensor.device.type == "cuda" or torch.compiler.is_compiling() or is_fake(tensor)
 
 
-def _wrong_values(name: str, tensor: Tensor, low: float, high: float, rule: str, wait: bool) -> Tensor:
+def _wrong_values(name: str, tensor: Tensor, low: float, high: float, rule: str, wait: bool) -> Tensor | None:
+    """Raise ValueError if a value is below `low`, above `high` or NaN. Without `wait`, instead: whether one is."""
     if tensor.numel() == 0:
         return tensor.new_zeros((), dtype=torch.bool)
     least, greatest = tensor.detach().aminmax()  # both NaN if any value is
-    is_wrong = ~((least >= low) & (greatest <= high))
-    if wait and is_wrong:
+    if not wait:
+        return ~((least >= low) & (greatest <= high))
+    if not (least.item() >= low and greatest.item() <= high):
         wrong = ~((tensor >= low) & (tensor <= high))
         where = int(wrong.nonzero()[0])
         found = f"{tensor[where]:g} at position {where} ({int(wrong.sum())} such of {wrong.numel()})"
         raise ValueError(f"{name} must {rule}, got {found}")
-    return is_wrong
+    return None

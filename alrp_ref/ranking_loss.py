@@ -72,7 +72,7 @@ class RankingLoss:
         if numbers is not None:
             by_numbers = out[-2]
             still = (numbers - numbers.detach()).to(by_numbers.dtype)  # 0, and its derivative is 1
-            values[-1] = values[-1] + (by_numbers * still).sum().to(values[-1].dtype)
+            values[-1] = values[-1] + (by_numbers @ still).to(values[-1].dtype)
         return *values, rank
 
     def compute(
@@ -106,18 +106,19 @@ class RankingLoss:
 
         # A loss of NaN is what a training loop looks for, whenever it next reads the loss. An assertion on a GPU would
         # leave no device to go on with.
-        factor = torch.ones((), dtype=dtype, device=logits.device)
-        if wrong is not None:
-            factor = torch.where(wrong, torch.nan, factor)
-        values = [part.value.to(dtype) * factor for part in parts]
-        (rows, columns), by_numbers = parts[0].gradient, parts[-1].gradient
-        if not isinstance(by_numbers, Tensor):
-            by_numbers = s_pos.new_zeros(0 if numbers is None else len(s_pos))
         # `DistributedDataParallel` takes the mean of the processes' gradients. Of a loss that all share, each has only
         # the part that goes through its own examples, and the whole is their sum.
-        factor = factor * scope.number_of_processes
-        by_numbers = scope.local_part(by_numbers) * factor if numbers is not None else by_numbers
-        rank, rows = scope.local_part(rank).to(dtype), scope.local_part(rows)
+        factor = torch.full((), scope.number_of_processes, dtype=dtype, device=logits.device)
+        values = [part.value.to(dtype) for part in parts]
+        if wrong is not None:
+            factor = torch.where(wrong, torch.nan, factor)
+            values = [torch.where(wrong, torch.nan, value) for value in values]
+        (rows, columns), by_numbers = parts[0].gradient, parts[-1].gradient
+        if not isinstance(by_numbers, Tensor):
+            by_numbers = torch.zeros_like(s_pos)
+        rank, rows, by_numbers = scope.local_part(rank).to(dtype), scope.local_part(rows), scope.local_part(by_numbers)
+        if wrong is not None or scope.number_of_processes > 1:
+            by_numbers = by_numbers * factor
         return *values, rank, positives, rows, columns, by_numbers, factor
 
     def keep(self, ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
@@ -168,8 +169,8 @@ class RankingLoss:
             size = torch.library.get_ctx().new_dynamic_size()
         scalars = [logits.new_empty((), dtype=dtype) for _ in range(self.num_parts)]
         rank, positives = logits.new_empty(size, dtype=dtype), logits.new_empty(size, dtype=torch.int64)
-        rows, columns = logits.new_empty(size, dtype=exact), logits.new_empty(logits.shape, dtype=dtype)
-        by_numbers = logits.new_empty(0 if numbers is None else size, dtype=exact)
+        rows, by_numbers = (logits.new_empty(size, dtype=exact) for _ in range(2))
+        columns = logits.new_empty(logits.shape, dtype=dtype)
         return *scalars, rank, positives, rows, columns, by_numbers, torch.empty_like(scalars[0])
 
 

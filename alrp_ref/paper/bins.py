@@ -34,13 +34,13 @@ class Bins:
     def sums(self, w: Tensor | None) -> Tensor:
         """Of each bin, the total weight and the total of weight times offset from the bend below. (J,) -> (2, 2I+1)."""
         # Counts are integers: in float32, all that some devices have, a sum of ones ends at 2^24.
-        weight = torch.zeros_like(self.bend_below, dtype=torch.int32 if w is None else None)
-        moment = torch.zeros_like(self.bend_below)
-        one = weight.new_ones(()).expand(len(self.s_j))
-        for w_part, s, bin in self._parts(one if w is None else w.to(weight.dtype), self.s_j, self.bin):
+        one = self.s_j.new_ones((), dtype=torch.int32).expand(len(self.s_j))
+        weights = one if w is None else w.to(self.bend_below.dtype)
+        weight = moment = None
+        for w_part, s, bin in self._parts(weights, self.s_j, self.bin):
             offset, lane = self._offset(s, bin), _lanes(bin)
-            weight = weight + _bin_sums(w_part, lane, len(weight))
-            moment = moment + _bin_sums(offset if w is None else offset.mul_(w_part), lane, len(moment))
+            sums = [self._bin_sums(x, lane) for x in (w_part, offset if w is None else offset.mul_(w_part))]
+            weight, moment = sums if weight is None else (weight + sums[0], moment + sums[1])
         sums = torch.stack([weight.to(moment.dtype), moment])
         return sums if self.reduce is None else self.reduce(sums)
 
@@ -56,6 +56,12 @@ class Bins:
         """How far a score lies above the bend below it; 0 in bin 0, which has none."""
         return (s - self.bend_below.index_select(0, bin)).clamp_(min=0)
 
+    def _bin_sums(self, x: Tensor, lane: Tensor) -> Tensor:
+        """The sum of the numbers in each bin. Shape: (J,) -> (2I+1,)."""
+        lanes = LANES if x.device.type == "cuda" else 1
+        sums = x.new_zeros(len(self.bend_below) * lanes).index_add_(0, lane, x)
+        return sums if lanes == 1 else sums.view(-1, lanes).sum(1, dtype=x.dtype)
+
     def _parts(self, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
         size = max(1, len(self.s_j)) if self.s_j.device.type == "cuda" else PART
         return zip(*(column.split(size) for column in columns), strict=True)
@@ -66,9 +72,3 @@ def _lanes(bin: Tensor) -> Tensor:
     if bin.device.type != "cuda":
         return bin
     return torch.arange(len(bin), dtype=bin.dtype, device=bin.device).remainder_(LANES).add_(bin, alpha=LANES)
-
-
-def _bin_sums(x: Tensor, lane: Tensor, bins: int) -> Tensor:
-    """The sum of the numbers in each bin. Shape: (J,) -> (bins,)."""
-    lanes = LANES if x.device.type == "cuda" else 1
-    return x.new_zeros(bins * lanes).index_add_(0, lane, x).view(bins, lanes).sum(1, dtype=x.dtype)

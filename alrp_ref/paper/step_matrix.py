@@ -50,9 +50,10 @@ class Ramps:
         # Outside all ramps no product changes. Leaving these gaps out of the sums keeps the rounding error of a wide
         # gap from being divided by the width of a narrow ramp.
         self.in_ramp = torch.where(self.is_start, 1, -1).cumsum(0)[:-1] > 0  # (2I-1,)
-        # H(0) as the rounded bends give it: 1/2, unless a ramp is as narrow as the rounding of the scores.
-        at_zero = torch.where(self.width > 0, (s_i - self.bends[self.start]) / self.width, 1)
-        self.diagonal = at_zero if others_only else None
+        self.is_hard = self.width <= 0  # narrower than the rounding of the scores: the hard step
+        self.diagonal = None
+        if others_only:  # H(0) as the rounded bends give it: 1/2, or 1 of the hard step
+            self.diagonal = torch.where(self.is_hard, 1, (s_i - self.bends[self.start]) / self.width)
         self.bins = Bins(self.bends, s_j, reduce)
 
     def row_sums(self, w: Tensor | None = None) -> Tensor:
@@ -71,8 +72,7 @@ class Ramps:
         area = torch.where(self.in_ramp, above[1:] * self.gap + moment[1:-1], 0)  # by which R falls to the next bend
         r = torch.cat([_suffix_sum(area), area.new_zeros(1)])  # R at each bend, less its falls outside all ramps
         ramp_mean = (r[self.start] - r[self.end]) / self.width
-        # A ramp narrower than the rounding of the scores (width 0) is the hard step.
-        rows = torch.where(self.width > 0, ramp_mean, above[self.start])
+        rows = torch.where(self.is_hard, above[self.start], ramp_mean)
         if self.diagonal is not None:
             rows = rows - (self.diagonal if w is None else self.diagonal * w)
         return rows
@@ -92,12 +92,11 @@ class Ramps:
         if self.shape[0] == 0:
             return c.new_zeros(self.shape[1])
         c = c.to(self.bends.dtype)
-        is_hard = self.width <= 0
-        rise = torch.where(is_hard, 0, c / self.width)[self.row_of_bend]
+        rise = torch.where(self.is_hard, 0, c / self.width)[self.row_of_bend]
         slope = torch.where(self.in_ramp, torch.where(self.is_start, rise, -rise).cumsum(0)[:-1], 0)
-        jump = torch.where(self.is_start, torch.where(is_hard, c, 0)[self.row_of_bend], 0)
+        jump = torch.where(self.is_start, torch.where(self.is_hard, c, 0)[self.row_of_bend], 0)
         value = jump.cumsum(0)
-        value[1:] += (slope * self.gap).cumsum(0)
+        value[1:].add_((slope * self.gap).cumsum(0))
         zero = value.new_zeros(1)
         columns = self.bins.interpolate(torch.cat([zero, value]), torch.cat([zero, slope, zero]))
         return columns if self.diagonal is None else columns - (self.diagonal * c).to(columns.dtype)
@@ -126,12 +125,12 @@ class StepMatrix:
         self, s_i: Tensor, s_j: Tensor, delta: float, *, others_only: bool = False, reduce: Reduce | None = None
     ):
         self.ramps = Ramps(s_i, s_j, delta, others_only, reduce)
-        self.scale: Tensor | float = 1.0  # of each row
+        self.scale: Tensor | float | None = None  # of each row; None for 1
         self.shape = (len(s_i), len(s_j))
 
     def __matmul__(self, w: Tensor) -> Tensor:
         r"""Row sums :math:`\sum_j H(x_{ij})\, w_j`. Shape: (J,) -> (I,)."""
-        return self.scale * self.ramps.row_sums(w)
+        return self._scaled(self.ramps.row_sums(w))
 
     @property
     def T(self) -> "_Transposed":
@@ -141,7 +140,7 @@ class StepMatrix:
 
     def sum(self, dim: int) -> Tensor:
         """Sums of the rows (`dim` 1) or of the columns (`dim` 0). Shape: (I,) or (J,)."""
-        return self.scale * self.ramps.counts if dim == 1 else self.T @ self.ramps.bends.new_ones(self.shape[0])
+        return self._scaled(self.ramps.counts) if dim == 1 else self.ramps.column_sums(self._factors())
 
     def __mul__(self, factor: Tensor | float) -> "StepMatrix":
         """This matrix with every row multiplied by a number. Shape: (I, 1) or a number.
@@ -156,17 +155,26 @@ class StepMatrix:
                 )
             factor = factor[:, 0]
         scaled = copy(self)  # the ramps are shared
-        scaled.scale = self.scale * factor
+        scaled.scale = self._scaled(factor)
         return scaled
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: Tensor | float) -> "StepMatrix":
         """This matrix with every row divided by a number. Shape: (I, 1) or a number."""
-        return self * (1 / divisor)
+        return self * (divisor.reciprocal() if isinstance(divisor, Tensor) else 1 / divisor)
 
     def __neg__(self) -> "StepMatrix":
         return self * -1
+
+    def _scaled(self, x: Tensor | float) -> Tensor | float:
+        return x if self.scale is None else self.scale * x
+
+    def _factors(self) -> Tensor:
+        """One factor for each row, (I,)."""
+        if isinstance(self.scale, Tensor) and self.scale.ndim:
+            return self.scale
+        return self._scaled(self.ramps.bends.new_ones(self.shape[0]))
 
 
 class _Transposed:
@@ -174,7 +182,7 @@ class _Transposed:
         self.matrix = matrix
 
     def __matmul__(self, c: Tensor) -> Tensor:
-        return self.matrix.ramps.column_sums(self.matrix.scale * c)
+        return self.matrix.ramps.column_sums(self.matrix._scaled(c))
 
 
 Pairs = Tensor | StepMatrix
