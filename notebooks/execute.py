@@ -3,11 +3,13 @@
 Usage: python notebooks/execute.py [NOTEBOOK ...], all of them without arguments.
 
 A second run changes nothing: outputs that may differ from run to run, such as times, carry the tag
-nbval-ignore-output, and stay what they are. To have one made anew, clear it first.
+nbval-ignore-output, and stay what they are as long as their cell does; a second tag is the checksum of
+its text. To have one made anew, clear it first.
 """
 
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import nbformat
@@ -28,7 +30,7 @@ def main(paths: list[str]) -> None:
         settled = {
             cell.id: cell.outputs
             for cell in notebook.cells
-            if IGNORED in cell.metadata.get("tags", [])
+            if IGNORED in cell.metadata.get("tags", []) and checksum(cell) in cell.metadata.tags
         }
         began = time.perf_counter()
         NotebookClient(
@@ -41,9 +43,17 @@ def main(paths: list[str]) -> None:
         for cell in notebook.cells:
             if settled.get(cell.id):
                 cell.outputs = settled[cell.id]
+            if IGNORED in cell.metadata.get("tags", []):
+                own = [tag for tag in cell.metadata.tags if not tag.startswith("source:")]
+                cell.metadata.tags = [*own, checksum(cell)]
         tidy(notebook)
         nbformat.write(notebook, path)
         print(f"{path.name:<45} {time.perf_counter() - began:6.1f} s", flush=True)
+
+
+def checksum(cell: nbformat.NotebookNode) -> str:
+    """A tag for the text of a cell."""
+    return f"source:{zlib.crc32(cell.source.encode()):08x}"
 
 
 def tidy(notebook: nbformat.NotebookNode) -> None:

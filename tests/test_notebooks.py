@@ -113,6 +113,14 @@ def test_an_output_that_is_not_compared_has_a_reason(path):
 
 
 @every_notebook
+def test_an_output_that_is_kept_is_of_its_cell(path):
+    """The text of a cell whose output nbval ignores has not been changed since."""
+    for cell in cells(path, "code"):
+        if "nbval-ignore-output" in tags(cell):
+            assert execute.checksum(cell) in tags(cell), f"run `make notebooks`: {cell.source}"
+
+
+@every_notebook
 def test_no_cell_is_longer_than_25_lines(path):
     """A code cell fits on a screen."""
     for cell in cells(path, "code"):
@@ -177,6 +185,7 @@ def _ignore(cell):
             lambda cell: cell.metadata.update(tags=["nbval-ignore-output"]),
             test_an_output_that_is_not_compared_has_a_reason,
         ),
+        (_ignore, test_an_output_that_is_kept_is_of_its_cell),
         (lambda cell: cell.update(source="\n" * 30), test_no_cell_is_longer_than_25_lines),
         (lambda cell: cell.metadata.update(execution={}), test_its_metadata_says_nothing_of_the_run),
     ],
