@@ -1,12 +1,12 @@
-"""Claim, the details: every run on shapes, the two switches, how the runs were made.
+"""Claim, the details: every run on shapes, the two switches, the ladder, how the runs were made.
 
 The text is `claim_details.md.j2`.
 """
 
-from figures.claim import on_shapes, square, to_train
+from figures.claim import LADDER, on_shapes, square, to_train
 from figures.prose import render
 
 
 def draw() -> str:
     """The page."""
-    return render("claim_details", shapes=on_shapes(), square=square(), recipes=to_train())
+    return render("claim_details", shapes=on_shapes(), square=square(), ladder=square(LADDER), recipes=to_train())

@@ -2,7 +2,8 @@
 
 Four positives and six negatives, thirty steps of gradient descent on their scores; the list and the rates of the
 interactive picture `race.js`. The first step of each loss moves the scores by the same total. Each step raises the
-IoUs by the same total, too: cross entropy and AP Loss raise all alike, aLRP Loss by its gradients of the boxes.
+IoUs by the same total, too, less what would pass 1: cross entropy and AP Loss raise all alike, aLRP Loss by its
+gradients of the boxes.
 """
 
 from itertools import pairwise
@@ -33,8 +34,11 @@ class State(NamedTuple):
         """The examples, best score first."""
         return self.scores.argsort(descending=True, stable=True).tolist()
 
-    def average_precision(self, iou: float) -> float:
-        """Sum of the interpolated precisions of the true positives over the number of objects."""
+    def average_precision(self, *ious: float) -> float:
+        """Sum of the interpolated precisions of the true positives over the number of objects, mean over the IoUs."""
+        return sum(map(self._average_precision, ious)) / len(ious)
+
+    def _average_precision(self, iou: float) -> float:
         true = torch.tensor([k < len(S_POS) and float(self.ious[k]) >= iou for k in self.ranking()]).double()
         precision = true.cumsum(0) / torch.arange(1, len(true) + 1)
         return float((precision.flip(0).cummax(0).values.flip(0) * true).sum() / len(S_POS))
@@ -66,6 +70,8 @@ def states(loss: str) -> list[State]:
     return found
 
 
+METRICS = {"AP": tuple(k / 100 for k in range(50, 100, 5)), "AP50": (0.5,), "AP75": (0.75,), "AP90": (0.9,)}
+"""Their names and IoUs."""
 COLUMN, ROW, TOP, WIDE = 230, 30, 44, 206
 SECONDS, HELD = 15, (0.06, 0.2)
 """How long it takes; which parts of it show the first and the last list."""
@@ -91,14 +97,14 @@ def draw() -> Svg:
             label = _text(x + 10, 18, "positive" if positive else "negative", fill="white")
             body.append(f'<g id="{name}">{bar}{label}</g>')
         below = TOP + ROW * len(TARGETS) + 22
-        for line, iou in enumerate((0.5, 0.75, 0.9)):
-            values = [f"{state.average_precision(iou):.2f}" for state in of_loss]
-            body.append(_text(x, below + 22 * line, f"AP{100 * iou:.0f}", fill=GREY))
+        for line, (metric, ious) in enumerate(METRICS.items()):
+            values = [f"{state.average_precision(*ious):.2f}" for state in of_loss]
+            body.append(_text(x, below + 22 * line, metric, fill=GREY))
             for n, value in enumerate(dict.fromkeys(values)):
                 name = f"{'abc'[column]}{line}v{n}"
                 styles.append(_keyframes(name, "opacity", ["1" if v == value else "0" for v in values], jump=True))
                 body.append(_text(x + WIDE, below + 22 * line, value, fill=INK, anchor="end", name=name))
-    height = below + 22 * 2 + 36
+    height = below + 22 * (len(METRICS) - 1) + 36
     note = "Each loss moves the same ten scores. Blue: the IoU of a positive with its object."
     body.append(_text(20, height - 14, note, fill=GREY, size=13))
     style = "\n".join(styles)

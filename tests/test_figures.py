@@ -203,6 +203,16 @@ def test_a_list_sorts_itself_in_the_readmes_animation(loss: str):
     assert best_box_on_top == (loss == "aLRP Loss")
 
 
+def test_the_best_box_on_top_is_not_more_ap_in_the_readmes_animation():
+    """As its text says: AP Loss ends with more AP and AP75 than aLRP Loss, with as much AP50, and with less AP90."""
+    ours, theirs = (
+        {name: race.states(loss)[-1].average_precision(*ious) for name, ious in race.METRICS.items()}
+        for loss in ("aLRP Loss", "AP Loss")
+    )
+    assert theirs["AP"] > ours["AP"] and theirs["AP75"] > ours["AP75"]
+    assert theirs["AP50"] == ours["AP50"] and theirs["AP90"] < ours["AP90"]
+
+
 def test_the_animation_shows_each_state():
     """Places, IoUs and APs of the last states are those that a viewer without motion shows; the file is small."""
     svg = race.draw()
@@ -213,9 +223,9 @@ def test_the_animation_shows_each_state():
             assert f"#{column}{k} {{ transform: translateY({race.TOP + race.ROW * place}px);" in svg
         for k, iou in enumerate(last.ious):
             assert f"#{column}{k}w {{ transform: scaleX({iou:.3f});" in svg
-        for line, iou in enumerate((0.5, 0.75, 0.9)):
+        for line, ious in enumerate(race.METRICS.values()):
             (shown,) = re.findall(rf"#({column}{line}v\d+) {{ opacity: 1;", svg)
-            assert re.search(rf'id="{shown}" .*>{last.average_precision(iou):.2f}<', svg)
+            assert re.search(rf'id="{shown}" .*>{last.average_precision(*ious):.2f}<', svg)
 
 
 def test_figure_3_draws_the_logs():

@@ -64,8 +64,9 @@ function render({ el }) {
     }));
     const row = (name, value) => [name, ...runs.map((states) => digits(value(states[step]), 2))];
     const ap = (t) => (s) => averagePrecision(ranked(s).map(({ iou }) => (iou >= t ? 1 : 0)), POS.length);
-    numbers.fill([row("AP50", ap(0.5)), row("AP75", ap(0.75)), row("AP90", ap(0.9)),
-      row("mean IoU", (s) => sum(s.ious) / POS.length)]);
+    const ious = Array.from({ length: 10 }, (_, k) => (50 + 5 * k) / 100);
+    numbers.fill([row("AP", (s) => sum(ious.map((t) => ap(t)(s))) / ious.length), row("AP50", ap(0.5)), row("AP75", ap(0.75)),
+      row("AP90", ap(0.9)), row("mean IoU", (s) => sum(s.ious) / POS.length)]);
     count.textContent = `step ${step} of ${LAST}`;
     set(play, { "aria-pressed": timer !== null });
     el.dataset.step = step;
@@ -86,7 +87,7 @@ function render({ el }) {
   frame(el, html("div", {}, play, html("button", { type: "button", onclick: () => (stop(), forward()) }, "step"),
     html("button", { type: "button", onclick: again }, "reset"), count), picture,
     html("p", {}, "All three begin with the same list. Their first steps move the scores by the same total, and each step raises " +
-      "the IoUs by the same total. Cross entropy and AP Loss raise all alike; aLRP Loss gives the boxes on top more."),
+      "the IoUs by the same total, less what would pass 1. Cross entropy and AP Loss raise all alike; aLRP Loss gives the boxes on top more."),
     numbers.node);
 }
 
