@@ -16,6 +16,7 @@ ON_SHAPES = [
     ("AP Loss", "ap", 10_000),
     ("AP Loss, mean GIoU × 3", "ap_alike_3", 10_000),
     ("focal loss", "focal", 10_000),
+    ("RS Loss", "rs", 10_000),
     ("aLRP Loss", "alrp", 20_000),
     ("AP Loss", "ap", 20_000),
     ("AP Loss, mean GIoU × 3", "ap_alike_3", 20_000),
@@ -41,6 +42,7 @@ SWITCHES = [
 
 LADDER = [
     ("AP Loss", "unweighted mean", "3", "ap_alike_3"),
+    ("AP Loss", "unweighted mean", "10", "ap_alike_10"),
     ("AP Loss", "weighted by score", "2", "ap_scored_2"),
     ("AP Loss", "weighted by score", "3", "ap_scored_3"),
     ("AP Loss", "weighted by rank", "5", "ap_ordered_5"),
@@ -49,7 +51,7 @@ LADDER = [
 ]
 """The same, from no order of the boxes to the steepest. Rows that have not been run are left out of the table."""
 
-IN_SHORT = [row for row in ON_SHAPES if row[1] in ("alrp", "ap", "focal", "ap_alike_3")]
+IN_SHORT = [row for row in ON_SHAPES if row[1] in ("alrp", "ap", "focal", "ap_alike_3", "rs")]
 
 
 def draw() -> str:
