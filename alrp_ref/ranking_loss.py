@@ -109,10 +109,10 @@ class RankingLoss:
         # `DistributedDataParallel` takes the mean of the processes' gradients. Of a loss that all share, each has only
         # the part that goes through its own examples, and the whole is their sum.
         factor = torch.full((), scope.number_of_processes, dtype=dtype, device=logits.device)
-        values = [part.value.to(dtype) for part in parts]
         if wrong is not None:
             factor = torch.where(wrong, torch.nan, factor)
-            values = [torch.where(wrong, torch.nan, value) for value in values]
+            parts = [part._replace(value=torch.where(wrong, torch.nan, part.value)) for part in parts]
+        values = [part.value.to(dtype) for part in parts]
         (rows, columns), by_numbers = parts[0].gradient, parts[-1].gradient
         if not isinstance(by_numbers, Tensor):
             by_numbers = torch.zeros_like(s_pos)
@@ -169,8 +169,8 @@ class RankingLoss:
             size = torch.library.get_ctx().new_dynamic_size()
         scalars = [logits.new_empty((), dtype=dtype) for _ in range(self.num_parts)]
         rank, positives = logits.new_empty(size, dtype=dtype), logits.new_empty(size, dtype=torch.int64)
-        rows, by_numbers = (logits.new_empty(size, dtype=exact) for _ in range(2))
-        columns = logits.new_empty(logits.shape, dtype=dtype)
+        rows, columns = logits.new_empty(size, dtype=exact), logits.new_empty(logits.shape, dtype=dtype)
+        by_numbers = logits.new_empty(size, dtype=exact)
         return *scalars, rank, positives, rows, columns, by_numbers, torch.empty_like(scalars[0])
 
 

@@ -72,10 +72,13 @@ def on_shapes(shown: Sequence[tuple[str, str, int]] = ON_SHAPES) -> list[list[st
 
 def square(shown: Sequence[tuple[str, str, str, str]] = SWITCHES) -> list[list[str]]:
     """Who trains the scores, and who the boxes."""
-    rows, there = [["scores by", "errors of the boxes", "their weight", "seeds", *MEASURED]], seeds.shapes().cells
-    return rows + [
-        [scores, boxes, weight, *of_run(recipe)] for scores, boxes, weight, recipe in shown if (recipe, 10_000) in there
-    ]
+    rows = [["scores by", "errors of the boxes", "their weight", "seeds", *MEASURED]]
+    return rows + [[scores, boxes, weight, *of_run(recipe)] for scores, boxes, weight, recipe in shown]
+
+
+def ladder() -> list[tuple[str, str, str, str]]:
+    """The rows of `LADDER` that have been run."""
+    return [row for row in LADDER if (row[-1], 10_000) in seeds.shapes().cells]
 
 
 def on_photographs() -> list[list[str]]:
@@ -95,9 +98,8 @@ def elsewhere() -> list[list[str]]:
 
 def to_train() -> list[list[str]]:
     """The recipe of each row."""
-    titles = {
-        recipe: f"scores: {scores}; boxes: {boxes}, {weight}" for scores, boxes, weight, recipe in SWITCHES + LADDER
-    }
+    shown = SWITCHES + ladder()
+    titles = {recipe: f"scores: {scores}; boxes: {boxes}, {weight}" for scores, boxes, weight, recipe in shown}
     titles |= {recipe: title for title, recipe, _ in ON_SHAPES}
     titles |= {f"photographs_{loss}": f"photographs, {title}" for loss, title in LOSSES.items()}
     found = recipes.ON_SHAPES | recipes.PHOTOGRAPHS

@@ -39,8 +39,10 @@ class Bins:
         weight = moment = None
         for w_part, s, bin in self._parts(weights, self.s_j, self.bin):
             offset, lane = self._offset(s, bin), _lanes(bin)
-            sums = [self._bin_sums(x, lane) for x in (w_part, offset if w is None else offset.mul_(w_part))]
-            weight, moment = sums if weight is None else (weight + sums[0], moment + sums[1])
+            own = self._bin_sums(w_part, lane)
+            weight = own if weight is None else weight + own
+            own = self._bin_sums(offset if w is None else offset.mul_(w_part), lane)
+            moment = own if moment is None else moment + own
         sums = torch.stack([weight.to(moment.dtype), moment])
         return sums if self.reduce is None else self.reduce(sums)
 
