@@ -29,27 +29,33 @@ ON_SHAPES = [
 ]
 """Title, recipe in `data/length/results.csv`, and length of each row."""
 
-SWITCHES = [
-    ("aLRP Loss", "weighted by rank", "self-balance", "alrp"),
-    ("AP Loss", "weighted by rank", "self-balance", "ap_ordered"),
-    ("aLRP Loss", "weighted by rank", "2", "giou_weight_2"),
-    ("aLRP Loss", "weighted by rank", "5", "giou_weight_5"),
-    ("AP Loss", "weighted by rank", "5", "ap_ordered_5"),
-    ("aLRP Loss", "unweighted mean", "3", "alrp_alike_3"),
-    ("AP Loss", "unweighted mean", "3", "ap_alike_3"),
-]
-"""Who trains the scores, how the errors of the boxes are averaged, their weight, and the recipe."""
+TRAINED_BY = {
+    "alrp": ("aLRP Loss", "weighted by rank", "self-balance"),
+    "ap_ordered": ("AP Loss", "weighted by rank", "self-balance"),
+    "giou_weight_2": ("aLRP Loss", "weighted by rank", "2"),
+    "giou_weight_5": ("aLRP Loss", "weighted by rank", "5"),
+    "ap_ordered_5": ("AP Loss", "weighted by rank", "5"),
+    "alrp_alike_3": ("aLRP Loss", "unweighted mean", "3"),
+    "ap_alike_3": ("AP Loss", "unweighted mean", "3"),
+    "ap_alike_10": ("AP Loss", "unweighted mean", "10"),
+    "ap_scored_2": ("AP Loss", "weighted by score", "2"),
+    "ap_scored_3": ("AP Loss", "weighted by score", "3"),
+    "rs_alike_3": ("RS Loss", "unweighted mean", "3"),
+    "rs": ("RS Loss", "weighted by score", "balance of each step"),
+}
+"""By recipe: who trains the scores, how the errors of the boxes are averaged, and their weight."""
 
-LADDER = [
-    ("AP Loss", "unweighted mean", "3", "ap_alike_3"),
-    ("AP Loss", "unweighted mean", "10", "ap_alike_10"),
-    ("AP Loss", "weighted by score", "2", "ap_scored_2"),
-    ("AP Loss", "weighted by score", "3", "ap_scored_3"),
-    ("AP Loss", "weighted by rank", "5", "ap_ordered_5"),
-    ("RS Loss", "unweighted mean", "3", "rs_alike_3"),
-    ("RS Loss", "weighted by score", "balance of each step", "rs"),
-]
-"""The same, from no order of the boxes to the steepest. Rows that have not been run are left out of the table."""
+
+def _rows(*recipes: str) -> list[tuple[str, str, str, str]]:
+    return [(*TRAINED_BY[recipe], recipe) for recipe in recipes]
+
+
+SWITCHES = _rows(
+    *("alrp", "ap_ordered", "giou_weight_2", "giou_weight_5", "ap_ordered_5"),
+    *("alrp_alike_3", "ap_alike_3"),
+)
+LADDER = _rows("ap_alike_3", "ap_alike_10", "ap_scored_2", "ap_scored_3", "ap_ordered_5", "rs_alike_3", "rs")
+"""From no order of the boxes to the steepest. Rows that have not been run are left out of the table."""
 
 IN_SHORT = [row for row in ON_SHAPES if row[1] in ("alrp", "ap", "focal", "ap_alike_3", "rs")]
 

@@ -224,8 +224,8 @@ def test_it_has_three_exercises_that_are_open(path):
     for stub, check, _ in exercises(path):
         assert "..." in all_cells[stub].source
         assert "check(" in all_cells[check].source
-        before = next((cell for cell in reversed(all_cells[:stub]) if cell.cell_type == "markdown"), None)
-        assert re.search(r"^### Exercise \d", before.source, re.MULTILINE), all_cells[stub].source
+        *_, text = (cell.source for cell in all_cells[:stub] if cell.cell_type == "markdown")
+        assert re.search(r"^### Exercise \d", text, re.MULTILINE), all_cells[stub].source
         said = "".join(output.get("text", "") for output in all_cells[check].outputs)
         assert set(said.splitlines()) == {"not answered yet"}, all_cells[check].source
 

@@ -71,6 +71,12 @@ def test_every_link_inside_the_site_leads_somewhere(site):
                 assert unquote(fragment) in found[target].ids, (path.name, link)
 
 
+def test_no_page_says_that_it_needs_a_kernel(site):
+    """What a notebook says of pictures that stand still without one is not true of the site, where they live."""
+    for path in (site / "notebooks").glob("[01]*.html"):
+        assert "Without a running kernel" not in path.read_text(encoding="utf-8"), path.name
+
+
 def test_nothing_is_loaded_from_elsewhere(site):
     """No page loads a script, a style or a picture from another place than the site's folder."""
     for path, page in pages(site).items():

@@ -140,7 +140,7 @@ class StepMatrix:
 
     def sum(self, dim: int) -> Tensor:
         """Sums of the rows (`dim` 1) or of the columns (`dim` 0). Shape: (I,) or (J,)."""
-        return self._scaled(self.ramps.counts) if dim == 1 else self.ramps.column_sums(self._factors())
+        return self._scaled(self.ramps.counts) if dim == 1 else self.T @ self.ramps.bends.new_ones(self.shape[0])
 
     def __mul__(self, factor: Tensor | float) -> "StepMatrix":
         """This matrix with every row multiplied by a number. Shape: (I, 1) or a number.
@@ -169,12 +169,6 @@ class StepMatrix:
 
     def _scaled(self, x: Tensor | float) -> Tensor | float:
         return x if self.scale is None else self.scale * x
-
-    def _factors(self) -> Tensor:
-        """One factor for each row, (I,)."""
-        if isinstance(self.scale, Tensor) and self.scale.ndim:
-            return self.scale
-        return self._scaled(self.ramps.bends.new_ones(self.shape[0]))
 
 
 class _Transposed:

@@ -87,7 +87,8 @@ function render({ el }) {
   frame(el, html("div", {}, play, html("button", { type: "button", onclick: () => (stop(), forward()) }, "step"),
     html("button", { type: "button", onclick: again }, "reset"), count), picture,
     html("p", {}, "All three begin with the same list. Their first steps move the scores by the same total, and each step raises " +
-      "the IoUs by the same total, less what would pass 1. Cross entropy and AP Loss raise all alike; aLRP Loss gives the boxes on top more."),
+      "the IoUs by the same total, less what would pass 1. Cross entropy and AP Loss raise all alike; aLRP Loss gives the " +
+      "boxes on top more."),
     numbers.node);
 }
 
