@@ -100,32 +100,39 @@ def repository(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_a_downloaded_notebook_runs_in_an_empty_folder(tmp_path):
-    """Its first cell clones the course, installs the clone and no torch, and what the second cell imports is there."""
+def imported() -> set[str]:
+    """The modules that the notebooks import, without the folders that lie beside theirs."""
+    paths = (ROOT / "notebooks").glob("*.ipynb")
+    code = "\n".join(c.source for p in paths for c in nbformat.read(p, 4).cells if c.cell_type == "code")
+    names = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
+    return {name for name in names if not (ROOT / name).is_dir()}
+
+
+def test_the_first_cell_of_a_downloaded_notebook_fetches_the_course(tmp_path):
+    """In an empty folder it clones and installs alrp_ref, and no torch; then all that notebooks import is found."""
     source = repository(tmp_path / "source", "alrp_ref", "notebooks", ".ci", "pyproject.toml", "LICENSE")
-    host = hosted.Host(ADDRESS)
-    downloads.write(NOTEBOOK, tmp_path, host)
-    first, imports, *_ = (c.source for c in nbformat.read(tmp_path / NOTEBOOK.name, 4).cells if c.cell_type == "code")
+    downloads.write(NOTEBOOK, tmp_path, hosted.Host(ADDRESS))
+    cell = nbformat.read(tmp_path / NOTEBOOK.name, 4).cells[1].source.replace(ADDRESS, source.as_uri())
+    shown = f"""
+from importlib.util import find_spec
+print(find_spec("alrp_ref").origin, os.getcwd(), [name for name in {sorted(imported())} if not find_spec(name)])"""
     empty = tmp_path / "empty"
     empty.mkdir()
-    local = first.replace(ADDRESS, source.as_uri())
-    shown = "import alrp_ref\nprint(alrp_ref.__file__, os.getcwd())"
-    (empty / "cells.ipy").write_text("\n".join([local, imports, shown]), encoding="utf-8")
+    (empty / "cells.ipy").write_text(cell + shown, encoding="utf-8")
 
-    # The host's Python has all packages of this one but alrp_ref, and pip may not use a network.
+    # A Python of its own, as a host has it: with all packages of this one but alrp_ref. Its pip may not use a network.
     venv.create(tmp_path / "python")
     python = tmp_path / "python" / "bin" / "python"
-    packages = subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True)
-    Path(packages.strip(), "there.pth").write_text("\n".join(site.getsitepackages()))
+    own = subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
+    Path(own, "there.pth").write_text("\n".join(site.getsitepackages()))
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    env |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "IPYTHONDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    command = [python, "-m", "IPython", "--colors=NoColor", "cells.ipy"]
+    env |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "IPYTHONDIR": str(tmp_path)}
+    command = [python, "-m", "IPython", "cells.ipy"]
     run = subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    package, place = run.stdout.splitlines()[-1].split()
-    assert Path(package).is_relative_to(Path(packages.strip())) and Path(place) == empty / "alrp_ref" / "notebooks"
-    installed = {path.name.partition("-")[0] for path in Path(packages.strip()).glob("*.dist-info")}
-    assert installed == {"alrp_ref"}
+    clone = empty / "alrp_ref" / "notebooks"
+    assert run.stdout.splitlines()[-1] == f"{own}/alrp_ref/__init__.py {clone} []"
+    assert {path.name.partition("-")[0] for path in Path(own).glob("*.dist-info")} == {"alrp_ref"}
 
 
 def test_the_cell_that_fetches_does_nothing_within_the_course(tmp_path, monkeypatch):
