@@ -46,5 +46,11 @@ def _paragraphs(app, what, name, obj, options, lines):
     lines[:] = new
 
 
+def _skip(app, what, name, obj, skip, options):
+    """The fields of a named tuple are in the docstring of its class; of each, Python has only "Alias for field 0"."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def setup(app):
+    app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-docstring", _paragraphs, priority=400)  # before napoleon's, which is at 500
