@@ -19,7 +19,7 @@ from sphinx.cmd.build import build_main
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(ROOT), str(ROOT / "notebooks")]
+sys.path += [str(HERE), str(ROOT), str(ROOT / "notebooks")]
 
 import downloads  # noqa: E402
 import interactive  # noqa: E402
@@ -47,6 +47,7 @@ LINKED = (
         "docs/*.py",
         "docs/*.jpg",
     ),
+    ".github/workflows/*.yml",
     *("figures/*.p[ny]*", "figures/race.svg", "figures/data/**/*.csv", "benchmarks/*.py", "benchmarks/results/*"),
     *("notebooks/*.py", "notebooks/data/*", "notebooks/where/*.svg"),
 )
