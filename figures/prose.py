@@ -34,10 +34,8 @@ def render(name: str, **values: Any) -> str:
 def blocks(name: str, **values: Any) -> dict[str, str]:
     """The blocks of a template of which each is a part of a page that is otherwise written by hand."""
     template = environment().get_template(f"{name}.md.j2")
-    return {
-        block: wrapped("".join(write(template.new_context(values))).strip() + "\n")
-        for block, write in template.blocks.items()
-    }
+    texts = {block: "".join(write(template.new_context(values))).strip() for block, write in template.blocks.items()}
+    return {block: wrapped(f"{text}\n") if text else "" for block, text in texts.items()}
 
 
 def environment() -> Environment:

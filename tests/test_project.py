@@ -192,6 +192,20 @@ def test_the_readmes_example_prints_what_it_says(capsys):
     assert capsys.readouterr().out == printed
 
 
+def test_the_apis_examples_print_what_they_say(capsys):
+    """The first five names of the API have an example each, of six lines at most; run in order, they print their
+    lines."""
+    text = (ROOT / "docs" / "site" / "api.md").read_text(encoding="utf-8").partition("## All modules")[0]
+    examples = re.findall(r"## `(\w+)`\n\n```python\n(.*?)```\n```\n(.*?)```", text, re.DOTALL)
+    names = [name for name, *_ in examples]
+    assert names == ["ALRPLoss", "alrp_loss", "flatten_batch", "giou_error", "verify"]
+    namespace = {"torch": torch} | {name: getattr(alrp_ref, name) for name in names}
+    for name, code, printed in examples:
+        assert len(code.splitlines()) <= 6 and f"{name}(" in code
+        exec(compile(code, name, "exec"), namespace)
+        assert capsys.readouterr().out == printed
+
+
 def test_a_loss_of_ones_own_is_its_formula_and_three_lines(capsys):
     """CONTRIBUTING's example runs as it stands, in under thirty lines, and agrees with its double loop to 1e-15."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## A loss of your own")[2]

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
+import nbformat
 import pytest
 import torch
 
 from alrp_ref.paper import pairwise
+from figures import hosted
 
 pytest.importorskip("sphinx", reason="needs the site's packages: pip install '.[site]'")
 pytest.importorskip("myst_nb", reason="needs the site's packages: pip install '.[site]'")
@@ -22,13 +25,20 @@ ROOT = Path(__file__).parents[1]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+BUILD = """
+import runpy, sys
+from figures import hosted
+hosted.repository = lambda: "https://github.com/someone/alrp_ref"
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")"""
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """The whole site, built in ten seconds; warnings of Sphinx are errors."""
+    """The whole site, built with an address; warnings of Sphinx are errors."""
     out = tmp_path_factory.mktemp("built") / "site"
-    run = subprocess.run(
-        [sys.executable, ROOT / "docs/site/build.py", out], capture_output=True, text=True, timeout=300
-    )
+    command = [sys.executable, "-c", BUILD, ROOT / "docs/site/build.py", out]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert run.returncode == 0, run.stderr
     return out
 
@@ -69,6 +79,37 @@ def test_every_link_inside_the_site_leads_somewhere(site):
             assert target.exists() and target.suffix != ".py", (path.name, link)
             if fragment and target.suffix == ".html":
                 assert unquote(fragment) in found[target].ids, (path.name, link)
+
+
+def test_each_chapter_can_be_taken_away_and_opened_elsewhere(site):
+    """Its page links to Colab, to Binder, and to its notebook, which is ours with a cell that fetches the course."""
+    chapters = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    assert len(chapters) == 14
+    for path in chapters:
+        (page, links) = (site / "notebooks" / path.name, Page(site / "notebooks" / f"{path.stem}.html").links)
+        assert path.name in links
+        hosts = ("colab.research.google.com/github/someone/alrp_ref", "mybinder.org/v2/gh/someone/alrp_ref")
+        for host in hosts:
+            assert [link for link in links if host in link and link.endswith(path.name)], (path.name, host)
+        ours, theirs = (nbformat.read(one, as_version=4).cells for one in (path, page))
+        assert "git clone --quiet --depth 1 https://github.com/someone/alrp_ref" in theirs.pop(1).source
+        assert [cell.source for cell in ours if cell.cell_type == "code"] == [
+            cell.source for cell in theirs if cell.cell_type == "code"
+        ]
+
+
+def test_without_an_address_no_chapter_has_such_links(tmp_path, monkeypatch):
+    """The pages that Sphinx is given then name neither Colab nor Binder."""
+    monkeypatch.setattr(hosted, "repository", lambda: None)
+    runpy.run_path(str(ROOT / "docs" / "site" / "build.py"))["gather"](tmp_path, ["07"])
+    first = nbformat.read(tmp_path / "notebooks" / "07_self_balance.ipynb", as_version=4).cells[0].source
+    assert first.startswith("# 07 · ") and not re.search("colab|mybinder|<a ", first)
+
+
+def test_the_api_says_what_a_name_is(site):
+    """No entry of it has only the text that Python gives to a field of a named tuple."""
+    text = (site / "api.html").read_text(encoding="utf-8")
+    assert "localisation error of each positive" in text and "Alias for field number" not in text
 
 
 def test_no_page_says_that_it_needs_a_kernel(site):
@@ -221,3 +262,25 @@ def test_pages_fit_their_window(site, browser, width):
     ):
         browser.goto(path.as_uri())
         assert browser.evaluate("document.documentElement.scrollWidth") <= width, path.name
+
+
+def test_what_is_wider_than_a_phone_shows_that_it_scrolls(site, browser):
+    """A wide table and a long formula scroll, with a shadow at the end where there is more; a page does not."""
+    browser.set_viewport_size({"width": 390, "height": 800})
+    for page, kind in (("figures/comparison.html", ".table-wrapper"), ("docs/annotated_paper.html", "div.math")):
+        browser.goto((site / page).as_uri())
+        browser.wait_for_function(f"[...document.querySelectorAll('{kind}')].some(e => e.scrollWidth > e.clientWidth)")
+        looks = browser.evaluate(
+            f"[...document.querySelectorAll('{kind}')].filter(e => e.scrollWidth > e.clientWidth)"
+            ".map(e => [getComputedStyle(e).overflowX, getComputedStyle(e).backgroundAttachment])"
+        )
+        assert all(look == ["auto", "local, local, scroll, scroll"] for look in looks)
+
+
+def test_pictures_are_dimmed_in_the_dark(site, browser):
+    """A plot on white, which is bright beside a dark page, is dimmed there, and only there."""
+    browser.goto((site / "notebooks" / "07_self_balance.html").as_uri())
+    for scheme, expected in (("dark", "brightness(0.85)"), ("light", "none")):
+        browser.emulate_media(color_scheme=scheme)
+        filters = browser.evaluate("[...document.querySelectorAll('article img')].map(e => getComputedStyle(e).filter)")
+        assert set(filters) == {expected}

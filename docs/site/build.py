@@ -19,9 +19,12 @@ from sphinx.cmd.build import build_main
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-sys.path.insert(0, str(ROOT / "notebooks"))
+sys.path += [str(HERE), str(ROOT), str(ROOT / "notebooks")]
 
+import downloads  # noqa: E402
 import interactive  # noqa: E402
+
+from figures import hosted  # noqa: E402
 
 PAGES = (
     "docs/*.md",
@@ -44,6 +47,7 @@ LINKED = (
         "docs/*.py",
         "docs/*.jpg",
     ),
+    ".github/workflows/*.yml",
     *("figures/*.p[ny]*", "figures/race.svg", "figures/data/**/*.csv", "benchmarks/*.py", "benchmarks/results/*"),
     *("notebooks/*.py", "notebooks/data/*", "notebooks/where/*.svg"),
 )
@@ -58,11 +62,15 @@ def main(out: Path, numbers: list[str] | None = None) -> int:
         result = build_main([*options, "-b", "html", "-d", f"{folder}/doctrees", str(source), str(made)])
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(made, out, ignore=shutil.ignore_patterns(".buildinfo*", "objects.inv"))
+    if host := hosted.host():
+        for page in (out / "notebooks").glob("[01]*.html"):
+            downloads.write(ROOT / "notebooks" / f"{page.stem}.ipynb", page.parent, host)
     return result
 
 
 def gather(folder: Path, numbers: list[str] | None) -> None:
     """Copy what the site is made of."""
+    host = hosted.host()
     for pattern in (*PAGES, *LINKED):
         for path in ROOT.glob(pattern):
             _copy(path, folder / path.relative_to(ROOT))
@@ -72,6 +80,8 @@ def gather(folder: Path, numbers: list[str] | None) -> None:
         if numbers is None or path.name[:2] in numbers:
             notebook = nbformat.read(path, as_version=4)
             prepare(notebook)
+            if host:
+                notebook.cells[0].source = downloads.with_links(notebook.cells[0].source, path.name, host)
             nbformat.write(notebook, folder / "notebooks" / path.name)
     for path in [*folder.rglob("*.md"), *folder.rglob("*.ipynb")]:
         _mend_links(path, folder)

@@ -36,15 +36,23 @@ add_module_names = False
 
 def _paragraphs(app, what, name, obj, options, lines):
     """Each of the docstrings' last lines, `Shape: ...`, `Source: ...`, is a paragraph of its own."""
-    new = []
+    new, is_named = [], False
     for line in lines:
         line = re.sub(r"\|([PN])\|", r"\\|\1\\|", line)  # |P| is a number here, and a substitution in Sphinx
         if found := re.match(r"(Shape|Source|Raises|Warns|Args, shape, errors|Args|Returns): (\S.*)", line):
             new += ["", f"**{found[1]}:** {found[2]}"]
+            is_named = True
         else:
-            new.append(line)
+            is_named = is_named and line.startswith(" ")
+            new.append(line.strip() if is_named else line)  # else an indented line would be a paragraph of its own
     lines[:] = new
 
 
+def _skip(app, what, name, obj, skip, options):
+    """The fields of a named tuple are in the docstring of its class; of each, Python has only "Alias for field 0"."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def setup(app):
+    app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-docstring", _paragraphs, priority=400)  # before napoleon's, which is at 500
