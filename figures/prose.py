@@ -209,6 +209,9 @@ class Photographs:
     def mean(self, loss: str, group: str, metric: str = "AP") -> str:
         return decimal(statistics.photographs(group).mean(loss, metric)[0])
 
+    def apart(self, loss: str, other: str, group: str, metric: str = "AP") -> str:
+        return _difference(*statistics.photographs(group).difference(loss, other, metric), metric)
+
     def ahead(self, loss: str, other: str, group: str, metric: str = "AP") -> str:
         """Raises: ValueError if it is not, since the sentence says so."""
         by, off = statistics.photographs(group).difference(loss, other, metric)

@@ -38,7 +38,7 @@ import where  # noqa: E402
 
 matplotlib.use("agg")  # the solutions' pictures open no windows
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-WITH_NAMED_ANSWERS = WITH_CAPTIONS = [path for path in PATHS if path.name.startswith(("12_", "13_"))]
+WITH_NAMED_ANSWERS = WITH_CAPTIONS = [path for path in PATHS if path.name.startswith(("11_", "12_", "13_"))]
 """Chapters whose checks name wrong answers, and whose pictures have captions."""
 
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
