@@ -38,8 +38,10 @@ import where  # noqa: E402
 
 matplotlib.use("agg")  # the solutions' pictures open no windows
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-WITH_NAMED_ANSWERS = WITH_CAPTIONS = [path for path in PATHS if path.name.startswith("13_")]
-"""Chapters whose checks name wrong answers, and whose pictures have captions."""
+WITH_CAPTIONS = [path for path in PATHS if path.name.startswith("13_")]
+"""Chapters whose pictures have captions."""
+WITH_NAMED_ANSWERS = [path for path in PATHS if path.name[:2] not in ("11", "12")]
+"""Chapters whose checks name wrong answers."""
 
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -290,23 +292,43 @@ def test_its_solutions_are_right(path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("path", WITH_NAMED_ANSWERS, ids=lambda path: path.stem)
-def test_its_exercises_name_two_wrong_answers_each(path, monkeypatch, capsys):
-    """Each check knows two wrong answers or more, none of which is right, and tells what is wrong with each."""
+def test_an_answer_of_any_kind_is_told_what_is_wrong_with_it(path, monkeypatch, capsys):
+    """Each exercise names two wrong answers or more; it takes right, rounded and listed answers, and explains text."""
     monkeypatch.chdir(NOTEBOOKS)
     judge, known = course.check, []
 
     def note(answer, expected, tolerance=1e-4, wrong=None):
-        known.append((expected, tolerance, wrong))
+        known.append((expected, tolerance, wrong or {}))
 
     monkeypatch.setattr(course, "check", note)
-    for _ in run(path, needed(solved(path), {check for _, check, _ in exercises(path)})):
-        pass
-    assert len(known) == len(exercises(path))
-    for expected, tolerance, wrong in known:
-        assert len(wrong) >= 2
-        for reason, mistaken in wrong.items():
-            judge(mistaken, expected, tolerance, wrong)
-            assert capsys.readouterr().out == f"wrong: {reason}\n"
+    checks = {check for _, check, _ in exercises(path)}
+    for place, _ in run(path, needed(solved(path), checks)):
+        if place in checks:
+            assert sum(len(wrong) for _, _, wrong in known) >= 2, cells(path)[place].source
+            for expected, *options in known:
+
+                def said(answer, expected=expected, options=options) -> str:
+                    judge(answer, expected, *options)
+                    return capsys.readouterr().out.rstrip("\n")
+
+                _try_answers(said, expected, options[-1])
+        known.clear()
+
+
+def _try_answers(said, expected, wrong: dict) -> None:
+    """Ask `said`, the check of an exercise, about right, wrong, rounded and listed answers, and about text."""
+    assert said(expected) == "right"
+    for reason, mistaken in wrong.items():
+        assert said(mistaken) == f"wrong: {reason}"
+    assert said("a few").startswith("wrong: 'a few' is ")
+    if isinstance(expected, set):
+        assert said(sorted(expected)) == "right"
+        return
+    numbers = torch.as_tensor(expected, dtype=torch.float64).detach()
+    assert said(numbers.tolist()) == "right"
+    assert said([numbers.tolist()]).startswith("wrong: the shape is ")
+    two_digits = [x if x.is_integer() else float(f"{x:.2g}") for x in numbers.flatten().tolist()]
+    assert said(torch.tensor(two_digits, dtype=torch.float64).view(numbers.shape)).startswith("right")
 
 
 @pytest.mark.parametrize("path", WITH_CAPTIONS, ids=lambda path: path.stem)
@@ -391,8 +413,18 @@ def test_every_file_of_the_paper_brings_its_symbols(module):
         (torch.tensor([1.0, 2.5]), [1.0, 2.0], "wrong: off by 0.5"),
         ([1.0], [1.0, 2.0], "wrong: the shape is (1,), it should be (2,)"),
         (float("nan"), 1.0, "wrong: off by nan"),
+        (0.35, 0.3536, "right to two digits; exactly 0.3536"),
+        ([0.354, 2], [0.3536, 2.0], "right to three digits; exactly 0.3536, 2"),
+        (0.36, 0.3536, "wrong: off by 0.0064"),
+        (10_900, 10_912, "wrong: off by 12"),
+        ("0.5", 0.5, "wrong: '0.5' is text; write a number, without quotation marks"),
+        ("few", [1.0, 2.0], "wrong: 'few' is text; write numbers of the shape (2,), without quotation marks"),
+        ({}, 0.5, "wrong: {} is not a number"),
         ("boxes", "misses", "wrong: 'boxes' is not it"),
         ({"a1", "a3"}, {"a3", "a1"}, "right"),
+        (["a1", "a3"], {"a3", "a1"}, "right"),
+        ({"a1"}, {"a3", "a1"}, "wrong: {'a1'} is not it"),
+        ("a1", {"a3", "a1"}, "wrong: 'a1' is not a set of names, as the text gives an example of"),
     ],
 )
 def test_a_check_says_right_or_wrong_and_by_how_much(answer, expected, said, capsys):
@@ -403,11 +435,20 @@ def test_a_check_says_right_or_wrong_and_by_how_much(answer, expected, said, cap
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [(2.0, "right"), (-2.0, "wrong: this is the update"), (3.0, "wrong: off by 1"), (..., "not answered yet")],
+    [
+        (2.25, "right"),
+        (2.2, "right to two digits; exactly 2.25"),
+        (-2.25, "wrong: this is the update"),
+        (-2.2, "wrong: this is the update"),
+        (2.2501, "wrong: this is near"),
+        (3.0, "wrong: off by 0.75"),
+        (..., "not answered yet"),
+    ],
 )
 def test_a_wrong_answer_that_is_often_given_is_named(answer, said, capsys):
-    """A check that knows a wrong answer says what is wrong with it; a right answer that equals one is right."""
-    course.check(answer, 2.0, wrong={"this is the update": -2.0, "never said": 2.0})
+    """A check that knows a wrong answer, rounded or not, says what is wrong with it; a right one is right."""
+    wrong = {"this is the update": -2.25, "this is near": 2.2501, "never said": 2.25}
+    course.check(answer, 2.25, tolerance=1e-6, wrong=wrong)
     assert capsys.readouterr().out.strip() == said
 
 
