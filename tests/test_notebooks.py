@@ -40,8 +40,8 @@ matplotlib.use("agg")  # the solutions' pictures open no windows
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 WITH_CAPTIONS = [path for path in PATHS if path.name.startswith("13_")]
 """Chapters whose pictures have captions."""
-WITH_NAMED_ANSWERS = [path for path in PATHS if path.name[:2] not in ("11", "12")]
-"""Chapters whose checks name wrong answers."""
+MOST = [path for path in PATHS if path.name[:2] not in ("11", "12")]
+"""All but the two chapters that have a form of their own: on measured runs, and on the reader's own loss."""
 
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -291,7 +291,7 @@ def test_its_solutions_are_right(path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("path", WITH_NAMED_ANSWERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MOST, ids=lambda path: path.stem)
 def test_an_answer_of_any_kind_is_told_what_is_wrong_with_it(path, monkeypatch, capsys):
     """Each exercise names two wrong answers or more; it takes right, rounded and listed answers, and explains text."""
     monkeypatch.chdir(NOTEBOOKS)
@@ -329,6 +329,24 @@ def _try_answers(said, expected, wrong: dict) -> None:
     assert said([numbers.tolist()]).startswith("wrong: the shape is ")
     two_digits = [x if x.is_integer() else float(f"{x:.2g}") for x in numbers.flatten().tolist()]
     assert said(torch.tensor(two_digits, dtype=torch.float64).view(numbers.shape)).startswith("right")
+
+
+@pytest.mark.parametrize("path", MOST[1:], ids=lambda path: path.stem)
+def test_its_question_is_that_of_the_map(path):
+    """The first cell asks the question that the table of chapters in notebook 00 gives to this chapter."""
+    (table,) = (cell.source for cell in cells(PATHS[0]) if cell.source.startswith("## The course"))
+    questions = dict(re.findall(r"^\| (\d\d) \| .*?\.ipynb\) \| (.*?\?) \|", table, re.MULTILINE))
+    assert len(questions) == len(PATHS) - 1
+    assert f"**The question** {questions[path.name[:2]]}\n" in cells(path)[0].source
+
+
+@pytest.mark.parametrize("path", MOST[1:], ids=lambda path: path.stem)
+def test_it_comes_back_to_the_three_detectors(path):
+    """A cell asks "And R1, R2, R3?", and the cell after it computes with the three detectors and shows the result."""
+    all_cells = cells(path)
+    (place,) = (k for k, cell in enumerate(all_cells) if "And R1, R2, R3?" in cell.source)
+    assert re.search(r"\b(SCORES|IOUS|ERRORS)\b", all_cells[place + 1].source)
+    assert all_cells[place + 1].outputs
 
 
 @pytest.mark.parametrize("path", WITH_CAPTIONS, ids=lambda path: path.stem)
