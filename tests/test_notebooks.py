@@ -475,7 +475,7 @@ def test_a_wrong_answer_that_is_often_given_is_named(answer, said, capsys):
 
 
 def test_running_a_notebook_again_changes_nothing(tmp_path):
-    """What `make notebooks` writes is the same, byte for byte, the second time: pictures, widgets and times, too."""
+    """What `make notebooks` writes is the same, byte for byte, the second time: pictures, widgets, times, too."""
     picture = """
 from course import explore, plt
 from ipywidgets import FloatSlider
@@ -484,7 +484,10 @@ from matplotlib.figure import Figure
 plt.plot([0, 1])
 plt.show()
 explore(lambda x: (Figure(), f"{x:.1f}"), x=FloatSlider(1.0))"""
-    code = [(picture, {"collapsed": True}), ("import time\ntime.time()", {"tags": ["nbval-ignore-output"]})]
+    code = [
+        (picture, {"collapsed": True, "alt": "A line."}),
+        ("import time\ntime.time()", {"tags": ["nbval-ignore-output"]}),
+    ]
     made = [nbformat.v4.new_code_cell(source, id=f"c{k}", metadata=m) for k, (source, m) in enumerate(code)]
     (tmp_path / "course.py").write_text(Path(course.__file__).read_text())
     path, runs = tmp_path / "one.ipynb", []
@@ -494,7 +497,7 @@ explore(lambda x: (Figure(), f"{x:.1f}"), x=FloatSlider(1.0))"""
         runs.append(path.read_bytes())
     assert runs[0] == runs[1]
     assert b"sliders, with a running kernel: x" in runs[0]
-    assert b"image/png" in runs[0] and b"collapsed" not in runs[0]
+    assert b"image/png" in runs[0] and b"A line." in runs[0] and b"collapsed" not in runs[0]
 
 
 def pages(path: Path) -> list[str]:
