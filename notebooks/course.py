@@ -8,6 +8,7 @@ import ast
 import html
 import inspect
 import io
+import math
 import re
 import textwrap
 from collections.abc import Callable
@@ -108,26 +109,75 @@ def check(
 ) -> None:
     """Say whether the answer to an exercise is right; if it is a number or a tensor, how far off it is.
 
-    `wrong` holds answers that are often given, by what is wrong with them: such an answer is told that.
+    `wrong` holds answers that are often given, by what is wrong with them: such an answer is told that. An answer
+    with two or three digits is right if these are the digits of the expected one.
     """
     if answer is None or answer is ...:
         print("not answered yet")
         return
-    said = _verdict(answer, expected, tolerance)
+    digits = _digits(answer, expected, tolerance)
     for reason, mistaken in (wrong or {}).items():
-        if said != "right" and _verdict(answer, mistaken, tolerance) == "right":
-            said = f"wrong: {reason}"
-    print(said)
+        if _digits(answer, mistaken, tolerance) > digits:
+            print(f"wrong: {reason}")
+            return
+    if digits == math.inf:
+        print("right")
+    elif digits:
+        exactly = ", ".join(f"{value:.6g}" for value in _numbers(expected).flatten().tolist())
+        print(f"right to {('two', 'three')[digits - 2]} digits; exactly {exactly}")
+    else:
+        print(f"wrong: {_difference(answer, expected)}")
 
 
-def _verdict(answer, expected, tolerance: float) -> str:
+def _digits(answer, expected, tolerance: float) -> float:
+    """To how many digits an answer is right: all of them (infinity), 3, 2, or 0 if it is wrong."""
     if isinstance(expected, str | bool | set):
-        return "right" if answer == expected else f"wrong: {answer!r} is not it"
-    got, want = (torch.as_tensor(x, dtype=torch.float64).detach() for x in (answer, expected))
+        names = isinstance(expected, set) and isinstance(answer, list | tuple)
+        return math.inf if (set(answer) if names else answer) == expected else 0
+    got, want = _numbers(answer), _numbers(expected)
+    if got is None or got.shape != want.shape:
+        return 0
+    pairs = list(zip(got.flatten().tolist(), want.flatten().tolist(), strict=True))
+    if all(abs(a - b) <= tolerance for a, b in pairs):
+        return math.inf
+    # A count is not rounded: 10,900 for 10,912 is not the result of counting.
+    if any(b.is_integer() and a != b for a, b in pairs):
+        return 0
+    return next((k for k in (3, 2) if all(a == b or _rounded(a, b, k) for a, b in pairs)), 0)
+
+
+def _rounded(got: float, want: float, digits: int) -> bool:
+    """Whether an answer has so many digits at most, and they are those of the expected number."""
+    last_digit = 10 ** (math.floor(math.log10(abs(want))) + 1 - digits)
+    near = abs(got - want) <= 0.5001 * last_digit  # a half may be rounded to either side
+    return near and math.isclose(got, float(f"{got:.{digits}g}"), rel_tol=1e-12)
+
+
+def _numbers(answer) -> torch.Tensor | None:
+    """An answer as a tensor; None if it is something else, such as text."""
+    if isinstance(answer, list | tuple):
+        answer = [x.detach() if isinstance(x, torch.Tensor) else x for x in answer]
+    try:
+        return torch.as_tensor(answer, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _difference(answer, expected) -> str:
+    """What is wrong with an answer."""
+    if isinstance(expected, set) and not isinstance(answer, set | list | tuple):
+        return f"{answer!r} is not a set of names, as the text gives an example of"
+    if isinstance(expected, str | bool | set):
+        return f"{answer!r} is not it"
+    got, want = _numbers(answer), _numbers(expected)
+    asked_for = "a number" if not want.ndim else f"numbers of the shape {tuple(want.shape)}"
+    if isinstance(answer, str):
+        return f"{answer!r} is text; write {asked_for}, without quotation marks"
+    if got is None:
+        return f"{answer!r} is not {asked_for}"
     if got.shape != want.shape:
-        return f"wrong: the shape is {tuple(got.shape)}, it should be {tuple(want.shape)}"
-    off = float((got - want).abs().max())
-    return "right" if off <= tolerance else f"wrong: off by {off:.4g}"
+        return f"the shape is {tuple(got.shape)}, it should be {tuple(want.shape)}"
+    return f"off by {float((got - want).abs().max()):.4g}"
 
 
 # Pictures under sliders

@@ -57,12 +57,11 @@ def checksum(cell: nbformat.NotebookNode) -> str:
 
 
 def tidy(notebook: nbformat.NotebookNode) -> None:
-    """Leave what a reader sees, and the tags; drop times, versions and references to this run's kernel."""
+    """Leave what a reader sees, tags, and words for pictures; drop times, versions and references to this kernel."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(
-            {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
-        )
+        kept = {name: cell.metadata[name] for name in ("alt", "tags") if cell.metadata.get(name)}
+        cell.metadata = nbformat.from_dict(kept)
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)
 

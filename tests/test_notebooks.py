@@ -38,8 +38,6 @@ import where  # noqa: E402
 
 matplotlib.use("agg")  # the solutions' pictures open no windows
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-WITH_NAMED_ANSWERS = WITH_CAPTIONS = [path for path in PATHS if path.name.startswith(("11_", "12_", "13_"))]
-"""Chapters whose checks name wrong answers, and whose pictures have captions."""
 
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -154,7 +152,7 @@ def test_its_metadata_says_nothing_of_the_run(path):
     notebook = nbformat.read(path, as_version=4)
     assert notebook.metadata == execute.METADATA
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}
+        assert set(cell.metadata) <= {"tags", "alt"}
         assert not any(execute.WIDGET in output.get("data", {}) for output in cell.get("outputs", []))
 
 
@@ -289,37 +287,81 @@ def test_its_solutions_are_right(path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("path", WITH_NAMED_ANSWERS, ids=lambda path: path.stem)
-def test_its_exercises_name_two_wrong_answers_each(path, monkeypatch, capsys):
-    """Each check knows two wrong answers or more, none of which is right, and tells what is wrong with each."""
+@every_notebook
+def test_an_answer_of_any_kind_is_told_what_is_wrong_with_it(path, monkeypatch, capsys):
+    """Each exercise names two wrong answers or more; it takes right, rounded and listed answers, and explains text."""
     monkeypatch.chdir(NOTEBOOKS)
     judge, known = course.check, []
 
     def note(answer, expected, tolerance=1e-4, wrong=None):
-        known.append((expected, tolerance, wrong))
+        known.append((expected, tolerance, wrong or {}))
 
     monkeypatch.setattr(course, "check", note)
-    for _ in run(path, needed(solved(path), {check for _, check, _ in exercises(path)})):
-        pass
-    assert len(known) == len(exercises(path))
-    for expected, tolerance, wrong in known:
-        assert len(wrong) >= 2
-        for reason, mistaken in wrong.items():
-            judge(mistaken, expected, tolerance, wrong)
-            assert capsys.readouterr().out == f"wrong: {reason}\n"
+    checks = {check for _, check, _ in exercises(path)}
+    for place, _ in run(path, needed(solved(path), checks)):
+        if place in checks:
+            assert sum(len(wrong) for _, _, wrong in known) >= 2, cells(path)[place].source
+            for expected, *options in known:
+
+                def said(answer, expected=expected, options=options) -> str:
+                    judge(answer, expected, *options)
+                    return capsys.readouterr().out.rstrip("\n")
+
+                _try_answers(said, expected, options[-1])
+        known.clear()
 
 
-@pytest.mark.parametrize("path", WITH_CAPTIONS, ids=lambda path: path.stem)
-def test_its_pictures_have_a_caption_of_their_own(path):
-    """The paragraph before a picture begins "The picture:" and is as short as a text for those who cannot see it."""
-    said, pictures = "", 0
+def _try_answers(said, expected, wrong: dict) -> None:
+    """Ask `said`, the check of an exercise, about right, wrong, rounded and listed answers, and about text."""
+    assert said(expected) == "right"
+    for reason, mistaken in wrong.items():
+        assert said(mistaken) == f"wrong: {reason}"
+    assert said("a few").startswith("wrong: 'a few' is ")
+    if isinstance(expected, set):
+        assert said(sorted(expected)) == "right"
+        return
+    numbers = torch.as_tensor(expected, dtype=torch.float64).detach()
+    assert said(numbers.tolist()) == "right"
+    assert said([numbers.tolist()]).startswith("wrong: the shape is ")
+    two_digits = [x if x.is_integer() else float(f"{x:.2g}") for x in numbers.flatten().tolist()]
+    assert said(torch.tensor(two_digits, dtype=torch.float64).view(numbers.shape)).startswith("right")
+
+
+@pytest.mark.parametrize("path", PATHS[1:], ids=lambda path: path.stem)
+def test_its_question_is_that_of_the_map(path):
+    """The first cell asks the question that the table of chapters in notebook 00 gives to this chapter."""
+    (table,) = (cell.source for cell in cells(PATHS[0]) if cell.source.startswith("## The course"))
+    questions = dict(re.findall(r"^\| (\d\d) \| .*?\.ipynb\) \| (.*?\?) \|", table, re.MULTILINE))
+    assert len(questions) == len(PATHS) - 1
+    assert f"**The question** {questions[path.name[:2]]}\n" in cells(path)[0].source
+
+
+@pytest.mark.parametrize("path", PATHS[1:], ids=lambda path: path.stem)
+def test_it_comes_back_to_the_three_detectors(path):
+    """A cell asks "And R1, R2, R3?", and the cell after it computes with the three detectors and shows the result."""
+    all_cells = cells(path)
+    (place,) = (k for k, cell in enumerate(all_cells) if "And R1, R2, R3?" in cell.source)
+    assert re.search(r"\b(SCORES|IOUS|ERRORS)\b", all_cells[place + 1].source)
+    assert all_cells[place + 1].outputs
+
+
+def _draws(cell) -> bool:
+    """Whether a cell has a picture of its own; a picture with sliders or handles says its numbers itself."""
+    drawn = any(kind.startswith("image/") for output in cell.get("outputs", []) for kind in output.get("data", {}))
+    return drawn and not re.search(r"^(still|interactive\.widget)\(", cell.source, re.MULTILINE)
+
+
+@every_notebook
+def test_its_pictures_have_a_caption_and_a_text(path):
+    """The paragraph before a picture says what it shows, and the cell has words for those who cannot see it."""
+    said = ""
     for cell in cells(path):
         if cell.cell_type == "markdown":
             said = cell.source.strip().split("\n\n")[-1]
-        elif any("image/png" in output.get("data", {}) for output in cell.outputs):
-            pictures += 1
-            assert said.startswith("The picture: ") and len(said) <= 250, said
-    assert pictures
+        assert ("alt" in cell.metadata) == _draws(cell), cell.source
+        if _draws(cell):
+            assert said.startswith(("The picture: ", "The picture shows ")), cell.source
+            assert 60 <= len(cell.metadata.alt) <= 300 and cell.metadata.alt.endswith("."), cell.metadata.alt
 
 
 def test_new_runs_of_the_ladder_appear_by_themselves(monkeypatch):
@@ -391,8 +433,18 @@ def test_every_file_of_the_paper_brings_its_symbols(module):
         (torch.tensor([1.0, 2.5]), [1.0, 2.0], "wrong: off by 0.5"),
         ([1.0], [1.0, 2.0], "wrong: the shape is (1,), it should be (2,)"),
         (float("nan"), 1.0, "wrong: off by nan"),
+        (0.35, 0.3536, "right to two digits; exactly 0.3536"),
+        ([0.354, 2], [0.3536, 2.0], "right to three digits; exactly 0.3536, 2"),
+        (0.36, 0.3536, "wrong: off by 0.0064"),
+        (10_900, 10_912, "wrong: off by 12"),
+        ("0.5", 0.5, "wrong: '0.5' is text; write a number, without quotation marks"),
+        ("few", [1.0, 2.0], "wrong: 'few' is text; write numbers of the shape (2,), without quotation marks"),
+        ({}, 0.5, "wrong: {} is not a number"),
         ("boxes", "misses", "wrong: 'boxes' is not it"),
         ({"a1", "a3"}, {"a3", "a1"}, "right"),
+        (["a1", "a3"], {"a3", "a1"}, "right"),
+        ({"a1"}, {"a3", "a1"}, "wrong: {'a1'} is not it"),
+        ("a1", {"a3", "a1"}, "wrong: 'a1' is not a set of names, as the text gives an example of"),
     ],
 )
 def test_a_check_says_right_or_wrong_and_by_how_much(answer, expected, said, capsys):
@@ -403,16 +455,25 @@ def test_a_check_says_right_or_wrong_and_by_how_much(answer, expected, said, cap
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [(2.0, "right"), (-2.0, "wrong: this is the update"), (3.0, "wrong: off by 1"), (..., "not answered yet")],
+    [
+        (2.25, "right"),
+        (2.2, "right to two digits; exactly 2.25"),
+        (-2.25, "wrong: this is the update"),
+        (-2.2, "wrong: this is the update"),
+        (2.2501, "wrong: this is near"),
+        (3.0, "wrong: off by 0.75"),
+        (..., "not answered yet"),
+    ],
 )
 def test_a_wrong_answer_that_is_often_given_is_named(answer, said, capsys):
-    """A check that knows a wrong answer says what is wrong with it; a right answer that equals one is right."""
-    course.check(answer, 2.0, wrong={"this is the update": -2.0, "never said": 2.0})
+    """A check that knows a wrong answer, rounded or not, says what is wrong with it; a right one is right."""
+    wrong = {"this is the update": -2.25, "this is near": 2.2501, "never said": 2.25}
+    course.check(answer, 2.25, tolerance=1e-6, wrong=wrong)
     assert capsys.readouterr().out.strip() == said
 
 
 def test_running_a_notebook_again_changes_nothing(tmp_path):
-    """What `make notebooks` writes is the same, byte for byte, the second time: pictures, widgets and times, too."""
+    """What `make notebooks` writes is the same, byte for byte, the second time: pictures, widgets, times, too."""
     picture = """
 from course import explore, plt
 from ipywidgets import FloatSlider
@@ -421,7 +482,10 @@ from matplotlib.figure import Figure
 plt.plot([0, 1])
 plt.show()
 explore(lambda x: (Figure(), f"{x:.1f}"), x=FloatSlider(1.0))"""
-    code = [(picture, {"collapsed": True}), ("import time\ntime.time()", {"tags": ["nbval-ignore-output"]})]
+    code = [
+        (picture, {"collapsed": True, "alt": "A line."}),
+        ("import time\ntime.time()", {"tags": ["nbval-ignore-output"]}),
+    ]
     made = [nbformat.v4.new_code_cell(source, id=f"c{k}", metadata=m) for k, (source, m) in enumerate(code)]
     (tmp_path / "course.py").write_text(Path(course.__file__).read_text())
     path, runs = tmp_path / "one.ipynb", []
@@ -431,7 +495,7 @@ explore(lambda x: (Figure(), f"{x:.1f}"), x=FloatSlider(1.0))"""
         runs.append(path.read_bytes())
     assert runs[0] == runs[1]
     assert b"sliders, with a running kernel: x" in runs[0]
-    assert b"image/png" in runs[0] and b"collapsed" not in runs[0]
+    assert b"image/png" in runs[0] and b"A line." in runs[0] and b"collapsed" not in runs[0]
 
 
 def pages(path: Path) -> list[str]:

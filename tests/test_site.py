@@ -131,6 +131,14 @@ def test_every_picture_has_a_text(site):
         assert all(page.pictures), path.name
 
 
+def test_a_picture_of_the_course_has_the_words_of_its_cell(site):
+    """What a notebook's metadata says of a picture is the alternative text of this picture, in full."""
+    (path,) = (ROOT / "notebooks").glob("07_*.ipynb")
+    words = [cell["metadata"]["alt"] for cell in json.loads(path.read_text())["cells"] if "alt" in cell["metadata"]]
+    assert len(words) == 3
+    assert set(words) <= set(Page(site / "notebooks" / path.with_suffix(".html").name).pictures)
+
+
 def test_the_sidebar_lists_pages_to_read(site):
     """No source file is in it, and no page twice."""
     sidebar = (site / "index.html").read_text(encoding="utf-8").partition("sidebar-tree")[2].partition("</aside>")[0]

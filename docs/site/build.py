@@ -124,7 +124,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def prepare(notebook: nbformat.NotebookNode) -> None:
-    """Interactive pictures live, sliders that need a kernel gone, cells that draw folded, a text for every picture."""
+    """Interactive pictures live, sliders that need a kernel gone, cells that draw folded, a text for every picture.
+
+    The text is the cell's own, its metadata `alt`, or the paragraph before it.
+    """
     said = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -138,7 +141,7 @@ def prepare(notebook: nbformat.NotebookNode) -> None:
             tags.append("remove-cell")
         if "text/html" in kinds or any(kind.startswith("image/") for kind in kinds):
             tags += [] if "hide-input" in tags else ["hide-input"]
-            cell.metadata["mystnb"] = {"image": {"alt": said}}
+            cell.metadata["mystnb"] = {"image": {"alt": cell.metadata.pop("alt", said)}}
 
 
 def _live(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
