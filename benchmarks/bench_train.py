@@ -13,7 +13,7 @@ from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from alrp_ref.detection import RECIPES, build_detector
-from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.detector import Detector, sizes_of
 from alrp_ref.detection.targets import assign
 from benchmarks.timing import extra_memory, in_turn, seconds
 
@@ -164,7 +164,7 @@ def _one_step_apart(model: Detector, optimiser: torch.optim.Optimizer, data: Bat
 
     levels = timed("backbone, pyramid", model.features, data[0])
     logits, deltas = timed("head", lambda: [torch.cat(parts, dim=1) for parts in model.head(levels)])
-    assigned = timed("assigner", lambda: assign(model.assigner, model.anchors(levels, logits), data[1]))
+    assigned = timed("assigner", lambda: assign(model.assigner, model.anchors(sizes_of(levels), logits), data[1]))
     losses = timed("loss, its gradient", model.criterion, logits, deltas, assigned)
     times["backward"] = seconds(sum(losses.values()).backward)
     times["clipping, optimiser"] = seconds(lambda: _update(model, optimiser))
