@@ -20,6 +20,7 @@ from alrp_ref.detection.postprocess import Detections, best_anchors, best_detect
 from alrp_ref.detection.recipe_losses import CrossEntropy
 from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.targets import Target, assign
+from alrp_ref.machine.device import queue_copy
 
 RPN_TAU = 0.7
 """An anchor is positive in the first stage from this IoU on; also tau of its localisation error."""
@@ -96,7 +97,8 @@ class FasterRCNN(Detector):
 
         proposals = self.proposals(levels, logits, deltas, image_sizes)
         if not self.is_ranking:
-            proposals = [torch.cat([t["boxes"].to(p), p]) for p, t in zip(proposals, targets, strict=True)]
+            truth = [queue_copy(t["boxes"], p.device).to(p.dtype) for p, t in zip(proposals, targets, strict=True)]
+            proposals = [torch.cat(pair) for pair in zip(truth, proposals, strict=True)]
         each = [assign(self.box_assigner, [p], [t]) for p, t in zip(proposals, targets, strict=True)]
         keep = [one.labels[0] != IGNORED for one in each]
         labels = torch.cat([one.labels[0][k] for one, k in zip(each, keep, strict=True)])
@@ -139,9 +141,11 @@ class FasterRCNN(Detector):
         outputs = self.outputs_of_images(levels, logits, deltas, image_sizes)
         for one, size in zip(outputs, image_sizes, strict=True):
             kept = [best_anchors(*level, size, self.rpn_coder, most) for level in zip(*one, strict=True)]
-            level = torch.cat([torch.full((len(boxes),), i) for i, (_, boxes) in enumerate(kept)])
+            level = torch.cat(
+                [boxes.new_full(boxes.shape[:1], i, dtype=torch.int64) for i, (_, boxes) in enumerate(kept)]
+            )
             scores, boxes = (torch.cat(parts) for parts in zip(*kept, strict=True))
-            best = batched_nms(boxes, scores[:, 0], level.to(boxes.device), PROPOSAL_NMS_IOU)[:PROPOSALS]
+            best = batched_nms(boxes, scores[:, 0], level, PROPOSAL_NMS_IOU)[:PROPOSALS]
             found.append(boxes[best])
         return found
 

@@ -110,14 +110,13 @@ def prepare(
     plan = Plan.of(model.recipe, len(train_set), options)
     model.class_names = train_set.class_names
     model.to(process.device, memory_format=torch.channels_last)  # convolutions are faster so, on a CPU too
-    learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = SGD(learnable, plan.lr, momentum=model.recipe.momentum, weight_decay=model.recipe.weight_decay)
+    optimiser = make_optimiser(model, plan.lr, process.device)
     identity = describe(model, train_set.category_ids) | {"plan": asdict(plan)} | options.identity
     checkpoint = Checkpoint(out / "checkpoint.pt", identity, data.digests)
     checkpoint.resume(model, optimiser, plan.total_steps, log)
     start = checkpoint.steps
     distributed.check_same_on_all(start, "step to resume from: give all of them one folder that all can read")
-    learner = _learner(model, optimiser, process, options)
+    learner = make_learner(model, optimiser, process, options)
     log(_summary(learner, plan, train_set, options))
     run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
     sampler = StepSampler(len(train_set), plan.batch_size, start, plan.total_steps, seed=options.seed)
@@ -133,7 +132,18 @@ def prepare(
     )
 
 
-def _learner(model: Detector, optimiser: Optimizer, process: distributed.Process, options: TrainOptions) -> Learner:
+def make_optimiser(model: Detector, lr: float, device: torch.device) -> SGD:
+    """Stochastic gradient descent by the recipe. On a GPU each step is one kernel for many tensors.
+
+    On a CPU that kernel rounds some numbers differently: there runs stay what they were, to the last bit.
+    """
+    learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    options = {"momentum": model.recipe.momentum, "weight_decay": model.recipe.weight_decay}
+    return SGD(learnable, lr, **options, fused=True if device.type == "cuda" else None)
+
+
+def make_learner(model: Detector, optimiser: Optimizer, process: distributed.Process, options: TrainOptions) -> Learner:
+    """All that a step of training needs, in one process or in `DistributedDataParallel`."""
     return Learner(
         model=model,
         parallel=model if process.world == 1 else nn.parallel.DistributedDataParallel(model),
