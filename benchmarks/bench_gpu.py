@@ -250,7 +250,7 @@ def _graph(quick: bool) -> list[Row]:
         with Operations() as operations:
             function()
         took = in_turn({"host": function, "graph": _captured(function)}, rounds=1 if quick else 3)
-        exact = float(losses["aLRP"](leaf)) if name == "aLRP, padded" else float(value)
+        exact = float(losses["aLRP"](leaf.detach())) if name == "aLRP, padded" else float(value)
         rows.append(
             {
                 "loss": name,

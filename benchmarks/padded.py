@@ -13,7 +13,8 @@ from alrp_ref.paper.error_driven import Part, distribution, gradient
 from alrp_ref.ranking_loss import ranking_loss
 
 BELOW_ALL = -8192.0
-"""The score of what a list is padded with, exact in 16 bits, too. All scores of a list must be more than 2 delta above."""
+"""The score of what a list is padded with, exact in 16 bits, too. All scores of a list must be above it by more than
+2 delta."""
 
 
 @ranking_loss(bounds=(0, 1))

@@ -155,7 +155,13 @@ def make_learner(model: Detector, optimiser: Optimizer, process: distributed.Pro
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a GPU has instructions for bfloat16. Emulated, it is slower than float32."""
+    """Whether a GPU, or a processor, has instructions for bfloat16. Emulated, it is slower than float32.
+
+    Of processors, those for whose instructions PyTorch has convolutions on every system; torch 2.6 does not know them.
+    """
+    if device.type == "cpu":
+        known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
@@ -194,10 +200,13 @@ def _summary(learner: Learner, plan: Plan, data: CocoDataset, options: TrainOpti
     recipe, process = learner.model.recipe, learner.process
     parts = f", {options.accumulate} micro-batches each" * (options.accumulate > 1)
     without = f" ({data.left_out} without objects left out)" * bool(data.left_out)
+    chosen = ""
+    if options.precision is None and learner.precision == "bfloat16":
+        chosen = f", for which this {process.device.type} has instructions; --precision float32 is slower and exact"
     lines = [
         f"{recipe.name}: {len(data)} images{without}, {plan.total_steps} steps of {plan.batch_size} "
         f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {process.world} x {process.device.type}{parts}, "
-        f"in {learner.precision}",
+        f"in {learner.precision}{chosen}",
         f"learning rate {plan.lr:g}, a tenth of it from steps {', '.join(map(str, plan.milestones))}",
     ]
     return "\n".join([*lines, *filter(None, [recipe.loss.note])])
