@@ -339,7 +339,7 @@ def _step(quick: bool) -> list[Row]:
     size, images = (128, 2) if quick else (512, LARGEST_BATCH)
     while True:
         try:
-            return _steps(size, images, rounds=1 if quick else 3)
+            return _steps(size, images, rounds=1 if quick else 3, in_a_row=1 if quick else STEPS_IN_A_ROW)
         except torch.cuda.OutOfMemoryError:
             if images == 1:
                 raise
@@ -347,7 +347,7 @@ def _step(quick: bool) -> list[Row]:
             torch.cuda.empty_cache()
 
 
-def _steps(size: int, images: int, rounds: int) -> list[Row]:
+def _steps(size: int, images: int, rounds: int, in_a_row: int) -> list[Row]:
     from benchmarks.bench_train import ATSS, IOU, Torchvision, batch, device, ours, stepper
 
     data = batch(images, size)
@@ -362,8 +362,8 @@ def _steps(size: int, images: int, rounds: int) -> list[Row]:
     best = "ours, aLRP, ATSS"
     steps["the same, assigned after the network"] = stepper(AssignedAfter(models[best]), data, half=half, fused=True)
     steps["the same, optimiser not fused"] = stepper(models[best], data, half=half)
-    took = in_turn({name: partial(_in_a_row, step) for name, step in steps.items()}, rounds)
-    took = {name: time / STEPS_IN_A_ROW for name, time in took.items()}
+    took = in_turn({name: partial(_repeat, step, in_a_row) for name, step in steps.items()}, rounds)
+    took = {name: time / in_a_row for name, time in took.items()}
     return [
         {
             "detector": name,
@@ -389,8 +389,8 @@ class AssignedAfter(nn.Module):
         return self.model.losses(self.model.features(images), targets, [tuple(images.shape[-2:])] * len(images))
 
 
-def _in_a_row(step: Callable[[], object]) -> None:
-    for _ in range(STEPS_IN_A_ROW):
+def _repeat(step: Callable[[], object], times: int) -> None:
+    for _ in range(times):
         step()
 
 
