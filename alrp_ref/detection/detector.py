@@ -111,7 +111,7 @@ class Detector(nn.Module):
         """
         recipe = self.recipe
         shape = (recipe.anchor_scale, recipe.scales_per_octave, recipe.ratios, recipe.anchor_offset)
-        return list(_kept_anchors(tuple(sizes), self.strides, *shape, like.dtype, like.device))
+        return list(_kept_anchors(tuple(sizes), self.strides, shape, like.dtype, like.device))
 
     def assigned(self, sizes: Sizes, targets: Sequence[Target], image_sizes: ImageSizes, like: Tensor) -> Assigned:
         """Which anchors are positive. It needs no output of the network.
@@ -200,18 +200,10 @@ def sizes_of(levels: Sequence[Tensor]) -> Sizes:
 @lru_cache(maxsize=4)
 @torch.inference_mode(False)  # or the first call might make tensors that no later training step can use
 def _kept_anchors(
-    sizes: Sizes,
-    strides: tuple[int, ...],
-    anchor_scale: float,
-    scales_per_octave: int,
-    ratios: tuple[float, ...],
-    offset: float,
-    dtype: torch.dtype,
-    device: torch.device,
+    sizes: Sizes, strides: tuple[int, ...], shape: tuple, dtype: torch.dtype, device: torch.device
 ) -> list[Tensor]:
-    """`pyramid_anchors` on a device. They are kept, since a copy to a GPU makes the host wait."""
-    anchors = pyramid_anchors(sizes, strides, anchor_scale, scales_per_octave, ratios, offset)
-    return [level.to(device, dtype) for level in anchors]
+    """`pyramid_anchors` on a device; `shape`, its other arguments. They are kept, since a copy makes the host wait."""
+    return [level.to(device, dtype) for level in pyramid_anchors(sizes, strides, *shape)]
 
 
 def _checked_sizes(images: Tensor, image_sizes: ImageSizes | None) -> ImageSizes:

@@ -21,13 +21,12 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def queue_copy(x: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device. From the host's memory the copy is queued: the host waits for nothing.
+    """A tensor on a device. A copy from the host's memory is queued, and the host does not wait for it.
 
-    A GPU copies from pinned memory while the host continues. From other memory CUDA may first wait for all that is
-    queued.
+    It is from pinned memory: from other memory CUDA may first wait for all that is queued.
     """
-    is_from_host = x.device.type == "cpu" and device.type == "cuda"
-    return (x.pin_memory() if is_from_host else x).to(device, non_blocking=True)
+    is_to_gpu = x.device.type == "cpu" and device.type == "cuda"
+    return (x.pin_memory() if is_to_gpu else x).to(device, non_blocking=device.type != "cpu")
 
 
 def _there() -> str:

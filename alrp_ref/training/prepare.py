@@ -202,7 +202,7 @@ def _summary(learner: Learner, plan: Plan, data: CocoDataset, options: TrainOpti
     without = f" ({data.left_out} without objects left out)" * bool(data.left_out)
     chosen = ""
     if options.precision is None and learner.precision == "bfloat16":
-        chosen = f", for which this {process.device.type} has instructions; --precision float32 is slower and exact"
+        chosen = f", for which this {process.device.type} has instructions; --precision float32 has more digits"
     lines = [
         f"{recipe.name}: {len(data)} images{without}, {plan.total_steps} steps of {plan.batch_size} "
         f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {process.world} x {process.device.type}{parts}, "
