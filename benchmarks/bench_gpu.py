@@ -1,7 +1,7 @@
-"""Ten minutes with a GPU: what can be known only there, in parts that each take seconds.
+"""Three minutes with a GPU: what can be known only there, in parts that each take seconds.
 
 Every part prints as it ends, and the results so far are kept. A part that fails, or takes longer than its share, is
-reported, and the others run on: all together take 150 seconds at most. It needs a checkout with torch, torchvision,
+reported, and the others run on: all together take 165 seconds at most. It needs a checkout with torch, torchvision,
 numpy and pillow. The tests need pytest and hypothesis, too, the loader pycocotools and tqdm, the evaluation hotcoco.
 """
 
@@ -21,13 +21,22 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from alrp_ref import alrp_loss, ap_loss, rank_sort_loss
+from alrp_ref.detection.detector import Detector
 from benchmarks import methods
 from benchmarks.bench import table
+from benchmarks.bench_loss import computing, scores
+from benchmarks.operations import Operations
+from benchmarks.padded import padded_alrp_loss
 from benchmarks.timing import in_turn, seconds, synchronise
 
 REPOSITORY = Path(__file__).parents[1]
 LOSS_SIZES = (7_000_000, 12_800_000, 21_000_000)
 LOSS_POSITIVES = (400, 1000)
+MOST_POSITIVES = 1000
+"""Of a padded list."""
+STEPS_IN_A_ROW = 5
+"""Training steps that are timed together: the host can be ahead of the GPU only if nobody waits after each."""
 LARGEST_BATCH = 32
 """The paper's, on one GPU; halved until a step fits."""
 EVALUATED_IMAGES = 1000
@@ -70,6 +79,7 @@ def tables(results: dict[str, list[Row]]) -> dict[str, list[Row]]:
     titles = {
         "goals": "What it should reach",
         "loss": "aLRP Loss and its gradient in float32, *middle* scores, and other ways to do it",
+        "graph": "A loss and its gradient as the operations that the host starts, and as one CUDA graph",
         "operations": "The operations that the loss spends most time in (7 M logits, 1,000 positives)",
         "bin sums": "Sums of the scores in each bin",
         "step": "A training step at {px} px, in units of torchvision's RetinaNet with focal loss",
@@ -173,8 +183,6 @@ def _tests(quick: bool) -> list[Row]:
 
 def _loss(quick: bool) -> list[Row]:
     """Ours, and in units of it the loop over positives and buckets; ours in units of a sort and of a copy."""
-    from benchmarks.bench_loss import computing, scores
-
     rows = []
     for size in LOSS_SIZES:
         for number in LOSS_POSITIVES:
@@ -220,10 +228,53 @@ def _captured(function: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
+def _graph(quick: bool) -> list[Row]:
+    """What the host starts for each loss. A padded list has one graph for all numbers of positives.
+
+    `off by` is how far the padded loss of the graph is from the loss of the list without padding.
+    """
+    size, most = (70_000, 100) if quick else (LOSS_SIZES[0], MOST_POSITIVES)
+    logits, targets, errors = scores(size, most // 2, "middle")
+    padded = nn.functional.pad(errors, (0, most - len(errors)))
+    losses = {
+        "aLRP": lambda z: alrp_loss(z, targets, errors).cls,
+        "aLRP, padded": lambda z: padded_alrp_loss(z, targets, padded)[0],
+        "AP": lambda z: ap_loss(z, targets, num_positives=len(errors)),
+        "RS": lambda z: rank_sort_loss(z, targets, errors).ranking,
+    }
+    rows = []
+    for name, loss in losses.items():
+        value, leaf = torch.zeros((), device=logits.device), logits.detach().requires_grad_()
+        function = partial(_with_gradient, loss, leaf, value)
+        function()
+        with Operations() as operations:
+            function()
+        took = in_turn({"host": function, "graph": _captured(function)}, rounds=1 if quick else 3)
+        exact = float(losses["aLRP"](leaf.detach())) if name == "aLRP, padded" else float(value)
+        rows.append(
+            {
+                "loss": name,
+                "logits": size,
+                "positives": len(errors),
+                "operations": len(operations.names),
+                "milliseconds": 1000 * took["host"],
+                "as one graph": 1000 * took["graph"],
+                "off by": abs(float(value) - exact),
+            }
+        )
+    return rows
+
+
+def _with_gradient(loss: Callable[[torch.Tensor], torch.Tensor], leaf: torch.Tensor, value: torch.Tensor) -> None:
+    """A loss and its gradient; the value is left in `value`, where a graph leaves it, too."""
+    leaf.grad = None
+    out = loss(leaf)
+    out.backward()
+    value.copy_(out.detach())
+
+
 def _operations(quick: bool) -> list[Row]:
     """The eight of PyTorch's operations that the loss and its gradient spend most time in, by the profiler."""
-    from benchmarks.bench_loss import computing, scores
-
     function = computing(*scores(LOSS_SIZES[0] // (100 if quick else 1), LOSS_POSITIVES[1], "middle"))
     function()  # so that nothing is loaded while it is measured
     on_gpu = _device() == "cuda"
@@ -247,7 +298,6 @@ def _operations(quick: bool) -> list[Row]:
 def _bin_sums(quick: bool) -> list[Row]:
     """Four ways to add the scores that lie in the same bin, which the loss does once with their weights."""
     from alrp_ref.paper.bins import LANES
-    from benchmarks.bench_loss import scores
 
     logits, targets, _ = scores(LOSS_SIZES[0] // (100 if quick else 1), LOSS_POSITIVES[1], "middle")
     edges, x = logits[targets == 1].sort().values, logits.double()
@@ -289,7 +339,7 @@ def _step(quick: bool) -> list[Row]:
     size, images = (128, 2) if quick else (512, LARGEST_BATCH)
     while True:
         try:
-            return _steps(size, images, rounds=1 if quick else 5)
+            return _steps(size, images, rounds=1 if quick else 3, in_a_row=1 if quick else STEPS_IN_A_ROW)
         except torch.cuda.OutOfMemoryError:
             if images == 1:
                 raise
@@ -297,7 +347,7 @@ def _step(quick: bool) -> list[Row]:
             torch.cuda.empty_cache()
 
 
-def _steps(size: int, images: int, rounds: int) -> list[Row]:
+def _steps(size: int, images: int, rounds: int, in_a_row: int) -> list[Row]:
     from benchmarks.bench_train import ATSS, IOU, Torchvision, batch, device, ours, stepper
 
     data = batch(images, size)
@@ -307,8 +357,13 @@ def _steps(size: int, images: int, rounds: int) -> list[Row]:
         "ours, aLRP": ours(IOU),
         "ours, aLRP, ATSS": ours(ATSS),
     }
-    steps = {name: stepper(model, data, half=_device() == "cuda") for name, model in models.items()}
-    took = in_turn(steps, rounds)
+    half = _device() == "cuda"
+    steps = {name: stepper(model, data, half=half, fused="ours" in name or None) for name, model in models.items()}
+    best = "ours, aLRP, ATSS"
+    steps["the same, assigned after the network"] = stepper(AssignedAfter(models[best]), data, half=half, fused=True)
+    steps["the same, optimiser not fused"] = stepper(models[best], data, half=half)
+    took = in_turn({name: partial(_repeat, step, in_a_row) for name, step in steps.items()}, rounds)
+    took = {name: time / in_a_row for name, time in took.items()}
     return [
         {
             "detector": name,
@@ -316,14 +371,30 @@ def _steps(size: int, images: int, rounds: int) -> list[Row]:
             "images": images,
             "step": took[name] / took["torchvision, focal"],
             "images/s": images / took[name],
-            "loss's share": _share_of_criterion(model, steps[name], took[name]) if "ours" in name else "",
-            "extra MiB an image": _per_image(_extra_mebibytes(steps[name]), images),
+            "loss's share": _share_of_criterion(models[name], step, took[name]) if "ours" in name else "",
+            "extra MiB an image": _per_image(_extra_mebibytes(step), images),
         }
-        for name, model in models.items()
+        for name, step in steps.items()
     ]
 
 
-def _share_of_criterion(model: nn.Module, step: Callable[[], float], seconds_of_step: float) -> float:
+class AssignedAfter(nn.Module):
+    """A detector whose anchors are assigned between the network and the loss, as before."""
+
+    def __init__(self, model: Detector):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor, targets: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        return self.model.losses(self.model.features(images), targets, [tuple(images.shape[-2:])] * len(images))
+
+
+def _repeat(step: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        step()
+
+
+def _share_of_criterion(model: nn.Module, step: Callable[[], object], seconds_of_step: float) -> float:
     """Of the step's time, what the criterion takes: its losses, their gradient, and the boxes of the positives.
 
     The GPU is waited for before and after, so this is rather too much than too little.
@@ -398,6 +469,7 @@ def _evaluation(quick: bool) -> list[Row]:
 PARTS: dict[str, tuple[Callable[[bool], list[Row]], int]] = {
     "verify": (_verify, 30),
     "loss": (_loss, 25),
+    "graph": (_graph, 15),
     "operations": (_operations, 10),
     "bin sums": (_bin_sums, 5),
     "step": (_step, 35),
@@ -405,4 +477,4 @@ PARTS: dict[str, tuple[Callable[[bool], list[Row]], int]] = {
     "loader": (_loader, 10),
     "evaluation": (_evaluation, 10),
 }
-"""Each with the seconds that it may take: 150 together."""
+"""Each with the seconds that it may take: 165 together."""

@@ -13,7 +13,7 @@ from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from alrp_ref.detection import RECIPES, build_detector
-from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.detector import Detector, sizes_of
 from alrp_ref.detection.targets import assign
 from benchmarks.timing import extra_memory, in_turn, seconds
 
@@ -59,7 +59,7 @@ def batch(num_images: int, size: int, classes: int = CLASSES) -> Batch:
         corner = torch.rand(BOXES_AN_IMAGE, 2, generator=rng) * size * 0.7
         sides = (0.05 + 0.25 * torch.rand(BOXES_AN_IMAGE, 2, generator=rng)) * size
         boxes, labels = torch.cat([corner, corner + sides], 1), torch.randint(classes, (BOXES_AN_IMAGE,), generator=rng)
-        targets.append({"boxes": boxes.to(device()), "labels": labels.to(device())})
+        targets.append({"boxes": boxes, "labels": labels})  # in the memory of the host, as in a training run
     return images.to(device(), memory_format=torch.channels_last), targets
 
 
@@ -93,21 +93,22 @@ class Torchvision(nn.Module):
         self.model = RetinaNet(Pyramid(detector), CLASSES, min_size=size, max_size=size, anchor_generator=anchors)
 
     def forward(self, images: Tensor, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        targets = [{name: x.to(images.device, non_blocking=True) for name, x in target.items()} for target in targets]
         return self.model(list(images), targets)
 
 
-def stepper(model: nn.Module, data: Batch, *, half: bool = False) -> Callable[[], float]:
-    """A function that makes one training step."""
+def stepper(model: nn.Module, data: Batch, *, half: bool = False, fused: bool | None = None) -> Callable[[], Tensor]:
+    """A function that makes one training step, and does not wait for its loss. Args: `fused`, as for SGD."""
     learnable = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.SGD(learnable, 1e-5, momentum=0.9)
+    optimiser = torch.optim.SGD(learnable, 1e-5, momentum=0.9, fused=fused)
 
-    def step() -> float:
+    def step() -> Tensor:
         with torch.autocast(device().type, torch.bfloat16, enabled=half):
             loss = sum(model(*data).values())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        return float(loss.detach())
+        return loss.detach()
 
     return step
 
@@ -164,7 +165,7 @@ def _one_step_apart(model: Detector, optimiser: torch.optim.Optimizer, data: Bat
 
     levels = timed("backbone, pyramid", model.features, data[0])
     logits, deltas = timed("head", lambda: [torch.cat(parts, dim=1) for parts in model.head(levels)])
-    assigned = timed("assigner", lambda: assign(model.assigner, model.anchors(levels, logits), data[1]))
+    assigned = timed("assigner", lambda: assign(model.assigner, model.anchors(sizes_of(levels), logits), data[1]))
     losses = timed("loss, its gradient", model.criterion, logits, deltas, assigned)
     times["backward"] = seconds(sum(losses.values()).backward)
     times["clipping, optimiser"] = seconds(lambda: _update(model, optimiser))
@@ -187,7 +188,7 @@ def _formats(data: Batch) -> list[Row]:
     ):
         model = ours(ATSS).to(memory_format=layout)
         steps[name] = stepper(model, (data[0].contiguous(memory_format=layout), data[1]), half=half)
-    first = {name: step() for name, step in steps.items()}
+    first = {name: float(step()) for name, step in steps.items()}
     took = in_turn(steps, rounds=3)
     unit = "float32, channels last"
     return [

@@ -20,7 +20,7 @@ from alrp_ref import alrp_loss, giou_error
 from alrp_ref.batch import ranking_targets
 from alrp_ref.data import CocoDataset
 from alrp_ref.detection import load_model
-from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.detector import Detector, sizes_of
 from alrp_ref.detection.preprocess import to_input
 from alrp_ref.detection.recipe_losses import ALRP, Separate
 from alrp_ref.detection.targets import assign
@@ -54,7 +54,9 @@ def positives_of(model: Detector, data: CocoDataset, image_id: int) -> Positives
     boxes = target["boxes"] * torch.tensor([x_scale, y_scale, x_scale, y_scale])
     levels = model.features(pixels[None].to(memory_format=torch.channels_last))
     logits, deltas = (torch.cat(parts, dim=1) for parts in model.head(levels))
-    found = assign(model.assigner, model.anchors(levels, logits), [{"boxes": boxes, "labels": target["labels"]}])
+    found = assign(
+        model.assigner, model.anchors(sizes_of(levels), logits), [{"boxes": boxes, "labels": target["labels"]}]
+    )
     decoded = model.coder.decode(deltas[found.labels >= 0], found.anchors)
     ious = [box_iou(x, found.boxes).diagonal() for x in (found.anchors, decoded)]
     targets = ranking_targets(logits, found.labels)

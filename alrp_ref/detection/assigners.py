@@ -21,6 +21,7 @@ from torchvision.ops import box_iou
 
 from alrp_ref.batch import IGNORED, NEGATIVE
 from alrp_ref.detection.boxes import centre_size
+from alrp_ref.machine.device import queue_copy
 
 PAIRS = 2**22
 """Boxes times anchors that are compared at once, at most, if a box has no more anchors."""
@@ -56,8 +57,8 @@ class _PerImage:
     def __init__(self, boxes: Tensor, counts: Counts | None):
         self.is_batch, counts = counts is not None, [len(boxes)] if counts is None else counts
         self.number = len(counts)
-        images = torch.arange(self.number, device=boxes.device)
-        self.image_of_box = images.repeat_interleave(torch.tensor(counts, device=boxes.device), output_size=len(boxes))
+        images = torch.arange(self.number).repeat_interleave(torch.tensor(counts))
+        self.image_of_box = queue_copy(images, boxes.device)
 
     def pieces(self, anchors: int) -> Iterator[slice]:
         """Rows of the boxes that are compared with so many anchors at once."""

@@ -1,8 +1,8 @@
 """Box coders: a box as four numbers relative to an anchor. RetinaNet's deltas, FoveaBox's distances."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
@@ -21,7 +21,7 @@ def centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return (low + high) / 2, high - low
 
 
-def encode(boxes: Tensor, anchors: Tensor, *, std: Sequence[float] = DELTA_STD) -> Tensor:
+def encode(boxes: Tensor, anchors: Tensor, *, std: tuple[float, ...] = DELTA_STD) -> Tensor:
     r"""Deltas that take each anchor to its box.
 
     .. math:: d_x = \frac{x - x_a}{w_a \sigma_x}, \qquad d_w = \frac{\log (w / w_a)}{\sigma_w}
@@ -32,19 +32,26 @@ def encode(boxes: Tensor, anchors: Tensor, *, std: Sequence[float] = DELTA_STD) 
     """
     (centre, size), (anchor_centre, anchor_size) = centre_size(boxes), centre_size(anchors)
     deltas = torch.cat([(centre - anchor_centre) / anchor_size, (size / anchor_size).log()], dim=1)
-    return deltas / deltas.new_tensor(std)
+    return deltas / _constant(std, deltas.dtype, deltas.device)
 
 
-def decode(deltas: Tensor, anchors: Tensor, *, std: Sequence[float] = DELTA_STD) -> Tensor:
+def decode(deltas: Tensor, anchors: Tensor, *, std: tuple[float, ...] = DELTA_STD) -> Tensor:
     """Boxes from deltas: the inverse of `encode`, up to the clipping of the log ratio.
 
     Shape: (n, 4), (n, 4) -> (n, 4).
     """
     anchor_centre, anchor_size = centre_size(anchors)
-    shift, log_ratio = (deltas * deltas.new_tensor(std)).split(2, dim=1)
+    shift, log_ratio = (deltas * _constant(std, deltas.dtype, deltas.device)).split(2, dim=1)
     centre = anchor_centre + shift * anchor_size
     half = anchor_size * log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp() / 2
     return torch.cat([centre - half, centre + half], dim=1)
+
+
+@cache
+@torch.inference_mode(False)  # or the first call might make a tensor that no later training step can use
+def _constant(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor of numbers. It is kept, since a copy to a GPU makes the host wait."""
+    return torch.tensor(numbers, dtype=dtype, device=device)
 
 
 MAX_RATIO = 16.0

@@ -70,7 +70,7 @@ class APCriterion(nn.Module):
 
     def forward(self, logits: Tensor, deltas: Tensor, assigned: Assigned) -> Losses:
         targets = ranking_targets(logits, assigned.labels)
-        loss_cls = self.loss(logits.flatten(), targets.flatten())
+        loss_cls = self.loss(logits.flatten(), targets.flatten(), num_positives=len(assigned.boxes))
         return {"loss_cls": loss_cls} | self.boxes(logits, deltas, assigned)
 
 

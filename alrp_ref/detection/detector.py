@@ -1,6 +1,7 @@
 """The base class of the detectors: backbone, feature pyramid, anchors, and the interface."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -8,15 +9,19 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 from alrp_ref.detection.anchors import pyramid_anchors, real_locations
+from alrp_ref.detection.assigners import Assigned, Assigner
 from alrp_ref.detection.backbones import STRIDES, Backbone
 from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import Losses, self_balance_of
 from alrp_ref.detection.postprocess import Detections
 from alrp_ref.detection.preprocess import RawImage, to_input
 from alrp_ref.detection.recipes import Recipe
-from alrp_ref.detection.targets import Target, check_targets
+from alrp_ref.detection.targets import Target, assign, check_targets
+from alrp_ref.machine.device import queue_copy
 from alrp_ref.paper.self_balance import SelfBalance
 
+Sizes = Sequence[tuple[int, int]]
+"""Height and width of each level of a pyramid."""
 ImageSizes = Sequence[tuple[int, int]]
 
 
@@ -39,6 +44,7 @@ class Detector(nn.Module):
     """
 
     criterion: nn.Module
+    assigner: Assigner
     custom_criterion: str | None = None
 
     def __init__(
@@ -80,7 +86,12 @@ class Detector(nn.Module):
         if not self.training:
             return self.detect(images, image_sizes)
         check_targets(targets, len(images), self.num_classes)
-        return self.losses(self.features(images), targets, _checked_sizes(images, image_sizes))
+        image_sizes = _checked_sizes(images, image_sizes)
+        # Before the network: the host waits here for the number of positives. Assigned after the network it would wait
+        # for all of it, and the GPU then for the host, which starts the many short operations of the loss.
+        like = at_least_float32(images[:0])
+        assigned = self.assigned(self.level_sizes(images), targets, image_sizes, like)
+        return self.losses(self.features(images), targets, image_sizes, assigned)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The levels of the pyramid, finest first."""
@@ -89,35 +100,55 @@ class Detector(nn.Module):
             del maps[name]
         return list(self.fpn(maps).values())
 
-    def anchors(self, levels: Sequence[Tensor], like: Tensor) -> list[Tensor]:
-        """The anchors of each level, (A_l, 4) in pixels of the input, with the dtype and device of `like`."""
-        recipe, sizes = self.recipe, [tuple(level.shape[-2:]) for level in levels]
-        shape = (recipe.anchor_scale, recipe.scales_per_octave, recipe.ratios)
-        anchors = pyramid_anchors(sizes, self.strides, *shape, offset=recipe.anchor_offset)
-        return [level.to(like) for level in anchors]
+    def level_sizes(self, images: Tensor) -> Sizes:
+        """Height and width of each level, as `features` will have them: each layer with a stride rounds up."""
+        return [tuple(-(-side // stride) for side in images.shape[-2:]) for stride in self.strides]
 
-    def real_anchors(self, levels: Sequence[Tensor], image_sizes: ImageSizes) -> list[list[Tensor] | None]:
+    def anchors(self, sizes: Sizes, like: Tensor) -> list[Tensor]:
+        """The anchors of each level, (A_l, 4) in pixels of the input, with the dtype and device of `like`.
+
+        Args: `sizes`, height and width of each level: `level_sizes` or `sizes_of`.
+        """
+        recipe = self.recipe
+        shape = (recipe.anchor_scale, recipe.scales_per_octave, recipe.ratios, recipe.anchor_offset)
+        return list(_kept_anchors(tuple(sizes), self.strides, shape, like.dtype, like.device))
+
+    def assigned(self, sizes: Sizes, targets: Sequence[Target], image_sizes: ImageSizes, like: Tensor) -> Assigned:
+        """Which anchors are positive. It needs no output of the network.
+
+        Args: `sizes`, `like`, as for `anchors`; `targets`, `image_sizes`, as for `forward`.
+        """
+        real = self.real_anchors(sizes, image_sizes, like.device)
+        return assign(self.assigner, self.anchors(sizes, like), targets, real)
+
+    def real_anchors(self, sizes: Sizes, image_sizes: ImageSizes, device: torch.device) -> list[list[Tensor] | None]:
         """Mask of the anchors outside the padding, (A_l,) bool for each image and level; None without padding."""
-        sizes = [tuple(level.shape[-2:]) for level in levels]
         masks = {}  # by size: in training all images have the same
         for image_size in {tuple(size) for size in image_sizes}:
             keep = real_locations(sizes, self.strides, image_size)
             keep = [level.repeat_interleave(self.num_anchors) for level in keep]
             is_whole = all(level.all() for level in keep)  # on the CPU: does not synchronise a GPU
-            masks[image_size] = None if is_whole else [level.to(levels[0].device) for level in keep]
+            masks[image_size] = None if is_whole else [queue_copy(level, device) for level in keep]
         return [masks[tuple(size)] for size in image_sizes]
 
     def outputs_of_images(
         self, levels: Sequence[Tensor], logits: Sequence[Tensor], deltas: Sequence[Tensor], image_sizes: ImageSizes
     ) -> Iterator[tuple[list[Tensor], list[Tensor], list[Tensor]]]:
         """Logits, deltas and anchors of each image, level by level, without the anchors in its padding."""
-        anchors = self.anchors(levels, logits[0])
-        for i, real in enumerate(self.real_anchors(levels, image_sizes)):
+        sizes = sizes_of(levels)
+        anchors = self.anchors(sizes, logits[0])
+        for i, real in enumerate(self.real_anchors(sizes, image_sizes, logits[0].device)):
             parts = ([x[i] for x in logits], [x[i] for x in deltas], anchors)
             yield parts if real is None else tuple([x[keep] for x, keep in zip(p, real, strict=True)] for p in parts)
 
-    def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
-        """The losses, from the levels of the pyramid."""
+    def losses(
+        self,
+        levels: list[Tensor],
+        targets: Sequence[Target],
+        image_sizes: ImageSizes,
+        assigned: Assigned | None = None,
+    ) -> Losses:
+        """The losses, from the levels of the pyramid. Args: `assigned`, what `assigned` returned; None to call it."""
         raise NotImplementedError
 
     def detections(self, levels: list[Tensor], image_sizes: ImageSizes, score_threshold: float) -> list[Detections]:
@@ -159,6 +190,20 @@ class Detector(nn.Module):
         )
         found["boxes"] = found["boxes"] / found["boxes"].new_tensor([x_scale, y_scale, x_scale, y_scale])
         return found
+
+
+def sizes_of(levels: Sequence[Tensor]) -> Sizes:
+    """Height and width of each level, (..., H, W)."""
+    return [tuple(level.shape[-2:]) for level in levels]
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)  # or the first call might make tensors that no later training step can use
+def _kept_anchors(
+    sizes: Sizes, strides: tuple[int, ...], shape: tuple, dtype: torch.dtype, device: torch.device
+) -> list[Tensor]:
+    """`pyramid_anchors` on a device; `shape`, its other arguments. They are kept, since a copy makes the host wait."""
+    return [level.to(device, dtype) for level in pyramid_anchors(sizes, strides, *shape)]
 
 
 def _checked_sizes(images: Tensor, image_sizes: ImageSizes | None) -> ImageSizes:

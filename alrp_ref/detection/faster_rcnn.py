@@ -15,11 +15,12 @@ from alrp_ref.detection.assigners import ASSIGNERS, Assigned, iou_assign, sample
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import Losses
-from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32
+from alrp_ref.detection.detector import Detector, ImageSizes, Sizes, at_least_float32, sizes_of
 from alrp_ref.detection.postprocess import Detections, best_anchors, best_detections
 from alrp_ref.detection.recipe_losses import CrossEntropy
 from alrp_ref.detection.recipes import Recipe
 from alrp_ref.detection.targets import Target, assign
+from alrp_ref.machine.device import queue_copy
 
 RPN_TAU = 0.7
 """An anchor is positive in the first stage from this IoU on; also tau of its localisation error."""
@@ -51,7 +52,7 @@ class FasterRCNN(Detector):
     def __init__(self, recipe: Recipe, backbone: Backbone, num_classes: int, *, self_balance_period: int | None = None):
         super().__init__(recipe, backbone, num_classes, 4, LastLevelMaxPool())
         self.is_ranking = not recipe.loss.has_background
-        self.rpn_assigner = ASSIGNERS[recipe.assigner]
+        self.assigner = ASSIGNERS[recipe.assigner]
         self.box_assigner = partial(
             iou_assign, positive_iou=0.5, negative_iou=0.5, rescue_iou=2.0
         )  # no IoU reaches 2: no claims
@@ -61,7 +62,7 @@ class FasterRCNN(Detector):
         else:
             self.rpn_coder = CODERS["raw deltas"]
             self.rpn_criterion = CrossEntropy().build(self.rpn_coder)
-            self.rpn_assigner = sampled(self.rpn_assigner, 256, positive_fraction=0.5)
+            self.assigner = sampled(self.assigner, 256, positive_fraction=0.5)
             self.box_assigner = sampled(self.box_assigner, 512, positive_fraction=0.25)
         self.criterion = recipe.loss.build(self.coder, self_balance_period)
         width = recipe.head_channels
@@ -76,17 +77,28 @@ class FasterRCNN(Detector):
     def criteria(self) -> dict[str, nn.Module]:
         return {"rpn_": self.rpn_criterion, "": self.criterion}
 
-    def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
-        logits, deltas = self.rpn(levels)
-        anchors, real = self.anchors(levels, logits[0]), self.real_anchors(levels, image_sizes)
+    def assigned(self, sizes: Sizes, targets: Sequence[Target], image_sizes: ImageSizes, like: Tensor) -> Assigned:
+        """As for every detector. The first stage has one class."""
         objects = [{**target, "labels": torch.zeros_like(target["labels"])} for target in targets]
+        return super().assigned(sizes, objects, image_sizes, like)
+
+    def losses(
+        self,
+        levels: list[Tensor],
+        targets: Sequence[Target],
+        image_sizes: ImageSizes,
+        assigned: Assigned | None = None,
+    ) -> Losses:
+        logits, deltas = self.rpn(levels)
+        if assigned is None:
+            assigned = self.assigned(sizes_of(levels), targets, image_sizes, logits[0])
         with torch.autocast(logits[0].device.type, enabled=False):
-            assigned = assign(self.rpn_assigner, anchors, objects, real)
             rpn = self.rpn_criterion(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), assigned)
 
         proposals = self.proposals(levels, logits, deltas, image_sizes)
         if not self.is_ranking:
-            proposals = [torch.cat([t["boxes"].to(p), p]) for p, t in zip(proposals, targets, strict=True)]
+            truth = [queue_copy(t["boxes"], p.device).to(p.dtype) for p, t in zip(proposals, targets, strict=True)]
+            proposals = [torch.cat(pair) for pair in zip(truth, proposals, strict=True)]
         each = [assign(self.box_assigner, [p], [t]) for p, t in zip(proposals, targets, strict=True)]
         keep = [one.labels[0] != IGNORED for one in each]
         labels = torch.cat([one.labels[0][k] for one, k in zip(each, keep, strict=True)])
@@ -129,9 +141,11 @@ class FasterRCNN(Detector):
         outputs = self.outputs_of_images(levels, logits, deltas, image_sizes)
         for one, size in zip(outputs, image_sizes, strict=True):
             kept = [best_anchors(*level, size, self.rpn_coder, most) for level in zip(*one, strict=True)]
-            level = torch.cat([torch.full((len(boxes),), i) for i, (_, boxes) in enumerate(kept)])
+            level = torch.cat(
+                [boxes.new_full(boxes.shape[:1], i, dtype=torch.int64) for i, (_, boxes) in enumerate(kept)]
+            )
             scores, boxes = (torch.cat(parts) for parts in zip(*kept, strict=True))
-            best = batched_nms(boxes, scores[:, 0], level.to(boxes.device), PROPOSAL_NMS_IOU)[:PROPOSALS]
+            best = batched_nms(boxes, scores[:, 0], level, PROPOSAL_NMS_IOU)[:PROPOSALS]
             found.append(boxes[best])
         return found
 

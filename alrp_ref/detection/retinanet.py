@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
-from alrp_ref.detection.assigners import ASSIGNERS
+from alrp_ref.detection.assigners import ASSIGNERS, Assigned
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.criteria import Losses
-from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32
+from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32, sizes_of
 from alrp_ref.detection.head import RetinaHead
 from alrp_ref.detection.postprocess import Detections, detections_of_image
 from alrp_ref.detection.recipes import Recipe
-from alrp_ref.detection.targets import Target, assign
+from alrp_ref.detection.targets import Target
 
 
 class RetinaNet(Detector):
@@ -31,12 +31,19 @@ class RetinaNet(Detector):
         self.assigner = ASSIGNERS[recipe.assigner]
         self.criterion = recipe.loss.build(self.coder, self_balance_period)
 
-    def losses(self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes) -> Losses:
+    def losses(
+        self,
+        levels: list[Tensor],
+        targets: Sequence[Target],
+        image_sizes: ImageSizes,
+        assigned: Assigned | None = None,
+    ) -> Losses:
         logits, deltas = (torch.cat(parts, dim=1) for parts in self.head(levels))
         with torch.autocast(logits.device.type, enabled=False):
             logits, deltas = at_least_float32(logits), at_least_float32(deltas)
-            anchors, real = self.anchors(levels, logits), self.real_anchors(levels, image_sizes)
-            return self.criterion(logits, deltas, assign(self.assigner, anchors, targets, real))
+            if assigned is None:
+                assigned = self.assigned(sizes_of(levels), targets, image_sizes, logits)
+            return self.criterion(logits, deltas, assigned)
 
     def detections(self, levels: list[Tensor], image_sizes: ImageSizes, score_threshold: float) -> list[Detections]:
         logits, deltas = ([at_least_float32(x) for x in parts] for parts in self.head(levels))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from alrp_ref.batch import IGNORED, NEGATIVE
 from alrp_ref.detection.assigners import PAIRS, Assigned, Assigner
+from alrp_ref.machine.device import queue_copy
 
 Target = dict[str, Tensor]
 
@@ -23,8 +24,9 @@ def check_targets(targets: Sequence[Target] | None, num_images: int, num_classes
         raise ValueError(f"there must be one target for each of the {num_images} images, got {len(targets)}")
     for i, target in enumerate(targets):
         _check_shapes(f"targets[{i}]", target)
-    valid = torch.cat([_valid(target, num_classes) for target in targets])
-    if not bool(valid.all()):  # one synchronisation for the whole batch
+    boxes, labels = _all_boxes(targets)
+    # Targets on a GPU make the host wait here. A training run has them in the memory of the host.
+    if not bool(_valid(boxes, labels, num_classes).all()):
         _refuse(targets, num_classes)
 
 
@@ -43,9 +45,14 @@ def _check_shapes(name: str, target: Target) -> None:
         raise ValueError(f'{name}["ignored"] must be floating point (m, 4), if it is there')
 
 
-def _valid(target: Target, num_classes: int) -> Tensor:
+def _all_boxes(targets: Sequence[Target]) -> tuple[Tensor, Tensor]:
+    """The boxes (G, 4) and their labels (G,), on the device of the boxes, image by image."""
+    boxes = torch.cat([target["boxes"] for target in targets])
+    return boxes, torch.cat([target["labels"] for target in targets]).to(boxes.device)
+
+
+def _valid(boxes: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Mask of the boxes that are finite and have an area and a valid label: (n,) bool."""
-    boxes, labels = target["boxes"], target["labels"].to(target["boxes"].device)
     has_area = (boxes[:, :2] < boxes[:, 2:]).all(dim=1)
     return boxes.isfinite().all(dim=1) & has_area & (labels >= 0) & (labels < num_classes)
 
@@ -53,7 +60,7 @@ def _valid(target: Target, num_classes: int) -> Tensor:
 def _refuse(targets: Sequence[Target], num_classes: int) -> None:
     """Raise ValueError for the first invalid box."""
     for i, target in enumerate(targets):
-        for row in (~_valid(target, num_classes)).nonzero().flatten().tolist():
+        for row in (~_valid(*_all_boxes([target]), num_classes)).nonzero().flatten().tolist():
             box, label = target["boxes"][row].tolist(), int(target["labels"][row])
             if not 0 <= label < num_classes:
                 raise ValueError(f'targets[{i}]["labels"][{row}] must be in 0..{num_classes - 1}, got {label}')
@@ -70,13 +77,14 @@ def assign(
     """Assign every anchor of every image. Anchors in the padding are ignored, and no box is matched to them; negatives
     that lie in a region to ignore by more than half of their area are ignored, too.
 
-    Args: `anchors`, (A_l, 4) for each level, the same for all images; `targets`, one for each image; `real`, for each
-        image a mask of the anchors outside its padding, (A_l,) bool for each level, None for all.
+    Args: `anchors`, (A_l, 4) for each level, the same for all images; `targets`, one for each image, on the device of
+        the anchors or in the memory of the host; `real`, for each image a mask of the anchors outside its padding,
+        (A_l,) bool for each level, None for all.
     """
     flat = torch.cat(list(anchors))
     counts, real = [len(target["boxes"]) for target in targets], real or [None] * len(targets)
-    boxes = torch.cat([target["boxes"] for target in targets]).to(flat)
-    labels = torch.cat([target["labels"] for target in targets]).to(flat.device)
+    boxes, labels = (queue_copy(x, flat.device) for x in _all_boxes(targets))
+    boxes = boxes.to(flat.dtype)
     if all(keep is None for keep in real):
         matched = assigner(anchors, boxes, counts)
     else:
@@ -85,8 +93,9 @@ def assign(
         )
     for row, target in zip(matched, targets, strict=True):
         if len(regions := target.get("ignored", ())):
-            row.masked_fill_(_inside(flat, regions.to(flat)) & (row == NEGATIVE), IGNORED)
-    image, anchor = (matched >= 0).nonzero(as_tuple=True)  # synchronises a GPU: the number of positives is needed
+            regions = queue_copy(regions, flat.device).to(flat.dtype)
+            row.masked_fill_(_inside(flat, regions) & (row == NEGATIVE), IGNORED)
+    image, anchor = (matched >= 0).nonzero(as_tuple=True)  # the host waits for the number of positives
     box = matched[image, anchor]
     anchor_labels = matched.index_put((image, anchor), labels[box])  # NEGATIVE and IGNORED are kept
     return Assigned(anchor_labels, flat[anchor], boxes[box])

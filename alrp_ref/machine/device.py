@@ -1,6 +1,7 @@
-"""The device that a command runs on, checked before anything else is done."""
+"""The device that a command runs on, checked before anything else is done, and copies to it."""
 
 import torch
+from torch import Tensor
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -17,6 +18,15 @@ def choose_device(name: str | None = None) -> torch.device:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"device must be {_there()} on this machine, got {name!r}: {reason:.120}") from error
     return device
+
+
+def queue_copy(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device. A copy from the host's memory is queued, and the host does not wait for it.
+
+    It is from pinned memory: from other memory CUDA may first wait for all that is queued.
+    """
+    is_to_gpu = x.device.type == "cpu" and device.type == "cuda"
+    return (x.pin_memory() if is_to_gpu else x).to(device, non_blocking=device.type != "cpu")
 
 
 def _there() -> str:

@@ -30,8 +30,8 @@ class TrainOptions:
     """Divide the images of each process into N micro-batches, to save memory. Each micro-batch is ranked by itself: N
     of them train as one in each of N processes."""
     precision: Precision | None = None
-    """Precision of the network, by default bfloat16 on GPUs that have instructions for it, else float32. The loss is
-    computed in float32 in both."""
+    """Precision of the network, by default bfloat16 on GPUs and processors that have instructions for it, else float32.
+    The loss is computed in float32 in both."""
     backbone_weights: str | os.PathLike | None = None
     """Read the backbone's ImageNet weights from FILE."""
     pretrained_backbone: bool = False

@@ -110,14 +110,13 @@ def prepare(
     plan = Plan.of(model.recipe, len(train_set), options)
     model.class_names = train_set.class_names
     model.to(process.device, memory_format=torch.channels_last)  # convolutions are faster so, on a CPU too
-    learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = SGD(learnable, plan.lr, momentum=model.recipe.momentum, weight_decay=model.recipe.weight_decay)
+    optimiser = make_optimiser(model, plan.lr, process.device)
     identity = describe(model, train_set.category_ids) | {"plan": asdict(plan)} | options.identity
     checkpoint = Checkpoint(out / "checkpoint.pt", identity, data.digests)
     checkpoint.resume(model, optimiser, plan.total_steps, log)
     start = checkpoint.steps
     distributed.check_same_on_all(start, "step to resume from: give all of them one folder that all can read")
-    learner = _learner(model, optimiser, process, options)
+    learner = make_learner(model, optimiser, process, options)
     log(_summary(learner, plan, train_set, options))
     run_log = RunLog(out, start, plan.total_steps, two_stages=len(model.criteria) > 1) if process.is_first else None
     sampler = StepSampler(len(train_set), plan.batch_size, start, plan.total_steps, seed=options.seed)
@@ -133,7 +132,18 @@ def prepare(
     )
 
 
-def _learner(model: Detector, optimiser: Optimizer, process: distributed.Process, options: TrainOptions) -> Learner:
+def make_optimiser(model: Detector, lr: float, device: torch.device) -> SGD:
+    """Stochastic gradient descent by the recipe. On a GPU each step is one kernel for many tensors.
+
+    On a CPU that kernel rounds some numbers differently: there runs stay what they were, to the last bit.
+    """
+    learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    options = {"momentum": model.recipe.momentum, "weight_decay": model.recipe.weight_decay}
+    return SGD(learnable, lr, **options, fused=True if device.type == "cuda" else None)
+
+
+def make_learner(model: Detector, optimiser: Optimizer, process: distributed.Process, options: TrainOptions) -> Learner:
+    """All that a step of training needs, in one process or in `DistributedDataParallel`."""
     return Learner(
         model=model,
         parallel=model if process.world == 1 else nn.parallel.DistributedDataParallel(model),
@@ -145,7 +155,13 @@ def _learner(model: Detector, optimiser: Optimizer, process: distributed.Process
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a GPU has instructions for bfloat16. Emulated, it is slower than float32."""
+    """Whether a GPU, or a processor, has instructions for bfloat16. Emulated, it is slower than float32.
+
+    Of processors, those for whose instructions PyTorch has convolutions on every system; torch 2.6 does not know them.
+    """
+    if device.type == "cpu":
+        known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
@@ -184,10 +200,13 @@ def _summary(learner: Learner, plan: Plan, data: CocoDataset, options: TrainOpti
     recipe, process = learner.model.recipe, learner.process
     parts = f", {options.accumulate} micro-batches each" * (options.accumulate > 1)
     without = f" ({data.left_out} without objects left out)" * bool(data.left_out)
+    chosen = ""
+    if options.precision is None and learner.precision == "bfloat16":
+        chosen = f", for which this {process.device.type} has instructions; --precision float32 has more digits"
     lines = [
         f"{recipe.name}: {len(data)} images{without}, {plan.total_steps} steps of {plan.batch_size} "
         f"({plan.total_steps / plan.steps_per_epoch:.1f} epochs) on {process.world} x {process.device.type}{parts}, "
-        f"in {learner.precision}",
+        f"in {learner.precision}{chosen}",
         f"learning rate {plan.lr:g}, a tenth of it from steps {', '.join(map(str, plan.milestones))}",
     ]
     return "\n".join([*lines, *filter(None, [recipe.loss.note])])

@@ -21,10 +21,6 @@ Batch = tuple[Tensor, list[dict[str, Any]]]
 """Images, (B, 3, H, W), and their targets."""
 
 
-TENSORS = ("boxes", "labels", "ignored")
-"""Of a target; the last only where there are some."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Learner:
     """What a step of training needs beside the images and the learning rate."""
@@ -67,12 +63,9 @@ def training_step(learner: Learner, batches: Sequence[Batch], lr: float) -> Loss
 
 def forward(learner: Learner, model: nn.Module, batch: Batch) -> Losses:
     """The losses of a micro-batch, which is copied to the device while the host continues."""
-    images, targets = batch
+    images, targets = batch  # targets stay where they are: the model checks them there, and copies them at once
     device = learner.process.device
     images = normalise(images.to(device, non_blocking=True, memory_format=torch.channels_last))
-    targets = [
-        {name: target[name].to(device, non_blocking=True) for name in TENSORS if name in target} for target in targets
-    ]
     with torch.autocast(device.type, torch.bfloat16, enabled=learner.precision == "bfloat16"):
         return model(images, targets)
 

@@ -13,7 +13,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from alrp_ref import SelfBalance
 from alrp_ref.detection import RECIPES, Recipe, build_detector, load_official_checkpoint
-from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.detector import Detector, sizes_of
 from alrp_ref.detection.preprocess import to_input
 from alrp_ref.detection.recipe_losses import ALRP, AP, LOSSES, RankSort
 
@@ -28,8 +28,31 @@ def small(name: str, num_classes: int = 2, **options) -> Detector:
     return build_detector(SMALL[name], num_classes, **options)
 
 
+def assert_levels_are_known(recipe: Recipe, height: int, width: int) -> None:
+    with torch.device("meta"):
+        model = build_detector(recipe, num_classes=2)
+        images = torch.empty(1, 3, height, width)
+    assert model.level_sizes(images) == sizes_of(model.features(images))
+
+
 kinds = pytest.mark.parametrize("name", SMALL)
 one_of_a_kind = pytest.mark.parametrize("name", ["alrp_tiny", "alrp_fovea", "alrp_faster", "ce_faster"])
+
+
+@pytest.mark.parametrize("recipe", {(r.backbone, r.detector, r.levels): r for r in RECIPES.values()}.values())
+def test_the_sizes_of_the_levels_are_known_before_the_network(recipe: Recipe):
+    """Of every backbone and pyramid of the recipes, for sides that strides divide and sides that they do not."""
+    for size in ((128, 128), (97, 130), (333, 65)):
+        assert_levels_are_known(recipe, *size)
+
+
+@one_of_a_kind
+def test_a_detector_trains_after_it_was_used_in_inference_mode(name: str):
+    """What it keeps, anchors and constants, serves both, in whichever mode it was made."""
+    model, (images, targets) = small(name).double(), batch(size=70)
+    with torch.inference_mode():
+        model.eval()(images.double())
+    sum(model.train()(images.double(), targets).values()).backward()
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "alrp_tiny")) for n in SMALL])

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from detection.small import EMPTY, SMALL
-from detection.test_waiting import OF_ALL, Reads
 from processes import in_processes
 from torch import distributed
 from torch.utils.data import Dataset
+from training.test_waiting import ONE_STAGE, Waits
 
 from alrp_ref import checks
 from alrp_ref.detection import build_detector
@@ -26,6 +26,8 @@ from alrp_ref.training.step import forward, training_step
 
 BATCH, STEPS, IMAGES = 4, 7, 12
 RECIPES = ("alrp_tiny", "alrp_faster", "focal_tiny")
+ON_THE_HOST = ("real_anchors", "check_targets")
+"""They read tensors that never leave the host."""
 
 
 class Noise(Dataset):
@@ -109,14 +111,14 @@ def test_a_step_with_micro_batches_waits_no_more_than_they_do(tmp_path, monkeypa
     run.learner.shared_balance._steps_left = STEPS
     asked = []
     for step, batches in list(loop._steps(run))[:3]:
-        with Reads() as reads:
+        with Waits("cpu") as waits:
             losses = training_step(run.learner, batches, 0.01)
             run.measurements.add({"step": step}, [], losses)
-        asked.append({where: number for where, number in reads.found.items() if where[0] != "real_anchors"})
-    assert asked == [dict.fromkeys(OF_ALL, 2)] * 3
-    with Reads() as reads:
+        asked.append({where: number for where, number in waits.found.items() if where[0] not in ON_THE_HOST})
+    assert asked == [dict.fromkeys(ONE_STAGE, 2)] * 3
+    with Waits("cpu") as waits:
         assert len(run.measurements.read(saved=0)) == 3
-    assert sum(reads.found.values()) == 0  # one `tolist`, which is no operation
+    assert sum(waits.found.values()) == 0  # one `tolist`, which is no operation
     run.log.close()
 
 
