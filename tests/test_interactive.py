@@ -26,12 +26,12 @@ NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="needs Node.js: apt-get install nodejs")
 
 
-def javascript(expression: str, cases: list) -> list:
-    """What `expression`, a function of one case, gives for each; the names of losses.js are known in it."""
+def javascript(expression: str, cases: list, module: str = "losses") -> list:
+    """What `expression`, a function of one case, gives for each; the names that the module exports are known in it."""
     script = f"""
-        import * as losses from "{(FOLDER / "losses.js").as_uri()}";
+        import * as module from "{(FOLDER / f"{module}.js").as_uri()}";
         import {{ readFileSync }} from "node:fs";
-        const {{ {", ".join(exported())} }} = losses;
+        const {{ {", ".join(exported(module))} }} = module;
         const found = JSON.parse(readFileSync(0)).map({expression});
         console.log(JSON.stringify(found));"""
     command = [NODE, "--input-type=module", "--eval", script]
@@ -40,8 +40,8 @@ def javascript(expression: str, cases: list) -> list:
     return json.loads(run.stdout)
 
 
-def exported() -> list[str]:
-    return re.findall(r"^export (?:const|function) (\w+)", (FOLDER / "losses.js").read_text(), re.MULTILINE)
+def exported(module: str) -> list[str]:
+    return re.findall(r"^export (?:const|function) (\w+)", (FOLDER / f"{module}.js").read_text(), re.MULTILINE)
 
 
 def lists(number: int = 300) -> list[dict]:
@@ -188,6 +188,26 @@ def test_figure_1_in_javascript_is_as_printed():
         cases.append([of_anchor.get(k, 0) for k in range(10)])
     for got, printed in zip(javascript(call, cases), PRINTED.values(), strict=True):
         assert got == pytest.approx([*printed[:4], printed[6], printed[9]], abs=0.0051)
+
+
+@needs_node
+def test_precision_under_a_moving_negative_is_that_of_pairwise():
+    """In chapter 01's picture H, N_FP, rank and precision are `pairwise`'s at nine scores and four widths, to 1e-12."""
+    pos, cases = torch.tensor([3.0, 1.2, 0.0], dtype=torch.float64), []
+    for delta in (0.01, 0.5, 1.0, 5.0):
+        cases += [[negative, delta] for negative in torch.linspace(-3, 5, 9).tolist()]
+    got = javascript("([negative, delta]) => counts(negative, delta)", cases, "precision")
+    for (negative, delta), rows in zip(cases, got, strict=True):
+        neg = torch.tensor([negative, 0.9, -1.0, -2.5], dtype=torch.float64)
+        rank = pairwise.rank(pos, neg, delta)
+        columns = {
+            "h": pairwise.step(neg[0] - pos, delta),
+            "nFP": pairwise.n_fp(pos, neg, delta),
+            "rank": rank,
+            "precision": pairwise.rank_pos(pos, delta) / rank,
+        }
+        for name, expected in columns.items():
+            assert [row[name] for row in rows] == pytest.approx(expected.tolist(), abs=1e-12), name
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)

@@ -11,6 +11,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 PICTURES = {
     "anchors": "Ten anchors as bars, best score first. Drag a bar or a box: four losses and the APs follow.",
+    "precision": "Seven scores, one a negative to drag: step function, ranks and the precision at three positives.",
     "negative": "Three positives and a negative to drag: ranks, precision and the gradients of three losses.",
     "race": "One list of ten examples, sorted step by step by cross entropy, AP Loss and aLRP Loss.",
     "boxes": "Two boxes to drag, with IoU, the smallest box around both, GIoU and the pull on each side.",
@@ -36,7 +37,8 @@ def self_contained(path: Path) -> str:
 
 def page(name: str) -> str:
     """A page with nothing but the picture."""
-    return f"<!doctype html><body style='margin: 8px'>{script(name)}</body>"
+    head = "<!doctype html><meta name='color-scheme' content='light dark'>"
+    return f"{head}<body style='margin: 8px'>{script(name)}</body>"
 
 
 def html(name: str) -> str:

@@ -3,6 +3,7 @@
 export const POSITIVE = "#0072B2"; // as in alrp_ref/palette.py
 export const NEGATIVE = "#D55E00";
 export const BOXES = "#009E73";
+export const [ALRP_LOSS, AP_LOSS, CROSS_ENTROPY] = ["#332288", "#AA3377", "#8899AA"];
 
 const STYLE = `
 .alrp-picture { color: inherit; font: 15px/1.4 system-ui, sans-serif; max-width: 620px; margin: 0 auto; }
@@ -17,6 +18,8 @@ const STYLE = `
   padding: .2em .8em; margin: 0 .4em .4em 0; cursor: pointer; }
 .alrp-picture button[aria-pressed=true] { background: #7f7f7f55; }
 .alrp-picture input[type=range] { width: 100%; accent-color: #7f7f7f; }
+.alrp-picture .spoken { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
+.alrp-picture label { display: block; }
 .alrp-picture table { border-collapse: collapse; width: 100%; margin: .4em 0; font-size: 14px; }
 .alrp-picture th, .alrp-picture td { padding: .15em .4em; text-align: right; font-weight: normal; border: 0;
   font-variant-numeric: tabular-nums; color: inherit; background: none; }
@@ -61,16 +64,60 @@ export function canvas(width, height, label) {
 
 export const digits = (value, number = 4) => (Number.isFinite(value) ? (value + 0).toFixed(number) : "∞");
 
-/** A table of numbers: `fill` takes its rows, [name, ...texts]. */
+/** A table of numbers: `fill` takes its rows, [name, ...texts]. Screen readers say the strong rows when they have changed. */
 export function table(head) {
   const body = html("tbody");
+  const spoken = html("p", { class: "spoken", "aria-live": "polite" });
   const row = (cells, tag) => html("tr", {}, ...cells.map((cell, k) => html(k ? tag : "th", {}, cell)));
-  const node = html("table", {}, html("thead", {}, row(head, "th")), body);
+  const node = html("div", {}, html("table", {}, html("thead", {}, row(head, "th")), body), spoken);
+  const words = (cells) => cells.map((cell, k) => (cell && k ? `${head[k]} ${cell}` : cell)).filter(Boolean).join(", ");
+  let [timer, last] = [null, null];
   const fill = (rows, strong = []) => {
     body.replaceChildren(...rows.map((cells) => row(cells, "td")));
     rows.forEach(([name], k) => set(body.children[k], { "data-row": name, class: strong.includes(name) ? "strong" : "" }));
+    const text = rows.filter(([name]) => strong.includes(name)).map(words).join("; ");
+    clearTimeout(timer);
+    // Not while a handle moves, and not when the page opens.
+    if (last !== null) timer = setTimeout(() => (spoken.textContent = text), 500);
+    last = text;
   };
   return { node, fill };
+}
+
+/** A slider below its name and value. `changed` gets the value, `text` says it in words. */
+export function slider(name, { min, max, step, value, text = (v) => digits(v, 2) }, changed) {
+  const input = html("input", { type: "range", min, max, step, value, "aria-label": name });
+  const shown = html("span");
+  const show = () => {
+    const words = text(Number(input.value));
+    shown.textContent = `${name}: ${words}`;
+    set(input, { "aria-valuetext": words });
+  };
+  input.addEventListener("input", () => (show(), changed(Number(input.value))));
+  show();
+  return html("label", {}, shown, input);
+}
+
+/** From values in [a, b] to places in the drawing. */
+export const scale = ([a, b], [from, to]) => (value) => from + ((to - from) * (value - a)) / (b - a);
+
+/** A line through `pairs`, [value, value], on two scales. */
+export const points = (pairs, x, y) => pairs.map(([a, b]) => `${x(a)},${y(b)}`).join(" ");
+
+/** An axis from left to right at the height `y`, with numbers below it. */
+export function axis(x, y, ticks, title = "") {
+  const middle = { "text-anchor": "middle" };
+  const [from, to] = [ticks[0], ticks[ticks.length - 1]].map(x);
+  return svg("g", {}, svg("line", { x1: from, x2: to, y1: y, y2: y, stroke: "currentColor" }),
+    ...ticks.map((tick) => svg("text", { x: x(tick), y: y + 18, ...middle }, `${tick}`)),
+    svg("text", { x: (from + to) / 2, y: y + 36, ...middle }, title));
+}
+
+/** Numbers of an axis from below to above, left of `x`, with a thin line for each. */
+export function levels(y, x, right, ticks) {
+  return svg("g", {}, ...ticks.flatMap((tick) => [
+    svg("line", { x1: x, x2: right, y1: y(tick), y2: y(tick), stroke: "#7f7f7f55" }),
+    svg("text", { x: x - 5, y: y(tick) + 5, "text-anchor": "end" }, `${tick}`)]));
 }
 
 /** Buttons of which one is pressed. */
@@ -107,6 +154,15 @@ export function draggable(node, label, { move, key }) {
     event.stopPropagation();
     key(...by);
   });
+}
+
+/** A handle of `shapes` around 0, 0, with room for a finger around it. `place` moves it, and says its value. */
+export function handle(label, moves, ...shapes) {
+  const node = svg("g", {}, svg("circle", { r: 17, fill: "transparent" }), ...shapes);
+  draggable(node, label, moves);
+  const place = (x, y, value, text = digits(value, 2)) => set(node, {
+    transform: `translate(${x} ${y})`, "aria-valuenow": digits(value, 2), "aria-valuetext": text });
+  return { node, place };
 }
 
 /** An arrow from x, y by dx, dy; none where it would be shorter than its head. */
