@@ -2,9 +2,9 @@
 import { alrpLoss, apLoss, averagePrecision, crossEntropy, sum } from "./losses.js";
 import { NEGATIVE, POSITIVE, canvas, choice, clip, digits, draggable, frame, html, set, svg, table } from "./draw.js";
 
-const SCORES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
-const POSITIVES = [0, 2, 5, 9];
-const IOUS = { R1: [0.95, 0.8, 0.65, 0.5], R2: [0.8, 0.65, 0.5, 0.95], R3: [0.5, 0.65, 0.8, 0.95] };
+export const SCORES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
+export const POSITIVES = [0, 2, 5, 9];
+export const IOUS = { R1: [0.95, 0.8, 0.65, 0.5], R2: [0.8, 0.65, 0.5, 0.95], R3: [0.5, 0.65, 0.8, 0.95] };
 const OBJECTS = 5; // one of them has no anchor
 const HARD = 0.005; // a step this narrow is the hard step for scores with two digits
 const [TOP, HEIGHT, WIDE] = [22, 190, 46];

@@ -35,7 +35,7 @@ function render({ el }) {
     picture.append(body, corner);
     return [name, { body, corner }];
   }));
-  picture.append(set(both, { "pointer-events": "none" }) ?? both, arrows);
+  picture.append(set(both, { "pointer-events": "none" }), arrows);
 
   function redraw() {
     for (const [name, box] of Object.entries(boxes)) {

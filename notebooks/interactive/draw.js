@@ -17,7 +17,7 @@ const STYLE = `
 .alrp-picture button { font: inherit; color: inherit; background: transparent; border: 1px solid #7f7f7f; border-radius: 4px;
   padding: .2em .8em; margin: 0 .4em .4em 0; cursor: pointer; }
 .alrp-picture button[aria-pressed=true] { background: #7f7f7f55; }
-.alrp-picture input[type=range] { width: 100%; accent-color: #7f7f7f; }
+.alrp-picture input[type=range] { width: 100%; height: 28px; margin: 0; accent-color: #7f7f7f; }
 .alrp-picture .spoken { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
 .alrp-picture label { display: block; }
 .alrp-picture table { border-collapse: collapse; width: 100%; margin: .4em 0; font-size: 14px; }
@@ -39,8 +39,7 @@ export function svg(tag, attributes = {}, ...children) {
 }
 
 function filled(node, attributes, children) {
-  set(node, attributes);
-  node.append(...children);
+  set(node, attributes).append(...children);
   return node;
 }
 
@@ -49,11 +48,13 @@ export function set(node, attributes) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value);
   }
+  return node;
 }
 
-/** The picture's frame. JupyterLab leaves the keys to it. */
+/** The picture's frame. Keys end here: JupyterLab would take the arrow keys for its cells. */
 export function frame(el, ...children) {
-  const root = html("div", { class: "alrp-picture", "data-lm-suppress-shortcuts": "true" });
+  const root = html("div", { class: "alrp-picture", "data-lm-suppress-shortcuts": "true",
+    onkeydown: (event) => event.stopPropagation() });
   root.append(html("style", {}, STYLE), ...children);
   el.append(root);
 }
@@ -70,7 +71,10 @@ export function table(head) {
   const spoken = html("p", { class: "spoken", "aria-live": "polite" });
   const row = (cells, tag) => html("tr", {}, ...cells.map((cell, k) => html(k ? tag : "th", {}, cell)));
   const node = html("div", {}, html("table", {}, html("thead", {}, row(head, "th")), body), spoken);
-  const words = (cells) => cells.map((cell, k) => (cell && k ? `${head[k]} ${cell}` : cell)).filter(Boolean).join(", ");
+  const words = (cells) => {
+    const alone = cells.filter(Boolean).length === 2; // a number that belongs to no column
+    return cells.map((cell, k) => (cell && k && !alone ? `${head[k]} ${cell}` : cell)).filter(Boolean).join(", ");
+  };
   let [timer, last] = [null, null];
   const fill = (rows, strong = []) => {
     body.replaceChildren(...rows.map((cells) => row(cells, "td")));
@@ -151,7 +155,6 @@ export function draggable(node, label, { move, key }) {
     const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!by) return;
     event.preventDefault();
-    event.stopPropagation();
     key(...by);
   });
 }

@@ -53,8 +53,8 @@ function render({ el }) {
     n1.place(x(moved), 54, moved, `${digits(moved, 2)} logits`);
     numbers.fill([
       ...now.map((row, i) => [`p${i + 1}`, digits(POS[i], 1), ...[row.h, row.nFP, row.rank, row.precision].map((v) => digits(v))]),
-      ["mean", "", "", "", "", digits(sum(now.map((row) => row.precision)) / POS.length)],
-    ], ["mean"]);
+      ["mean precision", "", "", "", "", digits(sum(now.map((row) => row.precision)) / POS.length)],
+    ], ["mean precision"]);
     el.dataset.list = JSON.stringify({ negative: moved, delta });
   }
 
