@@ -210,6 +210,42 @@ def test_precision_under_a_moving_negative_is_that_of_pairwise():
             assert [row[name] for row in rows] == pytest.approx(expected.tolist(), abs=1e-12), name
 
 
+@needs_node
+def test_losses_of_a_worse_box_are_those_of_the_package():
+    """In chapter 05's picture the parts of aLRP Loss, the LRP errors and cross entropy + smooth L1 are Python's."""
+    scores, targets = torch.arange(10, 0, -1, dtype=torch.float64) / 10, torch.tensor([1, 0, 1, 0, 0, 1, 0, 0, 0, 1])
+    cases = [[best, 0.8, 0.65, worst] for best in (0.5, 0.55, 0.95, 1) for worst in (0.5, 0.9, 1)]
+    for ious, got in zip(cases, javascript("(ious) => losses(ious)", cases, "worse"), strict=True):
+        iou = torch.tensor(ious, dtype=torch.float64)
+        out = alrp_ref.alrp_loss(scores, targets, 2 * (1 - iou), delta=0.05)
+        deltas = torch.zeros(4, 4, dtype=torch.float64)
+        deltas[:, 0] = 10 * (1 - iou) / (1 + iou)
+        usual = F.binary_cross_entropy(scores, targets.double()) + F.smooth_l1_loss(deltas, torch.zeros_like(deltas))
+        expected = [float(x) for x in (out.cls, out.loc, out.cls + out.loc, usual)]
+        assert [got[name] for name in ("cls", "loc", "alrp", "usual")] == pytest.approx(expected, abs=1e-12)
+        assert sum(sum(parts.values()) for parts in got["errors"]) / 4 == pytest.approx(expected[2], abs=1e-12)
+        own = 2 * (1 - iou) / out.rank
+        assert [parts["own"] for parts in got["errors"]] == pytest.approx(own.tolist(), abs=1e-12)
+
+
+@needs_node
+def test_the_two_parts_of_the_lift_in_javascript_are_those_of_the_package():
+    """In chapter 06's picture lift by negatives and by boxes is `pairwise`'s to 1e-12, and adds up to the gradient."""
+    pos, cases = torch.tensor([3.0, 1.0, -1.0], dtype=torch.float64), []
+    for negative in (-3.0, 0.9, 2.2, 4.5):
+        cases += [[errors, negative] for errors in ([0.8, 0.3, 0.2], [0, 0, 0], [2, 1.5, 0.1])]
+    for (errors, negative), got in zip(
+        cases, javascript("([errors, negative]) => gradients(errors, negative)", cases, "knobs"), strict=True
+    ):
+        neg = torch.tensor([negative, 1.6, 0.4, -0.2, -2.5], dtype=torch.float64)
+        rank, e_loc = pairwise.rank(pos, neg), torch.tensor(errors, dtype=torch.float64)
+        by_boxes = pairwise.others_above(pos) @ e_loc / rank / 3
+        assert got["byNegatives"] == pytest.approx((pairwise.n_fp(pos, neg) / rank / 3).tolist(), abs=1e-12)
+        assert got["byBoxes"] == pytest.approx(by_boxes.tolist(), abs=1e-12)
+        lift = [a + b for a, b in zip(got["byNegatives"], got["byBoxes"], strict=True) if a > 1e-5]
+        assert lift == pytest.approx([-g for g in got["pos"] if g], abs=1e-12)
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)
 def test_a_module_needs_no_network_and_no_bundler(path):
     """A module imports only its neighbours, and no address stands in it but SVG's name."""

@@ -16,6 +16,8 @@ PICTURES = {
     "race": "One list of ten examples, sorted step by step by cross entropy, AP Loss and aLRP Loss.",
     "boxes": "Two boxes to drag, with IoU, the smallest box around both, GIoU and the pull on each side.",
     "threshold": "Detections in a picture under a score threshold, with the three parts of the LRP error.",
+    "worse": "Ten anchors as bars, and sliders for two boxes: LRP errors, aLRP Loss and a usual loss follow.",
+    "knobs": "Scores with arrows and three boxes: one negative and the errors of the boxes can be dragged.",
     "buckets": "Negatives on a score axis and their buckets below, with the error of AP Loss as the step gets wider.",
 }
 """Each picture and what it shows, in words, for those who cannot see it."""
