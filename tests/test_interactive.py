@@ -246,6 +246,40 @@ def test_the_two_parts_of_the_lift_in_javascript_are_those_of_the_package():
         assert lift == pytest.approx([-g for g in got["pos"] if g], abs=1e-12)
 
 
+@needs_node
+@pytest.mark.parametrize("name", ["cross entropy", "AP Loss", "aLRP Loss"])
+def test_the_training_of_r3_in_javascript_is_that_of_the_package(name):
+    """Each of 30 steps in chapter 06's picture is gradient descent by PyTorch's gradients, to 1e-9."""
+    scores = torch.tensor([0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1], dtype=torch.float64).logit()
+    targets = torch.tensor([1, 0, 1, 0, 0, 1, 0, 0, 0, 1])
+    ious, rate = torch.tensor([0.5, 0.65, 0.8, 0.95], dtype=torch.float64), None
+    for state in javascript("(name) => steps(name)", [name], "descent")[0]:
+        assert state["pos"] == pytest.approx(scores[targets == 1].tolist(), abs=1e-9)
+        assert state["neg"] == pytest.approx(scores[targets == 0].tolist(), abs=1e-9)
+        assert state["ious"] == pytest.approx(ious.tolist(), abs=1e-9)
+        z, errors = scores.clone().requires_grad_(), (2 * (1 - ious)).requires_grad_()
+        if name == "cross entropy":
+            F.binary_cross_entropy_with_logits(z, targets.double()).backward()
+        elif name == "AP Loss":
+            pairwise.ap_loss(z, targets, interpolated=False).backward()
+        else:
+            out = pairwise.alrp_loss(z, targets, errors)
+            (out.cls + out.loc).backward()
+        pull = torch.ones(4, dtype=torch.float64) if errors.grad is None else errors.grad
+        rate = 1.6 / z.grad.abs().sum() if rate is None else rate
+        scores, ious = scores - rate * z.grad, (ious + 0.035 * pull / pull.sum()).clamp(max=1)
+
+
+@needs_node
+def test_average_precision_of_r3_in_javascript_is_the_papers():
+    """The AP of R3 before its first step is the one that Figure 1 prints, to its two digits."""
+    from figures.fig1 import PRINTED
+
+    assert javascript("() => ap(steps('AP Loss')[0])", [0], "descent")[0] == pytest.approx(
+        PRINTED["$R_3$"][4], abs=0.0051
+    )
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)
 def test_a_module_needs_no_network_and_no_bundler(path):
     """A module imports only its neighbours, and no address stands in it but SVG's name."""

@@ -18,6 +18,7 @@ PICTURES = {
     "threshold": "Detections in a picture under a score threshold, with the three parts of the LRP error.",
     "worse": "Ten anchors as bars, and sliders for two boxes: LRP errors, aLRP Loss and a usual loss follow.",
     "knobs": "Scores with arrows and three boxes: one negative and the errors of the boxes can be dragged.",
+    "descent": "Ten anchors of detector R3 as bars, trained step by step by cross entropy, AP Loss or aLRP Loss.",
     "buckets": "Negatives on a score axis and their buckets below, with the error of AP Loss as the step gets wider.",
 }
 """Each picture and what it shows, in words, for those who cannot see it."""
