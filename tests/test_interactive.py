@@ -14,6 +14,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 import alrp_ref
 from alrp_ref.paper import pairwise
+from alrp_ref.paper.error_driven import theorem_2
 from benchmarks import peers
 
 ROOT = Path(__file__).parents[1]
@@ -278,6 +279,18 @@ def test_average_precision_of_r3_in_javascript_is_the_papers():
     assert javascript("() => ap(steps('AP Loss')[0])", [0], "descent")[0] == pytest.approx(
         PRINTED["$R_3$"][4], abs=0.0051
     )
+
+
+@needs_node
+def test_both_sides_of_theorem_2_in_javascript_are_those_of_the_package():
+    """In chapter 03's picture both sides and the sign condition are `theorem_2`'s at eleven targets, to 1e-12."""
+    targets = [k / 10 for k in range(11)]
+    for target, got in zip(targets, javascript("(target) => sides(target)", targets, "balance"), strict=True):
+        ell, ell_star = (torch.tensor(x, dtype=torch.float64) for x in ([0.5, 0.2], [0.0, target]))
+        expected = theorem_2(ell, ell_star, torch.ones(2, 1, dtype=torch.float64))
+        assert got["positives"] == pytest.approx(float(expected.positives), abs=1e-12)
+        assert got["negatives"] == pytest.approx(float(expected.negatives), abs=1e-12)
+        assert got["holds"] == bool(expected.sign_condition)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)

@@ -19,6 +19,7 @@ PICTURES = {
     "worse": "Ten anchors as bars, and sliders for two boxes: LRP errors, aLRP Loss and a usual loss follow.",
     "knobs": "Scores with arrows and three boxes: one negative and the errors of the boxes can be dragged.",
     "descent": "Ten anchors of detector R3 as bars, trained step by step by cross entropy, AP Loss or aLRP Loss.",
+    "balance": "Two positives, one negative and a slider for a target: both sides of Theorem 2, equal or not.",
     "buckets": "Negatives on a score axis and their buckets below, with the error of AP Loss as the step gets wider.",
 }
 """Each picture and what it shows, in words, for those who cannot see it."""
