@@ -293,6 +293,17 @@ def test_both_sides_of_theorem_2_in_javascript_are_those_of_the_package():
         assert got["holds"] == bool(expected.sign_condition)
 
 
+@needs_node
+def test_the_mean_of_the_staircase_in_javascript_is_the_number_of_false_positives():
+    """In chapter 08's picture the mean over the ramp and the sum of H are both `pairwise.n_fp`, to 1e-12."""
+    cases = [[s, delta] for s in (-2.5, -0.4, 0.0, 0.31, 2.5) for delta in (0.05, 0.2, 1.0, 2.5)]
+    neg = torch.tensor([-1.6, -0.4, 0.3, 0.5, 1.7], dtype=torch.float64)
+    for (s, delta), got in zip(cases, javascript("([s, delta]) => counts(s, delta)", cases, "staircase"), strict=True):
+        expected = float(pairwise.n_fp(torch.tensor([s], dtype=torch.float64), neg, delta))
+        assert [got["mean"], got["nFP"]] == pytest.approx([expected] * 2, abs=1e-12)
+        assert got["hard"] == int((neg >= s).sum())
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)
 def test_a_module_needs_no_network_and_no_bundler(path):
     """A module imports only its neighbours, and no address stands in it but SVG's name."""
