@@ -1,5 +1,6 @@
 """The interactive pictures' JavaScript: its losses are those of the package, and its modules need nothing else."""
 
+import csv
 import json
 import re
 import shutil
@@ -302,6 +303,27 @@ def test_the_mean_of_the_staircase_in_javascript_is_the_number_of_false_positive
         expected = float(pairwise.n_fp(torch.tensor([s], dtype=torch.float64), neg, delta))
         assert [got["mean"], got["nFP"]] == pytest.approx([expected] * 2, abs=1e-12)
         assert got["hard"] == int((neg >= s).sum())
+
+
+def test_measured_results_are_those_of_the_figures():
+    """`measured.js` is what `measured.py` writes of figures/data today."""
+    from interactive import measured
+
+    assert (FOLDER / "measured.js").read_text(encoding="utf-8") == measured.text()
+
+
+@needs_node
+def test_constant_weights_in_javascript_are_those_of_the_csv():
+    """In chapter 07's picture AP of each weight is the mean over the seeds in results.csv, to .01 points."""
+    with open(ROOT / "figures/data/length/results.csv", newline="", encoding="utf-8") as file:
+        ends = [row for row in csv.DictReader(file) if row["steps"] == row["total_steps"] == "10000"]
+    recipes = {"giou": "alrp", "iou": "iou_self_balance"}
+    call = """(error) => [...curve(error).constants, curve(error).balanced].map((row) => [row.weight, mean(row.AP)])"""
+    for error, got in zip(recipes, javascript(call, list(recipes), "weights"), strict=True):
+        for weight, shown in got:
+            recipe = recipes[error] if weight is None else f"{error}_weight_{weight}"
+            of_seeds = [100 * float(row["AP"]) for row in ends if row["recipe"] == recipe]
+            assert shown == pytest.approx(sum(of_seeds) / len(of_seeds), abs=0.01), recipe
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)

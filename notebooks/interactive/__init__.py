@@ -21,6 +21,7 @@ PICTURES = {
     "descent": "Ten anchors of detector R3 as bars, trained step by step by cross entropy, AP Loss or aLRP Loss.",
     "balance": "Two positives, one negative and a slider for a target: both sides of Theorem 2, equal or not.",
     "staircase": "Negatives above a score as a staircase, with its mean over the ramp of a positive to drag.",
+    "weights": "AP of a detector over the constant weight of its boxes, with a slider; self-balance is a line.",
     "buckets": "Negatives on a score axis and their buckets below, with the error of AP Loss as the step gets wider.",
 }
 """Each picture and what it shows, in words, for those who cannot see it."""
