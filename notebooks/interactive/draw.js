@@ -11,13 +11,16 @@ const STYLE = `
 .alrp-picture svg text { fill: currentColor; font-size: 14px; }
 .alrp-picture svg text.light { fill: white; }
 .alrp-picture .handle { cursor: grab; touch-action: none; outline: none; }
-.alrp-picture .handle:focus-visible { stroke: currentColor; stroke-width: 3; }
+.alrp-picture rect.handle:focus-visible { stroke: currentColor; stroke-width: 4; }
+.alrp-picture .handle .room { fill: transparent; }
+.alrp-picture .handle:focus-visible .room { stroke: currentColor; stroke-width: 2.5; }
 .alrp-picture .chip { transition: transform .35s; }
 .alrp-picture p { margin: .4em 0; font-size: 14px; }
 .alrp-picture button { font: inherit; color: inherit; background: transparent; border: 1px solid #7f7f7f; border-radius: 4px;
   padding: .2em .8em; margin: 0 .4em .4em 0; cursor: pointer; }
 .alrp-picture button[aria-pressed=true] { background: #7f7f7f55; }
-.alrp-picture input[type=range] { width: 100%; height: 28px; margin: 0; accent-color: #7f7f7f; }
+.alrp-picture :is(button, input):focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
+.alrp-picture input[type=range] { display: block; width: 100%; height: 28px; margin: 0; accent-color: #7f7f7f; }
 .alrp-picture .spoken { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
 .alrp-picture label { display: block; }
 .alrp-picture table { border-collapse: collapse; width: 100%; margin: .4em 0; font-size: 14px; }
@@ -133,8 +136,8 @@ export function choice(names, chosen) {
 }
 
 /** Let `node` be moved. `move(dx, dy)` gets steps in the units of the drawing; `key(x, y)` gets arrow keys as -1, 0 or 1. */
-export function draggable(node, label, { move, key }) {
-  set(node, { class: "handle", tabindex: 0, role: "slider", "aria-label": label });
+export function draggable(node, label, { move, key, range: [low, high] }) {
+  set(node, { class: "handle", tabindex: 0, role: "slider", "aria-label": label, "aria-valuemin": low, "aria-valuemax": high });
   let last = null;
   const place = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(
     node.ownerSVGElement.getScreenCTM().inverse());
@@ -159,9 +162,12 @@ export function draggable(node, label, { move, key }) {
   });
 }
 
-/** A handle of `shapes` around 0, 0, with room for a finger around it. `place` moves it, and says its value. */
-export function handle(label, moves, ...shapes) {
-  const node = svg("g", {}, svg("circle", { r: 17, fill: "transparent" }), ...shapes);
+/**
+ * A handle of `shapes` around 0, 0, with room for a finger: 24 pixels on a phone. `place` moves it, and says its value.
+ * `lower` moves the room down, where another handle may lie above.
+ */
+export function handle(label, { lower = 0, ...moves }, ...shapes) {
+  const node = svg("g", {}, svg("circle", { class: "room", cy: lower, r: 17 }), ...shapes);
   draggable(node, label, moves);
   const place = (x, y, value, text = digits(value, 2)) => set(node, {
     transform: `translate(${x} ${y})`, "aria-valuenow": digits(value, 2), "aria-valuetext": text });

@@ -27,12 +27,12 @@ function render({ el }) {
   const square = (fill) => svg("rect", { x: -9, y: -9, width: 18, height: 18, rx: 3, fill });
   const score = (by) => ((negative = clip(negative + by, LEFT, RIGHT)), redraw());
   const n1 = handle("score of the negative n1", {
-    move: (dx) => score(dx / (x(1) - x(0))), key: (right, down) => score(0.05 * (right - down)) },
+    move: (dx) => score(dx / (x(1) - x(0))), key: (right, down) => score(0.05 * (right - down)), range: [LEFT, RIGHT] },
   square(NEGATIVE), svg("text", { y: 27, ...middle }, "n1"));
   const boxes = POS.map((_, i) => {
     const error = (by) => ((errors[i] = clip(errors[i] + by, 0, MOST)), redraw());
     return handle(`error of the box of p${i + 1}`, {
-      move: (_, dy) => error(dy / (y(1) - y(0))), key: (right, down) => error(0.05 * (right - down)) },
+      move: (_, dy) => error(dy / (y(1) - y(0))), key: (right, down) => error(0.05 * (right - down)), range: [0, MOST] },
     svg("rect", { x: -13, y: -6, width: 26, height: 12, rx: 3, fill: "white", stroke: BOXES, "stroke-width": 2 }));
   });
 

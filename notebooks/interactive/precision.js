@@ -17,7 +17,7 @@ export function counts(negative, delta) {
 
 function render({ el }) {
   const picture = canvas(480, 352, "Seven scores on an axis; below it the step function and the precision of each positive");
-  const numbers = table(["", "score", "H of n1", "N_FP", "rank", "precision"]);
+  const numbers = table(["", "H of n1", "N_FP", "rank", "precision"]);
   let [moved, delta] = [2, 1];
   const x = scale([LEFT, RIGHT], [44, 466]);
   const [h, precision] = [scale([0, 1], [150, 104]), scale([0.4, 1], [310, 186])];
@@ -28,7 +28,7 @@ function render({ el }) {
   const dots = POS.map(() => svg("circle", { r: 5, fill: POSITIVE }));
   const cursor = svg("line", { y1: 62, y2: 310, stroke: NEGATIVE, "stroke-width": 1.5 });
   const n1 = handle("score of the negative n1", {
-    move: (dx) => drag(dx / (x(1) - x(0))), key: (right, down) => drag(0.05 * (right - down)) },
+    move: (dx) => drag(dx / (x(1) - x(0))), key: (right, down) => drag(0.05 * (right - down)), range: [LEFT, RIGHT] },
   svg("rect", { x: -9, y: -9, width: 18, height: 18, rx: 3, fill: NEGATIVE }), svg("text", { x: 17, y: 6 }, "n1"));
 
   picture.append(...bands, axis(x, 310, [-3, -2, -1, 0, 1, 2, 3, 4, 5], "score of n1 (logits)"),
@@ -52,8 +52,8 @@ function render({ el }) {
     set(cursor, { x1: x(moved), x2: x(moved) });
     n1.place(x(moved), 54, moved, `${digits(moved, 2)} logits`);
     numbers.fill([
-      ...now.map((row, i) => [`p${i + 1}`, digits(POS[i], 1), ...[row.h, row.nFP, row.rank, row.precision].map((v) => digits(v))]),
-      ["mean precision", "", "", "", "", digits(sum(now.map((row) => row.precision)) / POS.length)],
+      ...now.map((row, i) => [`p${i + 1} at ${POS[i]}`, ...[row.h, row.nFP, row.rank, row.precision].map((v) => digits(v))]),
+      ["mean precision", "", "", "", digits(sum(now.map((row) => row.precision)) / POS.length)],
     ], ["mean precision"]);
     el.dataset.list = JSON.stringify({ negative: moved, delta });
   }

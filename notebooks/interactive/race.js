@@ -66,7 +66,7 @@ function render({ el }) {
     const ap = (t) => (s) => averagePrecision(ranked(s).map(({ iou }) => (iou >= t ? 1 : 0)), POS.length);
     const ious = Array.from({ length: 10 }, (_, k) => (50 + 5 * k) / 100);
     numbers.fill([row("AP", (s) => sum(ious.map((t) => ap(t)(s))) / ious.length), row("AP50", ap(0.5)), row("AP75", ap(0.75)),
-      row("AP90", ap(0.9)), row("mean IoU", (s) => sum(s.ious) / POS.length)]);
+      row("AP90", ap(0.9)), row("mean IoU", (s) => sum(s.ious) / POS.length)], ["AP"]);
     count.textContent = `step ${step} of ${LAST}`;
     set(play, { "aria-pressed": timer !== null });
     el.dataset.step = step;
@@ -82,7 +82,7 @@ function render({ el }) {
     redraw();
   };
   const play = html("button", { type: "button", onclick: toggle }, "play");
-  const count = html("span", { "aria-live": "polite" });
+  const count = html("span");
   redraw();
   frame(el, html("div", {}, play, html("button", { type: "button", onclick: () => (stop(), forward()) }, "step"),
     html("button", { type: "button", onclick: again }, "reset"), count), picture,

@@ -24,7 +24,7 @@ function render({ el }) {
   const [area, mean] = [svg("polygon", { fill: "#7f7f7f55" }), svg("line", { stroke: POSITIVE, "stroke-width": 4 })];
   const [label, ramp] = [svg("text", {}), svg("rect", { y: 18, height: 192, fill: POSITIVE, "fill-opacity": 0.08 })];
   const dot = handle("score of the positive", {
-    move: (dx) => drag(dx / (x(1) - x(0))), key: (right, down) => drag(0.05 * (right - down)) },
+    move: (dx) => drag(dx / (x(1) - x(0))), key: (right, down) => drag(0.05 * (right - down)), range: [-MOST, MOST] },
   svg("circle", { r: 10, fill: POSITIVE }));
 
   picture.append(ramp, levels(y, 40, 466, [0, 1, 2, 3, 4, 5]), axis(x, 210, [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5], "score t (logits)"),
