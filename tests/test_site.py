@@ -76,9 +76,20 @@ def test_every_link_inside_the_site_leads_somewhere(site):
 
 
 def test_no_page_says_that_it_needs_a_kernel(site):
-    """What a notebook says of pictures that stand still without one is not true of the site, where they live."""
+    """What a notebook says of pictures with or without a kernel is not on the site, which has none."""
     for path in (site / "notebooks").glob("[01]*.html"):
-        assert "Without a running kernel" not in path.read_text(encoding="utf-8"), path.name
+        assert not re.search("With(out)? a running kernel", path.read_text(encoding="utf-8")), path.name
+
+
+def test_every_interactive_picture_of_a_notebook_lives_on_its_page(site):
+    """Where a notebook has `interactive.widget("NAME")`, its page has the element that the picture's script fills."""
+    shown = set()
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        names = re.findall(r'interactive\.widget\(\\"(\w+)\\"\)', path.read_text(encoding="utf-8"))
+        page = (site / "notebooks" / path.name).with_suffix(".html").read_text(encoding="utf-8")
+        assert all(f'id="interactive-{name}"' in page for name in names), path.name
+        shown |= set(names)
+    assert shown == set(interactive.PICTURES)
 
 
 def test_nothing_is_loaded_from_elsewhere(site):

@@ -119,7 +119,7 @@ def prepare(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             said = _plain(cell.source) or said
-            cell.source = re.sub(r"^Without a running kernel .*\n*", "", cell.source, flags=re.MULTILINE)
+            cell.source = re.sub(r"^With(out)? a running kernel\b.*\n*", "", cell.source, flags=re.MULTILINE)
             continue
         tags = cell.metadata.setdefault("tags", [])
         cell.outputs = [output for output in map(_live, cell.get("outputs", [])) if output is not None]

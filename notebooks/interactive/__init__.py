@@ -2,6 +2,7 @@
 
 A picture is `name.js`, whose default export has `render({model, el})`, anywidget's contract. The pictures ask nothing
 of the model, so they live without a kernel. `name.png` is the still where no script runs (from `stills.py`).
+What a picture shows of measured results is in `measured.js`, which `measured.py` writes.
 """
 
 import re
