@@ -22,6 +22,10 @@ pytest.importorskip("sphinx", reason="needs the site's packages: pip install '.[
 pytest.importorskip("myst_nb", reason="needs the site's packages: pip install '.[site]'")
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "notebooks"))
+
+import interactive  # noqa: E402
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -113,9 +117,20 @@ def test_the_api_says_what_a_name_is(site):
 
 
 def test_no_page_says_that_it_needs_a_kernel(site):
-    """What a notebook says of pictures that stand still without one is not true of the site, where they live."""
+    """What a notebook says of pictures with or without a kernel is not on the site, which has none."""
     for path in (site / "notebooks").glob("[01]*.html"):
-        assert "Without a running kernel" not in path.read_text(encoding="utf-8"), path.name
+        assert not re.search("With(out)? a running kernel", path.read_text(encoding="utf-8")), path.name
+
+
+def test_every_interactive_picture_of_a_notebook_lives_on_its_page(site):
+    """Where a notebook has `interactive.widget("NAME")`, its page has the element that the picture's script fills."""
+    shown = set()
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        names = re.findall(r'interactive\.widget\(\\"(\w+)\\"\)', path.read_text(encoding="utf-8"))
+        page = (site / "notebooks" / path.name).with_suffix(".html").read_text(encoding="utf-8")
+        assert all(f'id="interactive-{name}"' in page for name in names), path.name
+        shown |= set(names)
+    assert shown == set(interactive.PICTURES)
 
 
 def test_nothing_is_loaded_from_elsewhere(site):
@@ -246,6 +261,49 @@ def test_the_third_button_and_the_buckets_show_what_python_computes(site, browse
     exact, buckets, off = map(float, picture.locator("tr[data-row='AP Loss'] td").all_inner_texts())
     assert exact != buckets and off == pytest.approx(abs(exact - buckets), abs=0.00011)
     assert browser.failed == []
+
+
+@pytest.mark.parametrize("name", interactive.PICTURES)
+def test_a_picture_is_for_fingers_keys_and_screen_readers(browser, name):
+    """On a phone each handle, slider and button has 24 pixels; an arrow key changes a value that is said in words."""
+    browser.set_viewport_size({"width": 390, "height": 800})
+    browser.set_content(interactive.page(name))
+    picture = browser.locator(".alrp-picture")
+    picture.wait_for()
+    sliders, buttons = picture.get_by_role("slider").all(), picture.get_by_role("button").all()
+    assert sliders or buttons
+    for control in sliders + buttons:
+        box = control.bounding_box()
+        assert min(box["width"], box["height"]) >= 24, control.get_attribute("aria-label")
+    for slider in sliders:
+        before = slider.get_attribute("aria-valuetext")
+        for key in ("ArrowLeft", "ArrowRight", "ArrowRight"):
+            slider.press(key)
+            if slider.get_attribute("aria-valuetext") != before:
+                break
+        assert before and slider.get_attribute("aria-valuetext") != before, slider.get_attribute("aria-label")
+    if not sliders:
+        picture.get_by_role("button", name="step").click()
+    browser.wait_for_function("document.querySelector('[aria-live=polite]').textContent != ''", timeout=5000)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390 and browser.failed == []
+
+
+@pytest.mark.parametrize("name", interactive.PICTURES)
+def test_a_picture_shows_where_the_focus_is_and_has_a_dark_form(browser, name):
+    """The focus of the keyboard draws something around a control of each kind, and in the dark the text is light."""
+    browser.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    browser.set_content(interactive.page(name))
+    picture = browser.locator(".alrp-picture")
+    picture.wait_for()
+    colour = picture.evaluate("node => getComputedStyle(node).color")
+    assert min(map(int, re.findall(r"\d+", colour)[:3])) > 200
+    kinds = [picture.locator(kind) for kind in (".handle", "rect.handle", "input", "button")]
+    for control in [kind.first for kind in kinds if kind.count()]:
+        before = picture.screenshot()
+        control.focus()
+        browser.keyboard.press("Shift")  # the browser shows the focus of those who use keys
+        assert picture.screenshot() != before, control.get_attribute("aria-label")
+        control.blur()
 
 
 def test_formulas_are_drawn_and_the_search_finds(site, browser):

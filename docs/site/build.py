@@ -131,8 +131,8 @@ def prepare(notebook: nbformat.NotebookNode) -> None:
     said = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
+            cell.source = re.sub(r"^With(out)? a running kernel\b.*\n*", "", cell.source, flags=re.MULTILINE)
             said = _plain(cell.source) or said
-            cell.source = re.sub(r"^Without a running kernel .*\n*", "", cell.source, flags=re.MULTILINE)
             continue
         tags = cell.metadata.setdefault("tags", [])
         cell.outputs = [output for output in map(_live, cell.get("outputs", [])) if output is not None]

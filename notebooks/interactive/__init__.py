@@ -2,6 +2,7 @@
 
 A picture is `name.js`, whose default export has `render({model, el})`, anywidget's contract. The pictures ask nothing
 of the model, so they live without a kernel. `name.png` is the still where no script runs (from `stills.py`).
+What a picture shows of measured results is in `measured.js`, which `measured.py` writes.
 """
 
 import re
@@ -11,10 +12,17 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 PICTURES = {
     "anchors": "Ten anchors as bars, best score first. Drag a bar or a box: four losses and the APs follow.",
+    "precision": "Seven scores, one a negative to drag: step function, ranks and the precision at three positives.",
     "negative": "Three positives and a negative to drag: ranks, precision and the gradients of three losses.",
     "race": "One list of ten examples, sorted step by step by cross entropy, AP Loss and aLRP Loss.",
     "boxes": "Two boxes to drag, with IoU, the smallest box around both, GIoU and the pull on each side.",
     "threshold": "Detections in a picture under a score threshold, with the three parts of the LRP error.",
+    "worse": "Ten anchors as bars, and sliders for two boxes: LRP errors, aLRP Loss and a usual loss follow.",
+    "knobs": "Scores with arrows and three boxes: one negative and the errors of the boxes can be dragged.",
+    "descent": "Ten anchors of detector R3 as bars, trained step by step by cross entropy, AP Loss or aLRP Loss.",
+    "balance": "Two positives, one negative and a slider for a target: both sides of Theorem 2, equal or not.",
+    "staircase": "Negatives above a score as a staircase, with its mean over the ramp of a positive to drag.",
+    "weights": "AP of a detector over the constant weight of its boxes, with a slider; self-balance is a line.",
     "buckets": "Negatives on a score axis and their buckets below, with the error of AP Loss as the step gets wider.",
 }
 """Each picture and what it shows, in words, for those who cannot see it."""
@@ -36,7 +44,8 @@ def self_contained(path: Path) -> str:
 
 def page(name: str) -> str:
     """A page with nothing but the picture."""
-    return f"<!doctype html><body style='margin: 8px'>{script(name)}</body>"
+    head = "<!doctype html><meta name='color-scheme' content='light dark'>"
+    return f"{head}<body style='margin: 8px'>{script(name)}</body>"
 
 
 def html(name: str) -> str:

@@ -1,14 +1,15 @@
 // Ten anchors, four of them positive: the example of the paper's Figure 1, whose scores and boxes can be moved.
 import { alrpLoss, apLoss, averagePrecision, crossEntropy, sum } from "./losses.js";
-import { NEGATIVE, POSITIVE, canvas, choice, clip, digits, draggable, frame, html, set, svg, table } from "./draw.js";
+import { NEGATIVE, POSITIVE, canvas, choice, clip, digits, frame, handle, html, set, svg, table } from "./draw.js";
 
-const SCORES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
-const POSITIVES = [0, 2, 5, 9];
-const IOUS = { R1: [0.95, 0.8, 0.65, 0.5], R2: [0.8, 0.65, 0.5, 0.95], R3: [0.5, 0.65, 0.8, 0.95] };
+export const SCORES = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
+export const POSITIVES = [0, 2, 5, 9];
+export const IOUS = { R1: [0.95, 0.8, 0.65, 0.5], R2: [0.8, 0.65, 0.5, 0.95], R3: [0.5, 0.65, 0.8, 0.95] };
 const OBJECTS = 5; // one of them has no anchor
 const HARD = 0.005; // a step this narrow is the hard step for scores with two digits
 const [TOP, HEIGHT, WIDE] = [22, 190, 46];
 
+const middle = (k) => 6 + (k + 0.5) * WIDE;
 const detector = (name) => SCORES.map((score, k) => ({ score, iou: IOUS[name][POSITIVES.indexOf(k)] }));
 
 /** All losses and APs of a list of anchors. */
@@ -41,18 +42,18 @@ function render({ el }) {
     const parts = {
       outline: svg("rect", { x, width: WIDE - 8, fill: iou ? "none" : "#7f7f7f55", stroke: iou ? POSITIVE : "none" }),
       fill: svg("rect", { x, width: WIDE - 8, fill: iou ? POSITIVE : "none" }),
-      score: svg("circle", { cx: x + WIDE / 2 - 4, r: 9, fill: colour }),
-      box: svg("rect", { x: x + WIDE / 2 - 14, width: 20, height: 12, rx: 3, fill: "white", stroke: POSITIVE, "stroke-width": 2 }),
-      label: svg("text", { x: x + WIDE / 2 - 4, "text-anchor": "middle" }),
-      iou: svg("text", { x: x + WIDE / 2 - 4, y: TOP + HEIGHT + 34, "text-anchor": "middle" }),
+      label: svg("text", { x: middle(k), "text-anchor": "middle" }),
+      iou: svg("text", { x: middle(k), y: TOP + HEIGHT + 34, "text-anchor": "middle" }),
     };
     const score = (by) => ((anchors[k].score = clip(anchors[k].score + by, 0.01, 0.99)), redraw(true));
     const box = (by) => ((anchors[k].iou = clip(anchors[k].iou + by, 0, 1)), redraw(true));
-    draggable(parts.score, `score of anchor ${k + 1}, ${kind}`, {
-      move: (_, dy) => score(-dy / HEIGHT), key: (x, y) => score(0.05 * (x - y)) });
-    draggable(parts.box, `IoU of anchor ${k + 1}`, {
-      move: (_, dy) => box(-dy / HEIGHT / anchors[k].score), key: (x, y) => box(0.05 * (x - y)) });
-    picture.append(parts.outline, parts.fill, parts.label, parts.iou, ...(iou ? [parts.box] : []), parts.score);
+    parts.score = handle(`score of anchor ${k + 1}, ${kind}`, {
+      move: (_, dy) => score(-dy / HEIGHT), key: (x, y) => score(0.05 * (x - y)), range: [0, 1], lower: -9 },
+    svg("circle", { r: 9, fill: colour }));
+    parts.box = handle(`IoU of anchor ${k + 1}`, {
+      move: (_, dy) => box(-dy / HEIGHT / anchors[k].score), key: (x, y) => box(0.05 * (x - y)), range: [0, 1], lower: 9 },
+    svg("rect", { x: -10, y: -6, width: 20, height: 12, rx: 3, fill: "white", stroke: POSITIVE, "stroke-width": 2 }));
+    picture.append(parts.outline, parts.fill, parts.label, parts.iou, ...(iou ? [parts.box.node] : []), parts.score.node);
     return parts;
   });
 
@@ -62,8 +63,8 @@ function render({ el }) {
       const filled = HEIGHT * score * iou;
       set(parts.outline, { y: top, height: HEIGHT * score });
       set(parts.fill, { y: TOP + HEIGHT - filled, height: filled });
-      set(parts.score, { cy: top, "aria-valuenow": score, "aria-valuemin": 0, "aria-valuemax": 1 });
-      set(parts.box, { y: TOP + HEIGHT - filled - 6, "aria-valuenow": iou, "aria-valuemin": 0, "aria-valuemax": 1 });
+      parts.score.place(middle(k), top, score);
+      parts.box.place(middle(k), TOP + HEIGHT - filled, iou);
       set(parts.label, { y: TOP + HEIGHT + 16 });
       parts.label.textContent = digits(score, 2);
       parts.iou.textContent = POSITIVES.includes(k) ? digits(iou, 2) : "";

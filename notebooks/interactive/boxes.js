@@ -1,6 +1,6 @@
 // Two boxes to drag: IoU, the smallest box around both, GIoU, both errors, and the pull on each side.
 import { boxError, pull } from "./losses.js";
-import { BOXES, NEGATIVE, POSITIVE, arrow, canvas, choice, clip, digits, draggable, frame, html, set, svg, table } from "./draw.js";
+import { BOXES, NEGATIVE, POSITIVE, arrow, canvas, choice, clip, digits, draggable, frame, handle, html, set, svg, table } from "./draw.js";
 
 const [WIDTH, HEIGHT, LEAST] = [480, 280, 20];
 const spot = ([x1, y1, x2, y2]) => ({ x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1) });
@@ -18,7 +18,6 @@ function render({ el }) {
 
   const parts = Object.fromEntries(Object.entries({ object: BOXES, prediction: POSITIVE }).map(([name, colour]) => {
     const body = svg("rect", { fill: colour, "fill-opacity": 0.18, stroke: colour, "stroke-width": 2.5 });
-    const corner = svg("circle", { r: 9, fill: colour });
     const shift = (dx, dy) => {
       const [x1, y1, x2, y2] = boxes[name];
       const [mx, my] = [clip(dx, 4 - x1, WIDTH - 4 - x2), clip(dy, 4 - y1, HEIGHT - 4 - y2)];
@@ -30,17 +29,19 @@ function render({ el }) {
       boxes[name] = [x1, y1, clip(x2 + dx, x1 + LEAST, WIDTH - 4), clip(y2 + dy, y1 + LEAST, HEIGHT - 4)];
       redraw();
     };
-    draggable(body, `place of the ${name}`, { move: shift, key: (x, y) => shift(5 * x, 5 * y) });
-    draggable(corner, `size of the ${name}`, { move: stretch, key: (x, y) => stretch(5 * x, 5 * y) });
-    picture.append(body, corner);
+    draggable(body, `place of the ${name}`, { move: shift, key: (x, y) => shift(5 * x, 5 * y), range: [0, WIDTH] });
+    const corner = handle(`size of the ${name}`, {
+      move: stretch, key: (x, y) => stretch(5 * x, 5 * y), range: [LEAST, WIDTH] }, svg("circle", { r: 9, fill: colour }));
+    picture.append(body, corner.node);
     return [name, { body, corner }];
   }));
-  picture.append(set(both, { "pointer-events": "none" }) ?? both, arrows);
+  picture.append(set(both, { "pointer-events": "none" }), arrows);
 
   function redraw() {
     for (const [name, box] of Object.entries(boxes)) {
       set(parts[name].body, { ...spot(box), "aria-valuenow": Math.round(box[0]), "aria-valuetext": box.map(Math.round).join(", ") });
-      set(parts[name].corner, { cx: box[2], cy: box[3], "aria-valuenow": Math.round(box[2] - box[0]) });
+      const sides = [box[2] - box[0], box[3] - box[1]].map(Math.round);
+      parts[name].corner.place(box[2], box[3], sides[0], sides.join(" by "));
     }
     const [a, b] = [boxes.prediction, boxes.object];
     const out = boxError(a, b);

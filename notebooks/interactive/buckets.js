@@ -1,6 +1,6 @@
 // Bucketed losses: the negatives between two positives at their mean, and how far off that is as the step gets wider.
 import { apLoss, bucketMeans, sum } from "./losses.js";
-import { NEGATIVE, POSITIVE, canvas, digits, frame, html, set, svg, table } from "./draw.js";
+import { NEGATIVE, POSITIVE, canvas, digits, frame, html, set, slider, svg, table } from "./draw.js";
 
 const POS = [1.8, 0, -1.6];
 const NEG = [2.9, 2.2, 1.5, 1.1, 0.9, 0.7, 0.4, -0.2, -0.3, -0.5, -1.2, -1.9, -2.3, -2.8];
@@ -19,8 +19,8 @@ export function compared(delta) {
 function render({ el }) {
   const picture = canvas(480, 235, "Three positives and fourteen negatives on a score axis, with the negatives' buckets below them");
   const numbers = table(["", "exact", "buckets", "off"]);
-  const slider = html("input", { type: "range", min: 0.02, max: 2, step: 0.02, value: 0.5, "aria-label": "half width of the step" });
-  const [ramp, label] = [svg("polyline", { fill: "none", stroke: POSITIVE, "stroke-width": 2.5 }), html("label")];
+  let delta = 0.5;
+  const ramp = svg("polyline", { fill: "none", stroke: POSITIVE, "stroke-width": 2.5 });
   const middle = { "text-anchor": "middle" };
   picture.append(ramp, svg("text", { x: 4, y: RAMP + 5 }, "H = 1"), svg("text", { x: 4, y: FLOOR + 5 }, "H = 0"),
     svg("text", { x: 4, y: 133 }, "exact"), svg("text", { x: 4, y: 173 }, "buckets"),
@@ -35,7 +35,6 @@ function render({ el }) {
     svg("text", { x: x(s), y: 172, class: "light", ...middle }, `${MEANS.filter((m) => m === s).length}`)));
 
   function redraw() {
-    const delta = Number(slider.value);
     const { exact, buckets, off } = compared(delta);
     const line = [[LEFT + 0.95, 0], [POS[1] - delta, 0], [POS[1] + delta, 1], [RIGHT, 1]];
     set(ramp, { points: line.map(([s, h]) => `${x(s)},${FLOOR - (FLOOR - RAMP) * h}`).join(" ") });
@@ -45,13 +44,13 @@ function render({ el }) {
       row("AP Loss", (loss) => loss.value),
       ["gradient, share of its sum", "", "", `${digits(100 * off, 1)} %`],
     ], ["AP Loss"]);
-    label.textContent = `half width of the step: ${digits(delta, 2)} logits`;
     el.dataset.delta = delta;
   }
 
-  slider.addEventListener("input", redraw);
+  const moved = slider("half width of the step", { min: 0.02, max: 2, step: 0.02, value: delta,
+    text: (value) => `${digits(value, 2)} logits` }, (value) => ((delta = value), redraw()));
   redraw();
-  frame(el, picture, label, slider,
+  frame(el, picture, moved,
     html("p", {}, "Small squares: negatives. Large squares: their buckets, at the mean, with the number of negatives in them. " +
       "The line is H as p2 sees the axis."), numbers.node);
 }

@@ -1,6 +1,6 @@
 // A list of three positives and four negatives, whose scores can be dragged: ranks, precision, and three losses' gradients.
 import { alrpLoss, apLoss, rankSortLoss } from "./losses.js";
-import { NEGATIVE, POSITIVE, arrow, canvas, choice, clip, digits, draggable, frame, html, set, svg, table } from "./draw.js";
+import { NEGATIVE, POSITIVE, arrow, canvas, choice, clip, digits, frame, handle, html, svg, table } from "./draw.js";
 
 const POS = [3, 1.2, 0]; // the list of chapters 01 and 02
 const ERRORS = [0.8, 0.3, 0.2];
@@ -20,37 +20,31 @@ function render({ el }) {
   let [moved, loss] = [2, "AP Loss"];
   const pos = [...POS];
   const buttons = choice(Object.keys(LOSSES), (name) => ((loss = name), redraw()));
-  const arrows = svg("g");
-  const handle = svg("rect", { y: 107, width: 22, height: 22, rx: 3, fill: NEGATIVE });
-  const label = svg("text", { y: 148, "text-anchor": "middle" });
-  const moves = (by) => ({ move: (dx) => by(dx / UNIT), key: (kx, ky) => by(0.1 * (kx - ky)) });
-  draggable(handle, "score of the negative", moves((by) => ((moved = clip(moved + by, LEFT, RIGHT)), redraw())));
+  const arrows = svg("g", { "pointer-events": "none" });
+  const name = (text, y) => svg("text", { y, "text-anchor": "middle" }, text);
+  const moves = (by) => ({ move: (dx) => by(dx / UNIT), key: (kx, ky) => by(0.1 * (kx - ky)), range: [LEFT, RIGHT] });
+  const n1 = handle("score of the negative", moves((by) => ((moved = clip(moved + by, LEFT, RIGHT)), redraw())),
+    svg("rect", { x: -11, y: -11, width: 22, height: 22, rx: 3, fill: NEGATIVE }), name("n1", 30));
 
   picture.append(svg("line", { x1: 10, x2: 470, y1: 165, y2: 165, stroke: "currentColor" }));
   for (let tick = LEFT; tick <= RIGHT; tick += 2) {
     picture.append(svg("text", { x: x(tick), y: 184, "text-anchor": "middle" }, `${tick}`));
   }
   const circles = POS.map((_, i) => {
-    const circle = svg("circle", { cy: 50, r: 11, fill: POSITIVE });
-    const name = svg("text", { y: 80, "text-anchor": "middle" }, `p${i + 1}`);
-    draggable(circle, `score of positive ${i + 1}`, moves((by) => ((pos[i] = clip(pos[i] + by, LEFT, RIGHT)), redraw())));
-    picture.append(circle, name);
-    return { circle, name };
+    const circle = handle(`score of positive ${i + 1}`, moves((by) => ((pos[i] = clip(pos[i] + by, LEFT, RIGHT)), redraw())),
+      svg("circle", { r: 11, fill: POSITIVE }), name(`p${i + 1}`, 30));
+    picture.append(circle.node);
+    return circle;
   });
   OTHERS.forEach((s, j) => picture.append(svg("rect", { x: x(s) - 11, y: 107, width: 22, height: 22, rx: 3, fill: "#d55e0099" }),
     svg("text", { x: x(s), y: 148, "text-anchor": "middle" }, `n${j + 2}`)));
-  picture.append(handle, label, arrows);
+  picture.append(n1.node, arrows);
 
   function redraw() {
     const neg = [moved, ...OTHERS];
     const out = LOSSES[loss](pos, neg);
-    circles.forEach(({ circle, name }, i) => {
-      set(circle, { cx: x(pos[i]), "aria-valuenow": digits(pos[i], 2), "aria-valuemin": LEFT, "aria-valuemax": RIGHT });
-      set(name, { x: x(pos[i]) });
-    });
-    set(handle, { x: x(moved) - 11, "aria-valuenow": digits(moved, 2), "aria-valuemin": LEFT, "aria-valuemax": RIGHT });
-    set(label, { x: x(moved) });
-    label.textContent = "n1";
+    circles.forEach((circle, i) => circle.place(x(pos[i]), 50, pos[i]));
+    n1.place(x(moved), 118, moved);
     const up = pos.map((s, i) => arrow(x(s), 28, -170 * out.pos[i], 0, POSITIVE));
     const down = neg.map((s, j) => arrow(x(s), 97, -170 * out.neg[j], 0, NEGATIVE));
     arrows.replaceChildren(...up, ...down);

@@ -2,13 +2,12 @@
 import { alrpLoss, apLoss, averagePrecision, crossEntropy, sum } from "./losses.js";
 import { NEGATIVE, POSITIVE, canvas, digits, frame, html, set, svg, table } from "./draw.js";
 
-const POS = [-1.4, 0.2, -2.2, -0.4];
-const NEG = [1.6, 0.9, -0.1, 0.5, -0.8, -1.8];
-const IOUS = [0.55, 0.6, 0.65, 0.7];
-const [FIRST, BOX, LAST] = [1.6, 0.035, 30]; // what the first step moves all scores, each step all IoUs; number of steps
+const START = { pos: [-1.4, 0.2, -2.2, -0.4], neg: [1.6, 0.9, -0.1, 0.5, -0.8, -1.8], ious: [0.55, 0.6, 0.65, 0.7] };
+const { pos: POS, neg: NEG } = START;
+export const [FIRST, BOX, LAST] = [1.6, 0.035, 30]; // what the first step moves all scores, each step all IoUs; number of steps
 
-const alike = (ell) => ({ ...ell, boxes: POS.map(() => 1) });
-const LOSSES = {
+const alike = (ell) => ({ ...ell, boxes: ell.pos.map(() => 1) });
+export const LOSSES = {
   "cross entropy": (s) => alike(crossEntropy(s.pos, s.neg)),
   "AP Loss": (s) => alike(apLoss(s.pos, s.neg)),
   "aLRP Loss": (s) => alrpLoss(s.pos, s.neg, s.ious.map((v) => 2 * (1 - v))),
@@ -17,8 +16,8 @@ const LOSSES = {
 const size = (gradient) => sum([...gradient.pos, ...gradient.neg].map(Math.abs));
 
 /** The list after each step of one loss. Its rate is such that the first step moves the scores as far as any other's. */
-export function run(loss) {
-  let state = { pos: POS, neg: NEG, ious: IOUS };
+export function run(loss, start = START) {
+  let state = start;
   const rate = FIRST / size(loss(state));
   const states = [state];
   for (let k = 0; k < LAST; k++) {
@@ -34,7 +33,8 @@ export function run(loss) {
   return states;
 }
 
-const ranked = ({ pos, neg, ious }) => [
+/** The examples of a list, best score first. */
+export const ranked = ({ pos, neg, ious }) => [
   ...pos.map((score, k) => ({ score, k, iou: ious[k] })),
   ...neg.map((score, j) => ({ score, k: pos.length + j, iou: 0 })),
 ].sort((a, b) => b.score - a.score);
@@ -42,7 +42,7 @@ const ranked = ({ pos, neg, ious }) => [
 function render({ el }) {
   const picture = canvas(480, 330, "Three ranked lists of ten examples, trained by cross entropy, AP Loss and aLRP Loss");
   const numbers = table(["", ...Object.keys(LOSSES)]);
-  const runs = Object.values(LOSSES).map(run);
+  const runs = Object.values(LOSSES).map((loss) => run(loss));
   let [step, timer] = [0, null];
   const lists = Object.keys(LOSSES).map((name, column) => {
     const x = 5 + 160 * column;
@@ -66,7 +66,7 @@ function render({ el }) {
     const ap = (t) => (s) => averagePrecision(ranked(s).map(({ iou }) => (iou >= t ? 1 : 0)), POS.length);
     const ious = Array.from({ length: 10 }, (_, k) => (50 + 5 * k) / 100);
     numbers.fill([row("AP", (s) => sum(ious.map((t) => ap(t)(s))) / ious.length), row("AP50", ap(0.5)), row("AP75", ap(0.75)),
-      row("AP90", ap(0.9)), row("mean IoU", (s) => sum(s.ious) / POS.length)]);
+      row("AP90", ap(0.9)), row("mean IoU", (s) => sum(s.ious) / POS.length)], ["AP"]);
     count.textContent = `step ${step} of ${LAST}`;
     set(play, { "aria-pressed": timer !== null });
     el.dataset.step = step;
@@ -82,7 +82,7 @@ function render({ el }) {
     redraw();
   };
   const play = html("button", { type: "button", onclick: toggle }, "play");
-  const count = html("span", { "aria-live": "polite" });
+  const count = html("span");
   redraw();
   frame(el, html("div", {}, play, html("button", { type: "button", onclick: () => (stop(), forward()) }, "step"),
     html("button", { type: "button", onclick: again }, "reset"), count), picture,

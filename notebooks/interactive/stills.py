@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from interactive import FOLDER, PICTURES, page
 
+STEPS = {"race": 12, "descent": 10}
+"""Pictures of a training are drawn after some steps."""
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -26,9 +28,8 @@ def main() -> None:
             tab.set_content(page(name))
             picture = tab.locator(".alrp-picture")
             picture.wait_for()
-            if name == "race":
-                for _ in range(12):
-                    picture.get_by_role("button", name="step").click()
+            for _ in range(STEPS.get(name, 0)):
+                picture.get_by_role("button", name="step").click()
             _save(_shot(picture), FOLDER / f"{name}.png")
         browser.close()
 
@@ -38,7 +39,7 @@ def _shot(picture) -> Image.Image:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    image.quantize(64).save(path, optimize=True)
+    image.quantize(128).save(path, optimize=True)
 
 
 if __name__ == "__main__":

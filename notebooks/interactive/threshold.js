@@ -1,6 +1,6 @@
 // Detections in a picture under a score threshold, and the three parts of the LRP error.
 import { boxError, lrp } from "./losses.js";
-import { BOXES, NEGATIVE, POSITIVE, canvas, digits, frame, html, set, svg, table } from "./draw.js";
+import { BOXES, NEGATIVE, POSITIVE, canvas, digits, frame, html, set, slider, svg, table } from "./draw.js";
 
 const OBJECTS = [[25, 40, 135, 150], [165, 25, 255, 165], [300, 60, 450, 150], [215, 175, 300, 225], [30, 172, 110, 222]];
 const DETECTIONS = [ // score, box
@@ -16,7 +16,7 @@ const [CURVE, FLOOR] = [262, 372]; // top and bottom of the curve
 function render({ el }) {
   const picture = canvas(480, 400, "Five objects, nine detections, and LRP over the score threshold");
   const numbers = table(["LRP at this threshold", "number", "part"]);
-  const slider = html("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "score threshold" });
+  let threshold = 0.5;
   const y = (value) => FLOOR - (FLOOR - CURVE) * value;
   const [stack, cursor] = [svg("g"), svg("line", { y1: CURVE, y2: FLOOR, stroke: "currentColor", "stroke-width": 2 })];
 
@@ -44,7 +44,6 @@ function render({ el }) {
     svg("text", { x: 240, y: 392, "text-anchor": "middle" }, "score threshold"));
 
   function redraw() {
-    const threshold = Number(slider.value);
     const out = at(threshold);
     const all = out.tp + out.fp + out.fn;
     drawn.forEach((node, k) => set(node, { opacity: found[k].score >= threshold ? 1 : 0.15 }));
@@ -53,14 +52,13 @@ function render({ el }) {
     const row = (name, number) => [PARTS[name][1], number, digits(out[name] / all)];
     numbers.fill([row("loc", `${out.tp} true positives`), row("fp", `${out.fp}`), row("fn", `${out.fn}`),
       ["LRP", "", digits(out.value)], ["oLRP, the smallest", "", digits(best)]], ["LRP"]);
-    label.textContent = `score threshold ${digits(threshold, 2)}`;
     el.dataset.threshold = threshold;
   }
 
-  const label = html("label");
-  slider.addEventListener("input", redraw);
+  const moved = slider("score threshold", { min: 0, max: 1, step: 0.01, value: threshold },
+    (value) => ((threshold = value), redraw()));
   redraw();
-  frame(el, picture, label, slider,
+  frame(el, picture, moved,
     html("p", {}, "Grey areas: objects. Blue: detections with an IoU of .5 or more. Orange, dashed: false positives. Below: LRP " +
       "at each threshold, made of the errors of the boxes (green), false positives (orange) and misses (grey)."), numbers.node);
 }
