@@ -393,6 +393,13 @@ def test_each_arrow_of_changes_leads_from_one_detector_to_another():
         assert dots == pytest.approx(expected) and ring[0] == pytest.approx(expected.mean(axis=0))
 
 
+def test_the_epoch_that_the_claim_asks_for_names_losses_that_there_are():
+    """The loop of the page reads four losses, and the recipe of the release takes each of them."""
+    loop = re.search(r"^for loss in (.*?); do", claim.draw(), re.MULTILINE | re.DOTALL)[1]
+    found = [get_recipe(f"alrp_retinanet_r50_atss_500:loss={loss}").loss for loss in re.findall(r'"([^"]+)"', loop)]
+    assert len(set(found)) == 4
+
+
 @pytest.mark.parametrize("scores_by, boxes_by", toy.CORNERS)
 def test_the_toy_is_what_was_kept(scores_by: str, boxes_by: str):
     """A run with seed 0 gives its row of toy.csv; another processor may move a box across a threshold."""
