@@ -235,8 +235,8 @@ def solved(path: Path) -> dict[int, str]:
 
 
 def needed(code: dict[int, str], wanted: Iterable[int]) -> dict[int, str]:
-    """The cells that are wanted, the first two, which import, and all that define what these use."""
-    kept, used = set(wanted) | set([*code][:2]), set()
+    """The cells that are wanted, the first, which imports and sets the dtype, and all that define what these use."""
+    kept, used = {*wanted, next(iter(code))}, set()
     for place in reversed([*code]):
         statements = [symtable.symtable(ast.unparse(s), "", "exec") for s in ast.parse(code[place]).body]
         if place in kept or any(_defined(statement) & used for statement in statements):
@@ -277,37 +277,23 @@ def run(path: Path, code: dict[int, str]) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of numpy, where matplotlib is given a tensor
 @every_notebook
-def test_its_solutions_are_right(path, monkeypatch):
-    """With the folded solutions in place of the stubs, every check says that it is right."""
-    monkeypatch.chdir(NOTEBOOKS)
-    checks = {check for _, check, _ in exercises(path)}
-    for place, said in run(path, needed(solved(path), checks)):
-        if place in checks:
-            assert set(said.splitlines()) == {"right"}, (cells(path)[place].source, said)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@every_notebook
-def test_an_answer_of_any_kind_is_told_what_is_wrong_with_it(path, monkeypatch, capsys):
-    """Each exercise names two wrong answers or more; it takes right, rounded and listed answers, and explains text."""
+def test_its_solutions_are_right_and_other_answers_are_told_what_is_wrong(path, monkeypatch, capsys):
+    """Each exercise takes its solution, rounded or as a list, names two wrong answers or more, and explains text."""
     monkeypatch.chdir(NOTEBOOKS)
     judge, known = course.check, []
-
-    def note(answer, expected, tolerance=1e-4, wrong=None):
-        known.append((expected, tolerance, wrong or {}))
-
-    monkeypatch.setattr(course, "check", note)
+    monkeypatch.setattr(course, "check", lambda *asked, **options: known.append((asked, options)))
     checks = {check for _, check, _ in exercises(path)}
     for place, _ in run(path, needed(solved(path), checks)):
         if place in checks:
-            assert sum(len(wrong) for _, _, wrong in known) >= 2, cells(path)[place].source
-            for expected, *options in known:
+            assert sum(len(options.get("wrong", {})) for _, options in known) >= 2, cells(path)[place].source
+            for (solution, expected), options in known:
 
                 def said(answer, expected=expected, options=options) -> str:
-                    judge(answer, expected, *options)
+                    judge(answer, expected, **options)
                     return capsys.readouterr().out.rstrip("\n")
 
-                _try_answers(said, expected, options[-1])
+                assert said(solution) == "right", cells(path)[place].source
+                _try_answers(said, expected, options.get("wrong", {}))
         known.clear()
 
 
