@@ -34,6 +34,12 @@ def seed():
 
 
 @pytest.fixture(autouse=True)
+def any_processor(monkeypatch):
+    """A test trains in float32 where no precision is named, on processors that have instructions for bfloat16, too."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+
+
+@pytest.fixture(autouse=True)
 def one_thread(request):
     """The paper's files and the solutions of the notebooks rank short lists: threads would only wait for each other."""
     threads = torch.get_num_threads()
