@@ -182,7 +182,7 @@ def test_the_workflow_tests_before_it_publishes(steps, tmp_path):
         would_run[name] = subprocess.check_output(["bash", "-ec", command], text=True, cwd=tmp_path)
     assert "--extra-index-url https://download.pytorch.org/whl/cpu -e '.[all]'" in would_run["Install"]
     assert "-m pytest" in would_run["Test"] and "--nbval" in would_run["Test"]
-    site = subprocess.check_output(["make", "--dry-run", "site"], text=True, cwd=tmp_path)
+    site = subprocess.check_output(["make", "--dry-run", "--no-print-directory", "site"], text=True, cwd=tmp_path)
     assert site.splitlines()[-1] == steps["Build"]["run"]
 
 
