@@ -18,7 +18,6 @@ DETECTORS = {
     "alrp_alike_3": ("aLRP Loss", "GIoU × 3", "below"),
     "giou_weight_5": ("aLRP Loss", "by rank, × 5", "right"),
     "alrp": ("aLRP Loss", "aLRP Loss", "right"),
-    "rs": ("RS Loss", "RS Loss", "above"),
     "focal": ("focal loss", "focal loss, smooth L1", "below"),
 }
 """By recipe: who trains the scores, the words beside the dot, and where they stand."""
@@ -51,7 +50,7 @@ def draw() -> Figure:
         x, y, align = PLACES[place]
         axes.annotate(words, middle, (x, y), textcoords="offset points", color=INK, fontsize=8, ha=align)
     axes.grid(color=LIGHT, linewidth=0.6)
-    axes.set(xlabel="AP90", ylabel="AP", ylim=(62.3, 71))
+    axes.set(xlabel="AP90", ylabel="AP", ylim=(62.3, 70.5))
     for loss in dict.fromkeys(loss for loss, *_ in DETECTORS.values()):
         axes.plot([], [], LOOKS[loss].marker, color=LOOKS[loss].colour, linestyle="none", label=f"scores by {loss}")
     axes.legend(loc="lower left", fontsize=8)

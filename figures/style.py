@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from alrp_ref.palette import ALRP_LOSS, AP_LOSS, CROSS_ENTROPY, FOCAL_LOSS, INK, SKY_BLUE
+from alrp_ref.palette import ALRP_LOSS, AP_LOSS, CROSS_ENTROPY, FOCAL_LOSS, INK
 
 matplotlib.rcParams.update(
     {
@@ -40,7 +40,6 @@ LOOKS = {
     "AP Loss": Look(AP_LOSS, "--", "s"),
     "cross entropy": Look(CROSS_ENTROPY, ":", "D"),
     "focal loss": Look(FOCAL_LOSS, "-.", "^"),
-    "RS Loss": Look(SKY_BLUE, "-", "v"),
 }
 
 
