@@ -22,7 +22,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from alrp_ref import alrp_loss, ap_loss, rank_sort_loss
-from alrp_ref.detection.detector import Detector
+from alrp_ref.detection.detector import Detector, at_least_float32, sizes_of
 from benchmarks import methods
 from benchmarks.bench import table
 from benchmarks.bench_loss import computing, scores
@@ -386,7 +386,9 @@ class AssignedAfter(nn.Module):
         self.model = model
 
     def forward(self, images: torch.Tensor, targets: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        return self.model.losses(self.model.features(images), targets, [tuple(images.shape[-2:])] * len(images))
+        levels, sizes = self.model.features(images), [tuple(images.shape[-2:])] * len(images)
+        assigned = self.model.assigned(sizes_of(levels), targets, sizes, at_least_float32(images[:0]))
+        return self.model.losses(levels, targets, sizes, assigned)
 
 
 def _repeat(step: Callable[[], object], times: int) -> None:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from alrp_ref.commands.arguments import add_options, options_of
+from alrp_ref.detection.detector import at_least_float32, sizes_of
 from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.recipes import Recipe, get_recipe
 from alrp_ref.detection.retinanet import RetinaNet
@@ -166,8 +167,12 @@ def _losses(model: Head, features: Features, images: np.ndarray, mirrored: np.nd
     levels, targets = features.batch(images.tolist(), mirrored.tolist())
     targets = [{name: x.to(device) for name, x in target.items()} for target in targets]
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16"):
-        maps = model.features([level.to(device) for level in levels])
-        return sum(model.losses(maps, targets, [features.sizes[i] for i in images.tolist()]).values())
+        maps, sizes = (
+            model.features([level.to(device) for level in levels]),
+            [features.sizes[i] for i in images.tolist()],
+        )
+        assigned = model.assigned(sizes_of(maps), targets, sizes, at_least_float32(maps[0][:0]))
+        return sum(model.losses(maps, targets, sizes, assigned).values())
 
 
 @torch.no_grad()

@@ -142,13 +142,9 @@ class Detector(nn.Module):
             yield parts if real is None else tuple([x[keep] for x, keep in zip(p, real, strict=True)] for p in parts)
 
     def losses(
-        self,
-        levels: list[Tensor],
-        targets: Sequence[Target],
-        image_sizes: ImageSizes,
-        assigned: Assigned | None = None,
+        self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes, assigned: Assigned
     ) -> Losses:
-        """The losses, from the levels of the pyramid. Args: `assigned`, what `assigned` returned; None to call it."""
+        """The losses, from the levels of the pyramid and what `assigned` returned."""
         raise NotImplementedError
 
     def detections(self, levels: list[Tensor], image_sizes: ImageSizes, score_threshold: float) -> list[Detections]:

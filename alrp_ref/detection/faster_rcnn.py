@@ -15,7 +15,7 @@ from alrp_ref.detection.assigners import ASSIGNERS, Assigned, iou_assign, sample
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.boxes import CODERS
 from alrp_ref.detection.criteria import Losses
-from alrp_ref.detection.detector import Detector, ImageSizes, Sizes, at_least_float32, sizes_of
+from alrp_ref.detection.detector import Detector, ImageSizes, Sizes, at_least_float32
 from alrp_ref.detection.postprocess import Detections, best_anchors, best_detections
 from alrp_ref.detection.recipe_losses import CrossEntropy
 from alrp_ref.detection.recipes import Recipe
@@ -83,15 +83,9 @@ class FasterRCNN(Detector):
         return super().assigned(sizes, objects, image_sizes, like)
 
     def losses(
-        self,
-        levels: list[Tensor],
-        targets: Sequence[Target],
-        image_sizes: ImageSizes,
-        assigned: Assigned | None = None,
+        self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes, assigned: Assigned
     ) -> Losses:
         logits, deltas = self.rpn(levels)
-        if assigned is None:
-            assigned = self.assigned(sizes_of(levels), targets, image_sizes, logits[0])
         with torch.autocast(logits[0].device.type, enabled=False):
             rpn = self.rpn_criterion(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), assigned)
 

@@ -9,7 +9,7 @@ from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 from alrp_ref.detection.assigners import ASSIGNERS, Assigned
 from alrp_ref.detection.backbones import Backbone
 from alrp_ref.detection.criteria import Losses
-from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32, sizes_of
+from alrp_ref.detection.detector import Detector, ImageSizes, at_least_float32
 from alrp_ref.detection.head import RetinaHead
 from alrp_ref.detection.postprocess import Detections, detections_of_image
 from alrp_ref.detection.recipes import Recipe
@@ -32,17 +32,11 @@ class RetinaNet(Detector):
         self.criterion = recipe.loss.build(self.coder, self_balance_period)
 
     def losses(
-        self,
-        levels: list[Tensor],
-        targets: Sequence[Target],
-        image_sizes: ImageSizes,
-        assigned: Assigned | None = None,
+        self, levels: list[Tensor], targets: Sequence[Target], image_sizes: ImageSizes, assigned: Assigned
     ) -> Losses:
         logits, deltas = (torch.cat(parts, dim=1) for parts in self.head(levels))
         with torch.autocast(logits.device.type, enabled=False):
             logits, deltas = at_least_float32(logits), at_least_float32(deltas)
-            if assigned is None:
-                assigned = self.assigned(sizes_of(levels), targets, image_sizes, logits)
             return self.criterion(logits, deltas, assigned)
 
     def detections(self, levels: list[Tensor], image_sizes: ImageSizes, score_threshold: float) -> list[Detections]:

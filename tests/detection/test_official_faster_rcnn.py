@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from alrp_ref.detection import build_detector, load_official_checkpoint
+from alrp_ref.detection.detector import sizes_of
 from alrp_ref.detection.official_weights import our_name
 
 BASELINES = ("ce_faster_rcnn_r50_500", "ce_giou_faster_rcnn_r50_500")
@@ -49,7 +50,8 @@ def run(request) -> Run:
     with torch.no_grad():
         levels, draws = model.features(images), {name: [] for name in losses}
         for _ in range(12 if request.param in BASELINES else 0):
-            for name, loss in model.losses(levels, targets, sizes).items():
+            assigned = model.assigned(sizes_of(levels), targets, sizes, levels[0])
+            for name, loss in model.losses(levels, targets, sizes, assigned).items():
                 draws[name].append(loss)
         draws = {name: torch.stack(values) for name, values in draws.items() if values}
         model.eval()
