@@ -55,7 +55,7 @@ SWITCHES = _rows(
     *("alrp_alike_3", "ap_alike_3"),
 )
 LADDER = _rows("ap_alike_3", "ap_alike_10", "ap_scored_2", "ap_scored_3", "ap_ordered_5", "rs_alike_3", "rs")
-"""From no order of the boxes to the steepest. Rows that have not been run are left out of the table."""
+"""From no order of the boxes to the steepest."""
 
 IN_SHORT = [row for row in ON_SHAPES if row[1] in ("alrp", "ap", "focal", "ap_alike_3", "rs")]
 
@@ -82,11 +82,6 @@ def square(shown: Sequence[tuple[str, str, str, str]] = SWITCHES) -> list[list[s
     return rows + [[scores, boxes, weight, *of_run(recipe)] for scores, boxes, weight, recipe in shown]
 
 
-def ladder() -> list[tuple[str, str, str, str]]:
-    """The rows of `LADDER` that have been run."""
-    return [row for row in LADDER if (row[-1], 10_000) in seeds.shapes().cells]
-
-
 def on_photographs() -> list[list[str]]:
     rows = [["", "seeds", *METRICS]]
     for group in ("all", "person", "others"):
@@ -104,7 +99,7 @@ def elsewhere() -> list[list[str]]:
 
 def to_train() -> list[list[str]]:
     """The recipe of each row."""
-    shown = SWITCHES + ladder()
+    shown = SWITCHES + LADDER
     titles = {recipe: f"scores: {scores}; boxes: {boxes}, {weight}" for scores, boxes, weight, recipe in shown}
     titles |= {recipe: title for title, recipe, _ in ON_SHAPES}
     titles |= {f"photographs_{loss}": f"photographs, {title}" for loss, title in LOSSES.items()}

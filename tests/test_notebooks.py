@@ -24,6 +24,7 @@ import pytest
 import torch
 
 from alrp_ref.paper import pairwise
+from figures import fig1
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 sys.path.insert(0, str(NOTEBOOKS))
@@ -34,6 +35,7 @@ import execute  # noqa: E402
 import interactive  # noqa: E402
 import my_alrp  # noqa: E402
 import paper_map  # noqa: E402
+import three_detectors  # noqa: E402
 import where  # noqa: E402
 
 matplotlib.use("agg")  # the solutions' pictures open no windows
@@ -329,6 +331,13 @@ def test_it_comes_back_to_the_three_detectors(path):
     (place,) = (k for k, cell in enumerate(all_cells) if "And R1, R2, R3?" in cell.source)
     assert re.search(r"\b(SCORES|IOUS|ERRORS)\b", all_cells[place + 1].source)
     assert all_cells[place + 1].outputs
+
+
+def test_the_three_detectors_are_those_of_figure_1():
+    """Their scores, positives, IoUs and width of a step are those that the figure is drawn from."""
+    assert torch.equal(three_detectors.SCORES, fig1.SCORES) and three_detectors.HARD == fig1.HARD
+    assert three_detectors.TARGETS.nonzero().flatten().tolist() == fig1.POSITIVES
+    assert [tuple(ious.tolist()) for ious in three_detectors.IOUS.values()] == [*fig1.IOUS.values()]
 
 
 def _draws(cell) -> bool:

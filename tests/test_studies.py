@@ -52,7 +52,7 @@ def trained(tmp_path, monkeypatch) -> dict[str, Recipe]:
 def test_every_row_of_the_claim_has_its_recipe():
     """In its list: each run of the four tables, as `alrp train` takes it."""
     _, *rows = claim.to_train()
-    shown = {name for _, name, _ in claim.ON_SHAPES} | {name for *_, name in claim.SWITCHES + claim.ladder()}
+    shown = {name for _, name, _ in claim.ON_SHAPES} | {name for *_, name in claim.SWITCHES + claim.LADDER}
     assert {recipe.strip("`") for _, recipe in rows} == {
         *(recipes.ON_SHAPES[name] for name in shown),
         *recipes.PHOTOGRAPHS.values(),
