@@ -30,7 +30,7 @@ TABLE_3 = {
 } | {"iou_self_balance": "alrp_tiny:loss.loc_error=iou"}
 TABLE_4 = {f"first_weight_{weight}": f"alrp_tiny:loss.first_weight={weight}" for weight in (1, 10, 200)}
 MEAN_GIOU = {f"ap_alike_{weight}": separate("AP()", "MeanGIoU()", weight) for weight in (3, 10, 1)}
-SMOOTH_L1 = {f"ap_smooth_l1_{weight}": separate("AP()", "SmoothL1()", weight) for weight in (3, 10)}
+SMOOTH_L1 = {f"ap_smooth_l1_{weight}": separate("AP()", "SmoothL1()", weight) for weight in (3, 10, 30)}
 TWO_BY_TWO = {
     "alrp_alike_3": separate("ALRP()", "MeanGIoU()", 3),
     "ap_ordered": separate("AP()", "ALRP()"),
@@ -41,6 +41,12 @@ RANK_SORT = {
     "rs_alike_3": separate("RankSort()", "MeanGIoU()", 3),
     "ap_scored_2": separate("AP()", "ScoredGIoU()", 2),
     "ap_scored_3": separate("AP()", "ScoredGIoU()", 3),
+}
+# Trained on a tenth of the pictures, so they are not rows of the tables on shapes.
+FEW = {
+    "few_alrp": LOSSES["alrp"],
+    "few_ap": LOSSES["ap"],
+    "few_ap_alike_3": MEAN_GIOU["ap_alike_3"],
 }
 FIGURE_4 = {
     "cross_entropy": "alrp_tiny:loss=Focal(alpha=None, gamma=0):lr=0.019",
