@@ -11,26 +11,36 @@ from figures import seeds
 from figures.style import LOOKS
 
 DETECTORS = {
-    "ap": ("AP Loss", "AP Loss, smooth L1 × 1", "right"),
+    "ap": ("AP Loss", "AP Loss,\nsmooth L1 × 1", "lower right"),
     "ap_smooth_l1_3": ("AP Loss", "smooth L1 × 3", "above"),
+    "ap_smooth_l1_10": ("AP Loss", "smooth L1 × 10", "below"),
     "ap_alike_3": ("AP Loss", "GIoU × 3", "above"),
     "ap_alike_10": ("AP Loss", "GIoU × 10", "below"),
     "alrp_alike_3": ("aLRP Loss", "GIoU × 3", "below"),
     "giou_weight_5": ("aLRP Loss", "by rank, × 5", "right"),
     "alrp": ("aLRP Loss", "aLRP Loss", "right"),
+    "rs_alike_3": ("RS Loss", "GIoU × 3", "above"),
+    "rs": ("RS Loss", "RS Loss", "right"),
     "focal": ("focal loss", "focal loss, smooth L1", "below"),
 }
 """By recipe: who trains the scores, the words beside the dot, and where they stand."""
 ARROWS = {
     ("ap", "ap_smooth_l1_3"): "weight",
+    ("ap_smooth_l1_3", "ap_smooth_l1_10"): "weight",
     ("ap_smooth_l1_3", "ap_alike_3"): "error",
     ("ap_alike_3", "ap_alike_10"): "weight",
     ("ap_alike_3", "alrp_alike_3"): "scores",
+    ("ap_alike_3", "rs_alike_3"): "scores",
     ("alrp_alike_3", "giou_weight_5"): "weighting",
     ("giou_weight_5", "alrp"): "self-balance",
 }
 """What is changed from one detector to the next."""
-PLACES = {"right": (8, -3, "left"), "left": (-8, -3, "right"), "above": (0, 8, "center"), "below": (0, -17, "center")}
+PLACES = {
+    "right": (8, -3, "left"),
+    "lower right": (5, -24, "left"),
+    "above": (0, 8, "center"),
+    "below": (0, -17, "center"),
+}
 
 
 def draw() -> Figure:
@@ -50,7 +60,7 @@ def draw() -> Figure:
         x, y, align = PLACES[place]
         axes.annotate(words, middle, (x, y), textcoords="offset points", color=INK, fontsize=8, ha=align)
     axes.grid(color=LIGHT, linewidth=0.6)
-    axes.set(xlabel="AP90", ylabel="AP", ylim=(62.3, 70.5))
+    axes.set(xlabel="AP90", ylabel="AP", xlim=(20, 42.5), ylim=(62.3, 71.6))
     for loss in dict.fromkeys(loss for loss, *_ in DETECTORS.values()):
         axes.plot([], [], LOOKS[loss].marker, color=LOOKS[loss].colour, linestyle="none", label=f"scores by {loss}")
     axes.legend(loc="lower left", fontsize=8)

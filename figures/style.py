@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from alrp_ref.palette import ALRP_LOSS, AP_LOSS, CROSS_ENTROPY, FOCAL_LOSS, INK
+from alrp_ref.palette import ALRP_LOSS, AP_LOSS, CROSS_ENTROPY, FOCAL_LOSS, INK, RANK_SORT_LOSS
 
 matplotlib.rcParams.update(
     {
@@ -31,7 +31,7 @@ class Look(NamedTuple):
     """How the curve of a loss is drawn."""
 
     colour: str
-    line: str
+    line: str | tuple[int, tuple[int, ...]]
     marker: str
 
 
@@ -40,6 +40,7 @@ LOOKS = {
     "AP Loss": Look(AP_LOSS, "--", "s"),
     "cross entropy": Look(CROSS_ENTROPY, ":", "D"),
     "focal loss": Look(FOCAL_LOSS, "-.", "^"),
+    "RS Loss": Look(RANK_SORT_LOSS, (0, (6, 2, 1, 2, 1, 2)), "v"),
 }
 
 

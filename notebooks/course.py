@@ -32,6 +32,7 @@ from alrp_ref.palette import (  # noqa: F401 (the notebooks take their colours f
     ORANGE,
     OTHER,
     POSITIVE,
+    RANK_SORT_LOSS,
     SKY_BLUE,
 )
 
