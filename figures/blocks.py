@@ -14,7 +14,7 @@ from pathlib import Path
 
 from alrp_ref.machine.files import read_table
 from alrp_ref.reports.seeds import Study
-from figures import fig4, hosted, toy
+from figures import claim, fig4, hosted, toy
 from figures.prose import blocks, count, decimal, error, mean, several
 from studies.results import DATA
 
@@ -80,7 +80,7 @@ def markdown_cells(notebook: dict) -> list[dict]:
 def values() -> dict:
     """What the templates of these pages know beyond the numbers of `prose`."""
     functions = (readme_table, toy_table, toy_by_scores, toy_most, in_toy, cost, balance, during, short, demo)
-    return {function.__name__: function for function in functions} | {"host": hosted.host()}
+    return {function.__name__: function for function in functions} | {"host": hosted.host(), "weighting": claim.weighting()}
 
 
 def in_toy(scores_by: str, boxes_by: str, metric: str, examples: str = "seen", noise: float = 0.8) -> str:

@@ -1,4 +1,4 @@
-"""Changes: AP against AP90 of small detectors on shapes, a dot for each seed and an arrow for each thing changed.
+"""Changes: AP against AP90 of small detectors on shapes, a dot for each seed and an arrow for each change.
 
 10,000 steps. The dots of a detector have one colour, which is that of the loss of its scores, and its mean has a ring.
 """
@@ -14,12 +14,12 @@ DETECTORS = {
     "ap": ("AP Loss", "AP Loss,\nsmooth L1 × 1", "lower right"),
     "ap_smooth_l1_3": ("AP Loss", "smooth L1 × 3", "above"),
     "ap_smooth_l1_10": ("AP Loss", "smooth L1 × 10", "below"),
-    "ap_alike_3": ("AP Loss", "GIoU × 3", "above"),
-    "ap_alike_10": ("AP Loss", "GIoU × 10", "below"),
-    "alrp_alike_3": ("aLRP Loss", "GIoU × 3", "below"),
+    "ap_alike_3": ("AP Loss", "AP, GIoU × 3", "above"),
+    "ap_alike_10": ("AP Loss", "AP, GIoU × 10", "below"),
+    "alrp_alike_3": ("aLRP Loss", "aLRP, GIoU × 3", "below"),
     "giou_weight_5": ("aLRP Loss", "by rank, × 5", "right"),
     "alrp": ("aLRP Loss", "aLRP Loss", "right"),
-    "rs_alike_3": ("RS Loss", "GIoU × 3", "above"),
+    "rs_alike_3": ("RS Loss", "RS, GIoU × 3", "above"),
     "rs": ("RS Loss", "RS Loss", "right"),
     "focal": ("focal loss", "focal loss, smooth L1", "below"),
 }
@@ -31,7 +31,7 @@ ARROWS = {
     ("ap_alike_3", "ap_alike_10"): "weight",
     ("ap_alike_3", "alrp_alike_3"): "scores",
     ("ap_alike_3", "rs_alike_3"): "scores",
-    ("alrp_alike_3", "giou_weight_5"): "weighting",
+    ("alrp_alike_3", "giou_weight_5"): "weighting, × 5",
     ("giou_weight_5", "alrp"): "self-balance",
 }
 """What is changed from one detector to the next."""

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 from alrp_ref.machine.files import read_table
 from alrp_ref.reports.seeds import Study
 from figures import seeds
-from figures.prose import render
+from figures.prose import apart, count, render
 from studies import recipes
 from studies.results import DATA, MEASURED, METRICS
 
@@ -55,6 +55,13 @@ SWITCHES = _rows(
     *("alrp", "ap_ordered", "giou_weight_2", "giou_weight_5", "ap_ordered_5"),
     *("alrp_alike_3", "ap_alike_3"),
 )
+WEIGHTING = (
+    ("alrp_alike_3", "giou_weight_2"),
+    ("alrp_alike_3", "giou_weight_5"),
+    ("ap_alike_3", "ap_ordered_5"),
+    ("ap_alike_10", "ap_ordered_5"),
+)
+"""Pairs of recipes with the same scores: unweighted mean, weighted by rank."""
 LADDER = _rows("ap_alike_3", "ap_alike_10", "ap_scored_2", "ap_scored_3", "ap_ordered_5", "rs_alike_3", "rs")
 """From no order of the boxes to the steepest."""
 
@@ -81,6 +88,16 @@ def square(shown: Sequence[tuple[str, str, str, str]] = SWITCHES) -> list[list[s
     """Who trains the scores, and who the boxes."""
     rows = [["scores by", "errors of the boxes", "their weight", "seeds", *MEASURED]]
     return rows + [[scores, boxes, weight, *of_run(recipe)] for scores, boxes, weight, recipe in shown]
+
+
+def weighting() -> list[list[str]]:
+    """What the unweighted mean has more than the errors weighted by rank, at constant weights, pair by pair."""
+    rows = [["scores by", "unweighted mean less weighted by rank", "seeds", "AP", "AP75", "AP90", "rho"]]
+    for unweighted, by_rank in WEIGHTING:
+        scores, _, weight = TRAINED_BY[unweighted]
+        own = [scores, f"× {weight} less × {TRAINED_BY[by_rank][2]}", f"{count(unweighted)}, {count(by_rank)}"]
+        rows.append(own + [apart(unweighted, by_rank, metric) for metric in rows[0][3:]])
+    return rows
 
 
 def on_photographs() -> list[list[str]]:

@@ -3,10 +3,17 @@
 The text is `claim_details.md.j2`.
 """
 
-from figures.claim import LADDER, on_shapes, square, to_train
+from figures.claim import LADDER, on_shapes, square, to_train, weighting
 from figures.prose import render
 
 
 def draw() -> str:
     """The page."""
-    return render("claim_details", shapes=on_shapes(), square=square(), ladder=square(LADDER), recipes=to_train())
+    return render(
+        "claim_details",
+        shapes=on_shapes(),
+        square=square(),
+        weighting=weighting(),
+        ladder=square(LADDER),
+        recipes=to_train(),
+    )

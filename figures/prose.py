@@ -2,7 +2,7 @@
 
 A template is Markdown with calls in double braces: `{{ mean("alrp") }}` is the AP of aLRP Loss on shapes in percent.
 So a number in a sentence changes with the data. A name or a run that there is not raises an error. So does a sentence
-that the data no longer support: `ahead` wants a difference above zero, `level` one within twice its standard error.
+that the data no longer support: `ahead` wants a difference of twice its standard error or more, `level` one within that.
 
 Runs have the names of `data/length/results.csv`. In text, numbers below one have no zero before the point.
 """
@@ -109,10 +109,10 @@ def apart(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
 
 
 def ahead(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
-    """`apart`, of a run that has more. Raises: ValueError if it has not, since the sentence says so."""
+    """`apart`, of a run that has more by twice the standard error. Raises: ValueError if it has not."""
     by, off = statistics.shapes().difference((run, steps), (other, steps), metric)
-    if by <= 0:
-        raise ValueError(f"a page says that {run} has more {metric} than {other} after {steps} steps; it has {by:.2f}")
+    if by < 2 * off:
+        raise ValueError(f"a page says that {run} has more {metric} than {other} after {steps}; {by:.2f} ± {off:.2f}")
     return _difference(by, off, metric)
 
 
@@ -213,10 +213,10 @@ class Photographs:
         return _difference(*statistics.photographs(group).difference(loss, other, metric), metric)
 
     def ahead(self, loss: str, other: str, group: str, metric: str = "AP") -> str:
-        """Raises: ValueError if it is not, since the sentence says so."""
+        """Raises: ValueError if it is not, by twice the standard error."""
         by, off = statistics.photographs(group).difference(loss, other, metric)
-        if by <= 0:
-            raise ValueError(f"a page says that {loss} has more {metric} than {other} on {group}; it has {by:.2f}")
+        if by < 2 * off:
+            raise ValueError(f"a page says that {loss} has more {metric} than {other} on {group}; {by:.2f} ± {off:.2f}")
         return _difference(by, off, metric)
 
     def level(self, loss: str, other: str, group: str, metric: str = "AP") -> str:

@@ -100,9 +100,11 @@ def test_a_number_in_a_sentence_follows_the_data(monkeypatch):
 
 
 def test_a_sentence_that_the_data_do_not_support_is_an_error():
-    """A run that has less is not ahead; two that differ by ten standard errors cannot be called level."""
+    """A run is ahead by two standard errors or not at all; one that differs by ten of them is not level."""
     with pytest.raises(ValueError, match="a page says that ap has more AP90 than alrp"):
         prose.ahead("ap", "alrp", "AP90")
+    with pytest.raises(ValueError, match="a page says that alrp has more AP than ap"):
+        prose.ahead("alrp", "ap")
     with pytest.raises(ValueError, match="cannot be told apart in AP90"):
         prose.level("ap", "alrp", "AP90")
     with pytest.raises(ValueError, match="a page says that focal has more AP than ap on person"):
