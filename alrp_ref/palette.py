@@ -10,4 +10,4 @@ INK, GREY, LIGHT = "#222222", "#7f7f7f", "#d9dce1"
 
 # Losses have colours of their own. In grey print they go from dark to light, and for colour-blind readers they differ.
 ALRP_LOSS, AP_LOSS, CROSS_ENTROPY, FOCAL_LOSS = "#332288", "#AA3377", "#8899AA", "#D8B030"
-RANK_SORT_LOSS = "#AB6E3E"
+RS_LOSS = "#AB6E3E"

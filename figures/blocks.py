@@ -80,7 +80,8 @@ def markdown_cells(notebook: dict) -> list[dict]:
 def values() -> dict:
     """What the templates of these pages know beyond the numbers of `prose`."""
     functions = (readme_table, toy_table, toy_by_scores, toy_most, in_toy, cost, balance, during, short, demo)
-    return {function.__name__: function for function in functions} | {"host": hosted.host(), "weighting": claim.weighting()}
+    named = {function.__name__: function for function in functions}
+    return named | {"host": hosted.host(), "weighting": claim.weighting()}
 
 
 def in_toy(scores_by: str, boxes_by: str, metric: str, examples: str = "seen", noise: float = 0.8) -> str:

@@ -65,6 +65,13 @@ WEIGHTING = (
 LADDER = _rows("ap_alike_3", "ap_alike_10", "ap_scored_2", "ap_scored_3", "ap_ordered_5", "rs_alike_3", "rs")
 """From no order of the boxes to the steepest."""
 
+FEW = [
+    ("aLRP Loss", "few_alrp", 10_000),
+    ("AP Loss, smooth L1 × 1", "few_ap", 10_000),
+    ("AP Loss, mean GIoU × 3", "few_ap_alike_3", 10_000),
+]
+"""Trained on 800 pictures."""
+
 IN_SHORT = [row for row in ON_SHAPES if row[1] in ("alrp", "ap", "focal", "ap_alike_3", "rs")]
 
 

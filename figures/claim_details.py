@@ -3,7 +3,7 @@
 The text is `claim_details.md.j2`.
 """
 
-from figures.claim import LADDER, on_shapes, square, to_train, weighting
+from figures.claim import FEW, LADDER, on_shapes, square, to_train, weighting
 from figures.prose import render
 
 
@@ -15,5 +15,6 @@ def draw() -> str:
         square=square(),
         weighting=weighting(),
         ladder=square(LADDER),
+        few=on_shapes(FEW),
         recipes=to_train(),
     )

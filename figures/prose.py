@@ -2,7 +2,8 @@
 
 A template is Markdown with calls in double braces: `{{ mean("alrp") }}` is the AP of aLRP Loss on shapes in percent.
 So a number in a sentence changes with the data. A name or a run that there is not raises an error. So does a sentence
-that the data no longer support: `ahead` wants a difference of twice its standard error or more, `level` one within that.
+that the data no longer support: `ahead` wants a difference of twice its standard error or more, and `level` a smaller
+one.
 
 Runs have the names of `data/length/results.csv`. In text, numbers below one have no zero before the point.
 """

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from alrp_ref.palette import ALRP_LOSS, AP_LOSS, CROSS_ENTROPY, FOCAL_LOSS, INK, RANK_SORT_LOSS
+from alrp_ref.palette import ALRP_LOSS, AP_LOSS, CROSS_ENTROPY, FOCAL_LOSS, INK, RS_LOSS
 
 matplotlib.rcParams.update(
     {
@@ -40,7 +40,7 @@ LOOKS = {
     "AP Loss": Look(AP_LOSS, "--", "s"),
     "cross entropy": Look(CROSS_ENTROPY, ":", "D"),
     "focal loss": Look(FOCAL_LOSS, "-.", "^"),
-    "RS Loss": Look(RANK_SORT_LOSS, (0, (6, 2, 1, 2, 1, 2)), "v"),
+    "RS Loss": Look(RS_LOSS, (0, (6, 2, 1, 2, 1, 2)), "v"),
 }
 
 

@@ -32,7 +32,7 @@ from alrp_ref.palette import (  # noqa: F401 (the notebooks take their colours f
     ORANGE,
     OTHER,
     POSITIVE,
-    RANK_SORT_LOSS,
+    RS_LOSS,
     SKY_BLUE,
 )
 

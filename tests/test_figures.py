@@ -341,7 +341,7 @@ def test_the_square_changes_one_thing_between_the_rows_that_it_calls_clean():
     assert mean.scores == loss["alrp"] and type(mean.boxes) is MeanGIoU and mean.weight == 3
     rho = {recipe: np.mean([float(row["rho"]) for row in results.at_the_end(recipe)]) for *_, recipe in claim.SWITCHES}
     assert rho["alrp"] > rho["ap_ordered"] > rho["ap_alike_3"] and rho["alrp"] > rho["alrp_alike_3"] > rho["ap_alike_3"]
-    _, *rows = table(claim_details.draw().partition("## Two switches")[2].partition("\n## ")[0])
+    _, *rows = table(claim_details.draw().partition("## Two switches")[2].partition("\n**Weighting")[0])
     assert [row[:3] for row in rows] == [list(row[:3]) for row in claim.SWITCHES]
 
 
@@ -383,7 +383,7 @@ def test_a_wider_step_reaches_further_down():
 
 
 def test_each_arrow_of_changes_leads_from_one_detector_to_another():
-    """Every detector but focal loss and RS Loss is at an arrow; each has a dot for every seed, and a ring at their mean."""
+    """All but focal loss and RS Loss are at an arrow; each has a dot for every seed, and a ring at their mean."""
     assert {name for arrow in changes.ARROWS for name in arrow} == changes.DETECTORS.keys() - {"focal", "rs"}
     axes = changes.draw().axes[0]
     drawn = [line.get_xydata() for line in axes.lines if len(line.get_xydata())]

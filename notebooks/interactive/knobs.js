@@ -37,7 +37,8 @@ function render({ el }) {
   });
 
   picture.append(axis(x, 152, [-3, -2, -1, 0, 1, 2, 3, 4, 5]), levels(y, 60, 440, [0, 1, 2]),
-    svg("text", { x: 60, y: 204 }, "error of the box (white) and pull on it (green)"),
+    svg("text", { x: 30, y: 204 }, "error of the box (left axis)"),
+    svg("text", { x: 466, y: 204, "text-anchor": "end", fill: BOXES }, "pull on the box (right axis)"),
     ...[0, 0.3, 0.6].map((g) => svg("text", { x: 446, y: pull(g) + 5 }, `${g}`)),
     ...OTHERS.map((s, j) => svg("g", { transform: `translate(${x(s)} 112)`, opacity: 0.6 }, square(NEGATIVE),
       svg("text", { y: 27, ...middle }, `n${j + 2}`))),
@@ -67,7 +68,7 @@ function render({ el }) {
 
   redraw();
   frame(el, picture,
-    html("p", {}, "Drag the square n1 or a white bar, or focus it and use the arrow keys. An arrow is the update of a score: " +
+    html("p", {}, "Drag the square n1 or a white handle, or focus it and use the arrow keys. An arrow is the update of a score: " +
       "positives (circles) go up, negatives (squares) go down."), numbers.node);
 }
 

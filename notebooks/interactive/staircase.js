@@ -25,7 +25,7 @@ function render({ el }) {
   const [label, ramp] = [svg("text", {}), svg("rect", { y: 18, height: 192, fill: POSITIVE, "fill-opacity": 0.08 })];
   const dot = handle("score of the positive", {
     move: (dx) => drag(dx / (x(1) - x(0))), key: (right, down) => drag(0.05 * (right - down)), range: [-MOST, MOST] },
-  svg("circle", { r: 10, fill: POSITIVE }));
+  svg("circle", { r: 8, fill: POSITIVE }));
 
   picture.append(ramp, levels(y, 40, 466, [0, 1, 2, 3, 4, 5]), axis(x, 210, [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5], "score t (logits)"),
     area, svg("polyline", { fill: "none", stroke: "currentColor", "stroke-width": 2.5, points: points(stairs, x, y) }),
@@ -42,7 +42,7 @@ function render({ el }) {
     set(mean, { x1: x(from), x2: x(to), y1: y(out.mean), y2: y(out.mean) });
     set(label, { x: Math.min(x(to) + 6, 392), y: y(out.mean) - 6 });
     label.textContent = `mean ${digits(out.mean, 2)}`;
-    dot.place(x(s), 210, s, `${digits(s, 2)} logits`);
+    dot.place(x(s), 198, s, `${digits(s, 2)} logits`);
     numbers.fill([["mean of C over the ramp", digits(out.mean)], ["sum of H over the negatives", digits(out.nFP)],
       ["C at the positive (hard step)", digits(out.hard)]], ["mean of C over the ramp", "sum of H over the negatives"]);
     el.dataset.list = JSON.stringify({ s, delta });

@@ -50,7 +50,8 @@ function render({ el }) {
       svg("line", { x1: at(here), x2: at(here), y1: level, y2: y(mean(here[metric])), stroke: BOXES, "stroke-width": 2 }),
       ...constants.flatMap((row, k) => [svg("circle", { cx: at(row), cy: y(mean(row[metric])), r: k === place ? 9 : 5, fill: BOXES }),
         ...dots(row, at(row)), svg("text", { x: at(row), y: FLOOR + 22, "text-anchor": "middle" }, `${row.weight}`)]),
-      ...dots(balanced, LEFT), svg("text", { x: LEFT, y: 14 }, `${metric}, points; dashed: self-balance`),
+      ...dots(balanced, LEFT), svg("text", { x: LEFT, y: 14 },
+        `${metric}, points; dashed: self-balance, its ${balanced[metric].length} runs at the left edge`),
       svg("text", { x: (LEFT + RIGHT) / 2, y: FLOOR + 42, "text-anchor": "middle" }, "constant weight of the boxes"));
     const row = (name) => {
       const [constant, other] = [here, balanced].map((runs) => mean(runs[name]));
