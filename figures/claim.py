@@ -109,7 +109,7 @@ def weighting() -> list[list[str]]:
 
 def on_photographs() -> list[list[str]]:
     rows = [["", "seeds", *METRICS]]
-    for group in ("all", "person", "others"):
+    for group in ("person", "others"):
         study = seeds.photographs(group)
         for loss, title in LOSSES.items():
             rows += [[f"{group}, {title}", str(len(study.cells[loss])), *cells(study, loss, METRICS)]]
