@@ -112,17 +112,21 @@ def apart(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
 def ahead(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
     """`apart`, of a run that has more by twice the standard error. Raises: ValueError if it has not."""
     by, off = statistics.shapes().difference((run, steps), (other, steps), metric)
-    if by < 2 * off:
-        raise ValueError(f"a page says that {run} has more {metric} than {other} after {steps}; {by:.2f} ± {off:.2f}")
+    _check(by >= 2 * off, f"{run} has more {metric} than {other} after {steps} steps", by, off)
     return _difference(by, off, metric)
 
 
 def level(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
     """`apart`, within twice the standard error. Raises: ValueError if it is not, since the sentence says so."""
     by, off = statistics.shapes().difference((run, steps), (other, steps), metric)
-    if abs(by) > 2 * off:
-        raise ValueError(f"a page says that {run} and {other} cannot be told apart in {metric}; {by:.2f} ± {off:.2f}")
+    _check(abs(by) <= 2 * off, f"{run} and {other} cannot be told apart in {metric}", by, off)
     return _difference(by, off, metric)
+
+
+def _check(holds: bool, sentence: str, by: float, off: float) -> None:
+    """Raises: ValueError if the data do not support what a page says."""
+    if not holds:
+        raise ValueError(f"a page says that {sentence}; it is {by:.2f} ± {off:.2f}")
 
 
 def _difference(by: float, off: float, metric: str) -> str:
@@ -216,15 +220,13 @@ class Photographs:
     def ahead(self, loss: str, other: str, group: str, metric: str = "AP") -> str:
         """Raises: ValueError if it is not, by twice the standard error."""
         by, off = statistics.photographs(group).difference(loss, other, metric)
-        if by < 2 * off:
-            raise ValueError(f"a page says that {loss} has more {metric} than {other} on {group}; {by:.2f} ± {off:.2f}")
+        _check(by >= 2 * off, f"{loss} has more {metric} than {other} on {group}", by, off)
         return _difference(by, off, metric)
 
     def level(self, loss: str, other: str, group: str, metric: str = "AP") -> str:
         """Raises: ValueError if they are apart by more than twice the standard error."""
         by, off = statistics.photographs(group).difference(loss, other, metric)
-        if abs(by) > 2 * off:
-            raise ValueError(f"a page says that {loss} and {other} cannot be told apart on {group}; {by:.2f}")
+        _check(abs(by) <= 2 * off, f"{loss} and {other} cannot be told apart in {metric} on {group}", by, off)
         return _difference(by, off, metric)
 
     def steps(self, loss: str) -> str:

@@ -167,10 +167,8 @@ def _losses(model: Head, features: Features, images: np.ndarray, mirrored: np.nd
     levels, targets = features.batch(images.tolist(), mirrored.tolist())
     targets = [{name: x.to(device) for name, x in target.items()} for target in targets]
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16"):
-        maps, sizes = (
-            model.features([level.to(device) for level in levels]),
-            [features.sizes[i] for i in images.tolist()],
-        )
+        maps = model.features([level.to(device) for level in levels])
+        sizes = [features.sizes[i] for i in images.tolist()]
         assigned = model.assigned(sizes_of(maps), targets, sizes, at_least_float32(maps[0][:0]))
         return sum(model.losses(maps, targets, sizes, assigned).values())
 
