@@ -6,8 +6,8 @@ Five folds: each photograph is detected by a head that was not trained on it. Ph
 the network knows, are trained on and never tested on. Every row has the same batches in the same order, a fall of the
 learning rate inside the run, and the best of three rates: 800 steps on the training photographs of the first fold,
 every tenth held out. A run that was stopped resumes at its last epoch, and several processes with the same command
-share the runs. It needs the packages onnx and onnxruntime, 2.5 GB on the disk, and for 3,000 steps 25 minutes of a core
-that has instructions for bfloat16.
+share the runs. All rows have their first fold before one has its second. It needs the packages onnx and onnxruntime,
+2.5 GB on the disk, and for 3,000 steps 25 minutes of a core that has instructions for bfloat16.
 
 It compares what the losses make of a head. It says nothing about how they shape a backbone.
 """
@@ -16,6 +16,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,13 @@ from alrp_ref.detection.postprocess import coco_rows
 from alrp_ref.detection.recipes import Recipe, get_recipe
 from alrp_ref.detection.retinanet import RetinaNet
 from alrp_ref.detection.saved_model import save_checkpoint
-from alrp_ref.evaluation import METRICS, evaluate
+from alrp_ref.evaluation import METRICS, evaluate, rank_correlation, resampled_ap
 from alrp_ref.machine.files import locked, read_json, write_atomic, write_table
 from alrp_ref.training.experiment import train_all
 from alrp_ref.training.schedule import learning_rate
 from studies import recipes
 from studies.features import CHANNELS, SIDE, Features
-from studies.results import DATA
+from studies.results import DATA, MEASURED
 
 FOLDS = 5
 STEPS, SWEEP_STEPS = 3_000, 800
@@ -199,20 +200,43 @@ def truth(features: Features, images: np.ndarray) -> dict[str, Any]:
     return content | {"categories": features.splits[0].coco.dataset["categories"]}
 
 
-def summarise(features: Features, runs: Path, steps: int) -> None:
-    """Write the fold's metrics, and of rows that are complete those of all photographs together."""
-    rows, tested = [], np.flatnonzero(~seen_by_network(features))
+class Photographs:
+    """Some photographs as `rank_correlation` reads them: their ids are their indices, from 1."""
+
+    def __init__(self, features: Features):
+        self.features, self.category_ids = features, features.splits[0].category_ids
+
+    def target(self, image_id: int) -> dict[str, Tensor]:
+        one, scale = self.features.targets[image_id - 1], self.features.scales[image_id - 1]
+        return {"boxes": one["boxes"] / scale, "labels": one["labels"]}
+
+
+def summarise(features: Features, runs: Path, steps: int, to: Path = DATA / "heads") -> None:
+    """Write what the heads of each row found on all photographs of its first folds together, as many as are done.
+
+    `results.csv`: of all classes, of person, and of the others. `resampled.npz`: `resampled_ap`, by row and folds.
+    """
+    rows, samples = [], {}
     for row in ROWS:
-        done = [one for one in folds(features, runs, row, 0.0, steps) if one.result]
-        shown = [one.result for one in done]
-        if len(done) == FOLDS:
-            found = [detection for one in done for detection in read_json(one.folder / "detections.json")]
-            metrics = evaluate(truth(features, tested), found)
-            shown.append(shown[0] | {"seed": "all"} | {name: metrics[name] for name in METRICS})
-        rows += [{key: f"{v:.4f}" if key in METRICS else v for key, v in one.items()} for one in shown]
+        done = list(takewhile(lambda run: run.result, folds(features, runs, row, 0.0, steps)))
+        if not done:
+            continue
+        content = truth(features, np.concatenate([run.test for run in done]))
+        found = [detection for run in done for detection in read_json(run.folder / "detections.json")]
+        metrics = evaluate(content, found)
+        rho = rank_correlation(Photographs(features), found)
+        others = [of_class for name, of_class in metrics.per_class.items() if name != "person"]
+        groups = {"all": dict(metrics) | {"rho": rho}, "person": metrics.per_class["person"]}
+        groups["others"] = {name: np.nanmean([one[name] for one in others]) for name in MEASURED if name != "rho"}
+        own = {"row": row, "lr": done[0].result["lr"], "steps": steps, "folds": len(done)}
+        for group, values in groups.items():
+            shown = {name: f"{values[name]:.4f}" if name in values else "" for name in MEASURED}
+            rows.append(own | {"class": group} | shown)
+        samples[f"{row}_{len(done)}"] = resampled_ap(content, found).astype(np.float32)
     if rows:
-        (DATA / "heads").mkdir(exist_ok=True)
-        write_table(DATA / "heads" / "results.csv", rows)
+        to.mkdir(exist_ok=True)
+        write_table(to / "results.csv", rows)
+        np.savez_compressed(to / "resampled.npz", **samples)
 
 
 def main() -> None:
@@ -233,16 +257,18 @@ def main() -> None:
     def train_head(run: Fold) -> None:
         train(run, features, precision=options.precision or "float32", device=options.device or "cpu")
         print({name: round(run.result[name], 4) for name in ("AP", "AP50", "AP90")})
+        with locked(args.runs / "lock", wait=True):
+            summarise(features, args.runs, args.steps)
 
+    by_row = []
     for row in args.only:
         lr = args.lr
         if lr is None:
             tried = sweep(features, args.runs, row)
             train_all(tried, train_head)
             lr = max(tried, key=lambda run: run.result["AP"]).lr
-        train_all([*folds(features, args.runs, row, lr, args.steps)], train_head)
-        with locked(args.runs / "lock", wait=True):
-            summarise(features, args.runs, args.steps)
+        by_row.append(folds(features, args.runs, row, lr, args.steps))
+    train_all([run for of_fold in zip(*by_row, strict=True) for run in of_fold], train_head)
 
 
 if __name__ == "__main__":

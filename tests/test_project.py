@@ -327,7 +327,7 @@ import alrp_ref.data as data
 from alrp_ref.cli import main
 make_shapes = data.make_shapes
 data.make_shapes = lambda folder, **sizes: make_shapes(folder, train_images=16, val_images=4)  # in seconds
-raise SystemExit(main(["demo", "--steps", "1", "--workers", "0"]))"""
+raise SystemExit(main(["demo", "--steps", "1"]))"""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", demo], check=True, capture_output=True, cwd=tmp_path, env=env)
     assert (tmp_path / "runs" / "demo").is_dir()

@@ -12,7 +12,7 @@ def add(parsers: Parsers) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the run (default runs/demo)")
     parser.add_argument("--recipe", default="alrp_tiny", help="alrp_tiny (default), ap_tiny, rs_tiny or focal_tiny")
     add_options(parser.add_mutually_exclusive_group(), "steps", "epochs")
-    add_options(parser, "workers", "device", "seed")
+    add_options(parser, "device", "seed")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,7 +20,9 @@ def run(args: argparse.Namespace) -> int:
     from alrp_ref.reports import write_report
     from alrp_ref.training import train
 
-    options, coco, out = options_of(args), args.out / "shapes", args.out / args.recipe
+    # The pictures fit in memory, and a process that reads them would take a core from the network.
+    options = options_of(args, cache=True, workers=0)
+    coco, out = args.out / "shapes", args.out / args.recipe
     print(f"drawing shapes into {coco} ...")
     make_shapes(coco, train_images=2500, val_images=200)
     _, metrics = train(args.recipe, coco, out, options)
