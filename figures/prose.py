@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alrp_ref.machine.files import read_table
+from figures import pictures
 from figures import seeds as statistics
 from figures.paper import TAGS
 from figures.style import table
@@ -50,7 +51,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     shown = (
-        *(mean, error, ahead, level, apart, of_seed, count, seeds, deviations, best_constant),
+        *(mean, error, ahead, level, apart, by_pictures, of_seed, count, seeds, deviations, best_constant),
         *(third, rate, bound, on_coco, decimal, table),
     )
     made.globals.update({function.__name__: function for function in shown})
@@ -121,6 +122,14 @@ def level(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
     by, off = statistics.shapes().difference((run, steps), (other, steps), metric)
     _check(abs(by) <= 2 * off, f"{run} and {other} cannot be told apart in {metric}", by, off)
     return _difference(by, off, metric)
+
+
+def by_pictures(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
+    """The standard error of `apart` that other pictures would bring, where it is another seed there."""
+    runs = [
+        [f"{name}_{steps}_{row['seed']}" for row in statistics.shapes().cells[name, steps]] for name in (run, other)
+    ]
+    return decimal(pictures.error("length", *runs, metric), _digits(metric))
 
 
 def _check(holds: bool, sentence: str, by: float, off: float) -> None:
