@@ -55,7 +55,7 @@ def environment() -> Environment:
         *(third, rate, bound, on_coco, decimal, table),
     )
     made.globals.update({function.__name__: function for function in shown})
-    made.globals |= {"photo": Photographs(), "tags": TAGS}
+    made.globals |= {"photo": Photographs(), "heads": Heads(), "tags": TAGS}
     return made
 
 
@@ -105,23 +105,47 @@ def of_seed(run: str, seed: int, metric: str = "AP", steps: int = 10_000) -> str
     return decimal(100 * float(next(row[metric] for row in rows if row["seed"] == str(seed))))
 
 
-def apart(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
-    """Mean of a run less that of another, and its standard error: "-1.9 ± .3"."""
-    return _difference(*statistics.shapes().difference((run, steps), (other, steps), metric), metric)
+class Compared:
+    """What a sentence says of two runs of a study, whose `difference` has the mean of one less that of the other."""
+
+    def difference(self, run: str, other: str, metric: str, *where: Any, **named: Any) -> tuple[float, float]:
+        """The difference and its standard error, in percent."""
+        raise NotImplementedError
+
+    def apart(self, run: str, other: str, metric: str = "AP", *where: Any, **named: Any) -> str:
+        """The difference and its standard error: "-1.9 ± .3"."""
+        by, off = self.difference(run, other, metric, *where, **named)
+        return f"{decimal(by, _digits(metric))} ± {decimal(off, _digits(metric))}"
+
+    def ahead(self, run: str, other: str, metric: str = "AP", *where: Any, **named: Any) -> str:
+        """`apart`, of a run that has more by twice the standard error. Raises: ValueError if it has not."""
+        by, off = self.difference(run, other, metric, *where, **named)
+        _check(by >= 2 * off, f"{run} has more {metric} than {other}", by, off, *where, *named.values())
+        return self.apart(run, other, metric, *where, **named)
+
+    def level(self, run: str, other: str, metric: str = "AP", *where: Any, **named: Any) -> str:
+        """`apart`, within twice the standard error. Raises: ValueError if it is not, since the sentence says so."""
+        by, off = self.difference(run, other, metric, *where, **named)
+        sentence = f"{run} and {other} cannot be told apart in {metric}"
+        _check(abs(by) <= 2 * off, sentence, by, off, *where, *named.values())
+        return self.apart(run, other, metric, *where, **named)
 
 
-def ahead(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
-    """`apart`, of a run that has more by twice the standard error. Raises: ValueError if it has not."""
-    by, off = statistics.shapes().difference((run, steps), (other, steps), metric)
-    _check(by >= 2 * off, f"{run} has more {metric} than {other} after {steps} steps", by, off)
-    return _difference(by, off, metric)
+def _check(holds: bool, sentence: str, by: float, off: float, *where: Any) -> None:
+    """Raises: ValueError if the data do not support what a page says."""
+    if not holds:
+        place = f" ({', '.join(map(str, where))})" if where else ""
+        raise ValueError(f"a page says that {sentence}{place}; it is {by:.2f} ± {off:.2f}")
 
 
-def level(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
-    """`apart`, within twice the standard error. Raises: ValueError if it is not, since the sentence says so."""
-    by, off = statistics.shapes().difference((run, steps), (other, steps), metric)
-    _check(abs(by) <= 2 * off, f"{run} and {other} cannot be told apart in {metric}", by, off)
-    return _difference(by, off, metric)
+class Shapes(Compared):
+    """The runs on shapes at their end."""
+
+    def difference(self, run: str, other: str, metric: str, steps: int = 10_000) -> tuple[float, float]:
+        return statistics.shapes().difference((run, steps), (other, steps), metric)
+
+
+apart, ahead, level = Shapes().apart, Shapes().ahead, Shapes().level
 
 
 def by_pictures(run: str, other: str, metric: str = "AP", steps: int = 10_000) -> str:
@@ -130,16 +154,6 @@ def by_pictures(run: str, other: str, metric: str = "AP", steps: int = 10_000) -
         [f"{name}_{steps}_{row['seed']}" for row in statistics.shapes().cells[name, steps]] for name in (run, other)
     ]
     return decimal(pictures.error("length", *runs, metric), _digits(metric))
-
-
-def _check(holds: bool, sentence: str, by: float, off: float) -> None:
-    """Raises: ValueError if the data do not support what a page says."""
-    if not holds:
-        raise ValueError(f"a page says that {sentence}; it is {by:.2f} ± {off:.2f}")
-
-
-def _difference(by: float, off: float, metric: str) -> str:
-    return f"{decimal(by, _digits(metric))} ± {decimal(off, _digits(metric))}"
 
 
 def _digits(metric: str) -> int:
@@ -217,28 +231,32 @@ def on_coco(loss: str, boxes: str = "", detector: str = "RetinaNet", epochs: int
     return row["AP"]
 
 
-class Photographs:
-    """The same for the runs on photographs, of which each group of classes has a deviation of its own."""
+class Photographs(Compared):
+    """The runs on photographs, of which each group of classes has a deviation of its own."""
+
+    def difference(self, loss: str, other: str, metric: str, group: str) -> tuple[float, float]:
+        return statistics.photographs(group).difference(loss, other, metric)
 
     def mean(self, loss: str, group: str, metric: str = "AP") -> str:
         return decimal(statistics.photographs(group).mean(loss, metric)[0])
-
-    def apart(self, loss: str, other: str, group: str, metric: str = "AP") -> str:
-        return _difference(*statistics.photographs(group).difference(loss, other, metric), metric)
-
-    def ahead(self, loss: str, other: str, group: str, metric: str = "AP") -> str:
-        """Raises: ValueError if it is not, by twice the standard error."""
-        by, off = statistics.photographs(group).difference(loss, other, metric)
-        _check(by >= 2 * off, f"{loss} has more {metric} than {other} on {group}", by, off)
-        return _difference(by, off, metric)
-
-    def level(self, loss: str, other: str, group: str, metric: str = "AP") -> str:
-        """Raises: ValueError if they are apart by more than twice the standard error."""
-        by, off = statistics.photographs(group).difference(loss, other, metric)
-        _check(abs(by) <= 2 * off, f"{loss} and {other} cannot be told apart in {metric} on {group}", by, off)
-        return _difference(by, off, metric)
 
     def steps(self, loss: str) -> str:
         """At which steps the seeds were evaluated, each once."""
         steps = sorted({int(row["steps"]) for row in statistics.photographs("all").cells[loss]})
         return joined([f"{step:,}" for step in steps])
+
+
+class Heads(Compared):
+    """Heads on frozen features. A standard error is that of a paired bootstrap over the photographs."""
+
+    def difference(self, row: str, other: str, metric: str, group: str = "all") -> tuple[float, float]:
+        ours, theirs = self.of(row, group), self.of(other, group)
+        if ours["folds"] != theirs["folds"]:
+            raise ValueError(f"{row} has {ours['folds']} folds and {other} {theirs['folds']}: they are not compared")
+        names = ([f"{one['row']}_{one['folds']}"] for one in (ours, theirs))
+        return 100 * (float(ours[metric]) - float(theirs[metric])), pictures.error("heads", *names, metric)
+
+    def of(self, row: str, group: str = "all") -> dict[str, str]:
+        """What a row has on a group of classes: all, person or others."""
+        rows = read_table(DATA / "heads" / "results.csv")
+        return next(one for one in rows if (one["row"], one["class"]) == (row, group))
