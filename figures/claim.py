@@ -25,6 +25,7 @@ ON_SHAPES = [
     ("aLRP Loss, constant weight 5", "giou_weight_5", 10_000),
     ("AP Loss, smooth L1 × 3", "ap_smooth_l1_3", 10_000),
     ("AP Loss, smooth L1 × 10", "ap_smooth_l1_10", 10_000),
+    ("AP Loss, smooth L1 × 30", "ap_smooth_l1_30", 10_000),
     ("AP Loss, mean GIoU × 1", "ap_alike_1", 10_000),
     ("AP Loss, mean GIoU × 10", "ap_alike_10", 10_000),
 ]

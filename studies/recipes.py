@@ -29,6 +29,7 @@ TABLE_3 = {
     f"{error}_weight_{weight}": constant(weight, error) for weight in (1, 2, 5, 10, 20, 50) for error in ("giou", "iou")
 } | {"iou_self_balance": "alrp_tiny:loss.loc_error=iou"}
 TABLE_4 = {f"first_weight_{weight}": f"alrp_tiny:loss.first_weight={weight}" for weight in (1, 10, 200)}
+RENEWED = {"alrp_renewed_5": "alrp_tiny:loss.self_balance_epochs=0.2"}
 MEAN_GIOU = {f"ap_alike_{weight}": separate("AP()", "MeanGIoU()", weight) for weight in (3, 10, 1)}
 SMOOTH_L1 = {f"ap_smooth_l1_{weight}": separate("AP()", "SmoothL1()", weight) for weight in (3, 10, 30)}
 TWO_BY_TWO = {
@@ -60,4 +61,4 @@ PHOTOGRAPHS = {
     "photographs_focal": "focal_mobilenet_320:batch_size=16:lr=0.064",
 }
 DEMO = {name: f"{name}_tiny" for name in ("alrp", "ap", "rs")}
-ON_SHAPES = LOSSES | TABLE_2 | TABLE_3 | TABLE_4 | MEAN_GIOU | SMOOTH_L1 | TWO_BY_TWO | RANK_SORT
+ON_SHAPES = LOSSES | TABLE_2 | TABLE_3 | TABLE_4 | RENEWED | MEAN_GIOU | SMOOTH_L1 | TWO_BY_TWO | RANK_SORT

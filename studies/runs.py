@@ -71,6 +71,10 @@ class Studies:
         """First weights of the self-balance; 50 is a run of `losses`."""
         yield from self._on_shapes(recipes.TABLE_4, seeds=1)
 
+    def renewed(self) -> Iterator[Experiment]:
+        """The weight of the self-balance renewed five times an epoch: as often in 20 epochs as in the paper's 100."""
+        yield from self._on_shapes(recipes.RENEWED, seeds=2)
+
     def unweighted(self) -> Iterator[Experiment]:
         """AP Loss with an unweighted mean for the boxes: GIoU errors, or smooth L1, at constant weights.
 
@@ -153,7 +157,7 @@ STUDIES: Mapping[str, str] = {
     name: getattr(Studies, name).__doc__.split("\n")[0]
     for name in (
         *("rates", "losses", "photographs", "longer", "table2", "table3", "table4"),
-        *("unweighted", "two_by_two", "rank_sort", "few", "demo", "figure4"),
+        *("renewed", "unweighted", "two_by_two", "rank_sort", "few", "demo", "figure4"),
     )
 }
 """What each study is, in the order of their worth."""
