@@ -13,7 +13,7 @@ from figures.style import LOOKS
 DETECTORS = {
     "ap": ("AP Loss", "AP Loss,\nsmooth L1 × 1", "lower right"),
     "ap_smooth_l1_3": ("AP Loss", "smooth L1 × 3", "above"),
-    "ap_smooth_l1_10": ("AP Loss", "smooth L1 × 10", "below"),
+    "ap_smooth_l1_10": ("AP Loss", "smooth L1 × 10", "lower right"),
     "ap_alike_3": ("AP Loss", "AP, GIoU × 3", "above"),
     "ap_alike_10": ("AP Loss", "AP, GIoU × 10", "below"),
     "alrp_alike_3": ("aLRP Loss", "aLRP, GIoU × 3", "below"),

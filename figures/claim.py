@@ -108,6 +108,19 @@ def weighting() -> list[list[str]]:
     return rows
 
 
+def on_frozen_features() -> list[list[str]]:
+    """Heads on the features of a trained network, in percent but for rho."""
+    titles = {recipe: title for title, recipe, _ in ON_SHAPES}
+    found = {(row["row"], row["class"]): row for row in read_table(DATA / "heads" / "results.csv")}
+    rows = [["head trained by", "photographs", *MEASURED, "AP, persons", "AP, others"]]
+    for recipe in dict.fromkeys(recipe for recipe, _ in found):
+        own = found[recipe, "all"]
+        values = [f"{100 * float(own[metric]):.1f}" for metric in METRICS] + [f"{float(own['rho']):.3f}"]
+        groups = [f"{100 * float(found[recipe, group]['AP']):.1f}" for group in ("person", "others")]
+        rows.append([titles[recipe], own["photographs"], *values, *groups])
+    return rows
+
+
 def on_photographs() -> list[list[str]]:
     rows = [["", "seeds", *METRICS]]
     for group in ("person", "others"):

@@ -229,6 +229,7 @@ def summarise(features: Features, runs: Path, steps: int, to: Path = DATA / "hea
         groups = {"all": dict(metrics) | {"rho": rho}, "person": metrics.per_class["person"]}
         groups["others"] = {name: np.nanmean([one[name] for one in others]) for name in MEASURED if name != "rho"}
         own = {"row": row, "lr": done[0].result["lr"], "steps": steps, "folds": len(done)}
+        own["photographs"] = len(content["images"])
         for group, values in groups.items():
             shown = {name: f"{values[name]:.4f}" if name in values else "" for name in MEASURED}
             rows.append(own | {"class": group} | shown)

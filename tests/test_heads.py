@@ -89,7 +89,7 @@ def test_the_table_has_all_photographs_of_the_folds_that_are_done(features, tmp_
             (run.folder / "result.json").write_text(json.dumps({"lr": 0.05}))
     heads.summarise(features, tmp_path, 6, tmp_path / "kept")
     rows = {row["class"]: row for row in read_table(tmp_path / "kept" / "results.csv")}
-    assert {row["folds"] for row in rows.values()} == {"2"}
+    assert {(row["folds"], row["photographs"]) for row in rows.values()} == {("2", "5")}
     assert [rows[name]["AP50"] for name in ("all", "person", "others")] == ["0.3000", "0.6000", "0.0000"]
     samples = np.load(tmp_path / "kept" / "resampled.npz")
     assert [*samples] == ["alrp_2"] and samples["alrp_2"].shape == (200, 10)
