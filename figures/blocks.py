@@ -26,7 +26,6 @@ PAGES = {
     "index": HERE / "README.md",
     "training": ROOT / "docs" / "training.md",
     "balance": ROOT / "notebooks" / "07_self_balance.ipynb",
-    "parts": ROOT / "notebooks" / "09_a_detector_from_its_parts.ipynb",
     "coco": ROOT / "notebooks" / "10_training_on_coco.ipynb",
     "worth": ROOT / "notebooks" / "11_what_is_it_worth.ipynb",
 }
