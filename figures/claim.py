@@ -23,6 +23,7 @@ ON_SHAPES = [
     ("aLRP Loss, constant weight 1", "giou_weight_1", 10_000),
     ("aLRP Loss, constant weight 2", "giou_weight_2", 10_000),
     ("aLRP Loss, constant weight 5", "giou_weight_5", 10_000),
+    ("aLRP Loss, renewed 5 times an epoch", "alrp_renewed_5", 10_000),
     ("AP Loss, smooth L1 × 3", "ap_smooth_l1_3", 10_000),
     ("AP Loss, smooth L1 × 10", "ap_smooth_l1_10", 10_000),
     ("AP Loss, smooth L1 × 30", "ap_smooth_l1_30", 10_000),
@@ -81,7 +82,7 @@ def draw() -> str:
     return render(
         "claim",
         short=on_shapes(IN_SHORT),
-        photographs=on_photographs(),
+        frozen=on_frozen_features(),
         elsewhere=elsewhere(),
         number_of_rows=len({recipe for _, recipe, _ in ON_SHAPES} | {recipe for *_, recipe in SWITCHES}),
     )

@@ -3,7 +3,7 @@
 The text is `claim_details.md.j2`.
 """
 
-from figures.claim import FEW, LADDER, on_shapes, square, to_train, weighting
+from figures.claim import FEW, LADDER, on_photographs, on_shapes, square, to_train, weighting
 from figures.prose import render
 
 
@@ -16,5 +16,6 @@ def draw() -> str:
         weighting=weighting(),
         ladder=square(LADDER),
         few=on_shapes(FEW),
+        photographs=on_photographs(),
         recipes=to_train(),
     )
