@@ -28,6 +28,7 @@ PAGES = {
     "balance": ROOT / "notebooks" / "07_self_balance.ipynb",
     "coco": ROOT / "notebooks" / "10_training_on_coco.ipynb",
     "worth": ROOT / "notebooks" / "11_what_is_it_worth.ipynb",
+    "came_after": ROOT / "notebooks" / "13_what_came_after.ipynb",
 }
 """By the name of the template, which is `NAME.md.j2`."""
 

@@ -359,37 +359,6 @@ def test_its_pictures_have_a_caption_and_a_text(path):
             assert 60 <= len(cell.metadata.alt) <= 300 and cell.metadata.alt.endswith("."), cell.metadata.alt
 
 
-def test_new_runs_of_the_ladder_appear_by_themselves(monkeypatch):
-    """In notebook 13 a run that is added to the results stands on its rung, by its name."""
-    from figures import seeds
-
-    monkeypatch.chdir(NOTEBOOKS)
-    study = seeds.shapes()
-    new = {"rs": 2, "rs_alike_3": 1, "ap_scored_2": 1, "ap_ordered_5": 1}
-    for name, number in new.items():
-        study.cells[name, 10_000] = study.cells["alrp", 10_000][:number]
-    (path,) = (path for path in PATHS if path.name.startswith("13_"))
-    (table,) = (said for said in _ladders(path, study, monkeypatch) if "unweighted mean" in said)
-    rows = [re.split(r" {2,}", line.strip())[:4] for line in table.splitlines()]
-    for row in (
-        ["RS", "by score", "each step", "2"],
-        ["RS", "unweighted mean", "3", "1"],
-        ["AP", "by score", "2", "1"],
-        ["AP", "by 1/rank", "5", "1"],
-    ):
-        assert row in rows
-
-
-def _ladders(path: Path, study, monkeypatch) -> list[str]:
-    """What the cells of the ladder print of a study."""
-    from figures import seeds
-
-    monkeypatch.setattr(seeds, "shapes", lambda: study)
-    first, *others = solved(path).items()
-    of_ladder = [(place, source) for place, source in others if re.search(r"STUDY|rung_of|ladder", source)]
-    return [said for _, said in run(path, dict([first, *of_ladder]))]
-
-
 def _python(source: str) -> str:
     """A cell without IPython's own commands."""
     return re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE)
