@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alrp_ref.evaluation import IOU_THRESHOLDS, iou_index
+from alrp_ref.reports.comparison import BOUNDS
 from studies.results import DATA
-
-IOUS = {"AP": IOU_THRESHOLDS, "AP50": [0.5], "AP75": [0.75], "AP90": [0.9]}
 
 
 def error(study: str, ours: Sequence[str], theirs: Sequence[str], metric: str = "AP") -> float:
@@ -20,6 +18,5 @@ def error(study: str, ours: Sequence[str], theirs: Sequence[str], metric: str = 
     Raises: KeyError for a run that it does not have.
     """
     samples = np.load(DATA / study / "resampled.npz")
-    places = [iou_index(iou) for iou in IOUS[metric]]
-    means = [np.mean([samples[run][:, places].mean(axis=1) for run in runs], axis=0) for runs in (ours, theirs)]
-    return 100 * float(np.std(means[0] - means[1], ddof=1))
+    one, other = (np.mean([samples[run] for run in runs], axis=0).T[BOUNDS[metric]] for runs in (ours, theirs))
+    return 100 * float(np.atleast_2d(one - other).mean(axis=0).std(ddof=1))

@@ -237,9 +237,6 @@ class Photographs(Compared):
     def difference(self, loss: str, other: str, metric: str, group: str) -> tuple[float, float]:
         return statistics.photographs(group).difference(loss, other, metric)
 
-    def mean(self, loss: str, group: str, metric: str = "AP") -> str:
-        return decimal(statistics.photographs(group).mean(loss, metric)[0])
-
     def steps(self, loss: str) -> str:
         """At which steps the seeds were evaluated, each once."""
         steps = sorted({int(row["steps"]) for row in statistics.photographs("all").cells[loss]})

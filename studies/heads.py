@@ -258,6 +258,9 @@ def main() -> None:
     def train_head(run: Fold) -> None:
         train(run, features, precision=options.precision or "float32", device=options.device or "cpu")
         print({name: round(run.result[name], 4) for name in ("AP", "AP50", "AP90")})
+
+    def train_fold(run: Fold) -> None:
+        train_head(run)
         with locked(args.runs / "lock", wait=True):
             summarise(features, args.runs, args.steps)
 
@@ -269,7 +272,7 @@ def main() -> None:
             train_all(tried, train_head)
             lr = max(tried, key=lambda run: run.result["AP"]).lr
         by_row.append(folds(features, args.runs, row, lr, args.steps))
-    train_all([run for of_fold in zip(*by_row, strict=True) for run in of_fold], train_head)
+    train_all([run for of_fold in zip(*by_row, strict=True) for run in of_fold], train_fold)
 
 
 if __name__ == "__main__":

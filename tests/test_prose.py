@@ -107,7 +107,7 @@ def test_a_sentence_that_the_data_do_not_support_is_an_error():
         prose.ahead("alrp", "ap")
     with pytest.raises(ValueError, match="cannot be told apart in AP90"):
         prose.level("ap", "alrp", "AP90")
-    with pytest.raises(ValueError, match=r"focal has more AP than ap \(person\)"):
+    with pytest.raises(ValueError, match=r"a page says that focal has more AP than ap \(person\)"):
         prose.Photographs().ahead("focal", "ap", "AP", "person")
 
 
